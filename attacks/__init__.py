@@ -1,0 +1,1 @@
+"""Attacks: measure one target. Every family is a probe; see :mod:`attacks.probe` for the nouns."""

@@ -1,0 +1,111 @@
+"""The nouns of an attack: what it is given (Target), returns (Measurement) and says of itself (Card)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+Status = Literal["ok", "not_applicable", "failed", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Labelled examples. ``x``: (N, …) float32 in the user's own units; ``y``: (N,) int64 in [0, classes)."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index: Tensor | slice) -> "Examples":
+        return Examples(self.x[index], self.y[index])
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One model under attack, with the data an attacker may use against it.
+
+    The model maps inputs in ``bounds`` to logits (N, num_classes), normalisation inside. It is in eval mode
+    and its parameters require no gradient; a probe leaves the model, its mode and the global random
+    generators as it found them.
+    """
+
+    model: nn.Module
+    num_classes: int
+    bounds: tuple[float, float]
+    test: Examples
+    """Held-out examples: accuracy and evasion are measured on them."""
+    members: Examples | None = None
+    """Examples the model was trained on; None if unknown: membership is then not applicable."""
+    nonmembers: Examples | None = None
+    """Examples of the same distribution that the model never saw."""
+    pool: Examples | None = None
+    """The extraction attacker's own data, disjoint from ``test`` and from ``members``."""
+    surrogate: Callable[[int], nn.Module] | None = None
+    """Makes a fresh, untrained model (inputs → logits) from a seed: what an attacker would train."""
+    batch_size: int = 256
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives; probes move batches there."""
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One number with its interval, its n and its conditions; or a status that says why there is none.
+
+    ``low`` and ``high`` bound a 95% interval around ``value``. ``outcomes`` holds the figures' per-example
+    evidence (same order for every variant, so that variants can be compared in pairs):
+    ``{"correct": bool[n]}`` for rates over test examples, ``{"score": f32[n], "member": bool[n]}`` for
+    membership (higher score: more likely a member), ``{"agree": bool[n]}`` for extraction fidelity.
+    """
+
+    metric: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    at: Mapping[str, str | int | float] = field(default_factory=dict)
+    status: Status = "ok"
+    note: str = ""
+    outcomes: Mapping[str, NDArray[np.generic]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a probe says of itself; the report quotes it."""
+
+    title: str
+    summary: str
+    """One plain sentence: what is measured."""
+    threat_model: str
+    """What the attacker knows, holds and may do."""
+    limits: str
+    """What the figures do not show."""
+    metrics: tuple[str, ...]
+    """Every metric name the probe may emit: a crash becomes one visible failed row for each."""
+    papers: tuple[str, ...]
+    ids: tuple[str, ...]
+    """MITRE ATLAS, OWASP ML and NIST AI 100-2 identifiers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One attack family: its name in plan and report, its card, its settings and its function."""
+
+    name: str
+    card: Card
+    settings: type[BaseModel]
+    run: Callable[[Target, Any, torch.Generator], Sequence[Measurement]]
+
+
+def unavailable(metrics: Sequence[str], status: Status, note: str) -> list[Measurement]:
+    """One row per metric that says why it could not be measured."""
+    return [Measurement(metric, status=status, note=note) for metric in metrics]

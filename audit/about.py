@@ -1,0 +1,93 @@
+"""What the results file says of its run: plan, subject, environment, cards of the probes."""
+
+import hashlib
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attacks.registry import probes
+from audit import costs
+from audit.plan import Plan
+from audit.preflight import Subject
+from audit.units import Unit, code_version
+from pruning.methods import methods
+from reports.ledger import canonical
+
+PACKAGES = (
+    "prune-audit", "torch", "torchvision", "adversarial-robustness-toolbox", "torch-pruning", "numpy", "scipy",
+    "scikit-learn", "pandas",
+)  # fmt: skip
+
+
+def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
+    """The rows of the ``run`` table. ``plan_digest`` names the plan and all that its results depend on."""
+    plan, data = subject.plan, subject.data
+    cards = {name: asdict(probe.card) for name, probe in probes().items() if name in plan.probes}
+    return {
+        "plan_digest": hashlib.sha256("".join(unit.id for unit in work).encode()).hexdigest(),
+        "plan_name": plan.name,
+        "plan": plan_dict(plan),
+        "command": command,
+        "subject": {
+            "architecture": plan.model.build,
+            "weights": "trained" if plan.model.weights is None else plan.model.weights.name,
+            "parameters": subject.parameters,
+            "prunable_parameters": subject.prunable,
+            "macs": subject.macs,
+            "data_source": plan.data.source,
+            "data_digest": data.digest,
+            "classes": list(data.classes),
+            "input_shape": list(data.input_shape),
+            "bounds": list(data.bounds),
+            "train_examples": 0 if data.train is None else len(data.train),
+            "test_examples": len(data.test),
+            "pool_examples": 0 if data.pool is None else len(data.pool),
+            "finetune_epochs": plan.finetune_epochs,
+            "seeds": list(plan.seeds),
+        },
+        "environment": environment(subject.device),
+        "cards": cards | {"cost": asdict(costs.CARD)},
+        "methods": {
+            name: {"summary": known.summary, "source": known.source} for name, known in methods().items()
+        },
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def plan_dict(plan: Plan) -> dict[str, Any]:
+    """The plan with every default filled in, as JSON values."""
+    table = plan.model_dump(mode="json")
+    table["data"]["root"] = str(plan.data.root)
+    return table
+
+
+def environment(device: str) -> dict[str, str]:
+    """The machine and the libraries that the figures come from."""
+    found = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "code": code_version(),
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,40 @@
+"""What there is to choose from, by kind: name → one line."""
+
+import inspect
+
+from attacks.registry import probes
+from audit import zoo
+from pruning.criteria import criteria
+from pruning.methods import methods
+from reports.charts import charts
+
+DATA = {
+    "digits": "scikit-learn's 1 797 handwritten digits, 1×8×8, embedded",
+    "torchvision:NAME": "MNIST, FashionMNIST, CIFAR10, … under [data] root; downloads only with download = true",
+    "folder:PATH": "images of one size in PATH/train/CLASS and PATH/test/CLASS",
+    "npz:PATH": "x_train, y_train, x_test, y_test (images N×C×H×W, tables N×F)",
+    "FILE.py:FUNCTION": "your own function, returning a dict of those four arrays",
+}
+
+
+def of(kind: str) -> dict[str, str]:
+    """The entries of one kind: "probes", "criteria", "methods", "data", "models" or "charts"."""
+    if kind == "probes":
+        return {name: probe.card.summary for name, probe in probes().items()}
+    if kind == "criteria":
+        return {name: f"{c.summary} ({c.source})" for name, c in criteria().items()}
+    if kind == "methods":
+        return {name: f"{method.summary} ({method.source})" for name, method in methods().items()}
+    if kind == "charts":
+        return {name: chart.title for name, chart in charts().items()}
+    if kind == "models":
+        return _models()
+    return DATA
+
+
+def _models() -> dict[str, str]:
+    return {
+        f"audit.zoo:{name}": (inspect.getdoc(value) or "").splitlines()[0]
+        for name, value in vars(zoo).items()
+        if inspect.isfunction(value) and value.__module__ == zoo.__name__
+    }

@@ -1,0 +1,242 @@
+"""The command line. Heavy imports wait until a command needs them: ``report`` works without torch."""
+
+import json
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from audit import __version__
+from audit.errors import AuditError, IncompleteError, PlanError
+
+app = typer.Typer(
+    name="prune-audit",
+    help=(
+        "Audit a PyTorch classifier and its pruned versions before deployment: accuracy, evasion, membership "
+        "inference, model extraction, size and speed; with intervals, in one HTML report.\n\n"
+        "Start with  prune-audit run  (the embedded demo, about three minutes), then  prune-audit init  for your "
+        "own model.\n\nExit codes: 0 done, 2 usage or plan error, 4 run incomplete, 5 model or data refused, "
+        "130 interrupted (run the same command again to resume)."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console(soft_wrap=True)
+
+
+class EngineChoice(StrEnum):
+    """Where units run."""
+
+    inline = "inline"
+    local = "local"
+
+
+class DeviceChoice(StrEnum):
+    """What models run on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Format(StrEnum):
+    """What a run can be rendered as."""
+
+    html = "html"
+    csv = "csv"
+
+
+class Listing(StrEnum):
+    """What there is to list."""
+
+    probes = "probes"
+    criteria = "criteria"
+    methods = "methods"
+    data = "data"
+    models = "models"
+    charts = "charts"
+
+
+PlanArgument = Annotated[Path | None, typer.Argument(help="The plan (TOML). Without one, the embedded demo.")]
+RootOption = Annotated[
+    Path | None, typer.Option(help="Folder that holds the data, in place of the plan's [data] root.")
+]
+DeviceOption = Annotated[DeviceChoice, typer.Option(help="Device; auto takes CUDA where there is one.")]
+QuickOption = Annotated[
+    bool,
+    typer.Option("--quick", help="A smoke run: one seed, the outermost sparsities, at most 200 examples."),
+]
+
+
+@app.command()
+def run(
+    plan: PlanArgument = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. By default runs/NAME-OF-PLAN.")] = None,
+    engine: Annotated[
+        EngineChoice, typer.Option(help="Worker processes, or this process (debugging).")
+    ] = EngineChoice.local,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes. By default one a core.")] = None,
+    device: DeviceOption = DeviceChoice.auto,
+    quick: QuickOption = False,
+    root: RootOption = None,
+) -> None:
+    """Run a plan, or resume it, and write report.html and measurements.csv.
+
+    A run that was stopped goes on where it stopped; a finished one computes nothing.
+    """
+    from audit import runner
+    from audit.preflight import device_of, preflight
+    from reports.write import write
+
+    loaded = _plan(plan, root=root, quick=quick)
+    folder = out or Path("runs") / loaded.name
+    subject = preflight(loaded, device_of(device.value))
+    console.print(
+        f"Auditing {loaded.model.build} on {loaded.data.source}: {len(subject.data.test)} audit examples, "
+        f"results in {folder}",
+        markup=False, highlight=False,
+    )  # fmt: skip
+    command = ["prune-audit", "run", *([str(plan)] if plan else []), *(["--quick"] if quick else [])]
+    try:
+        outcome = runner.run(
+            subject, folder, engine=engine.value, jobs=jobs, command=shlex.join(command), console=console
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        _say(f"\nInterrupted. What is finished is kept in {folder}; run the same command again to go on.")
+        raise typer.Exit(130) from None
+    if outcome.computed == 0:
+        console.print("Everything was done already; nothing was computed.", highlight=False)
+    for path in write(folder):
+        console.print(f"Wrote {path}", highlight=False, markup=False)
+    _headline(folder)
+    if outcome.failed:
+        raise IncompleteError(
+            f"{outcome.failed} of {outcome.planned} units failed; the report shows them. "
+            "Run the same command again to retry them."
+        )
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
+    formats: Annotated[
+        list[Format] | None, typer.Option("--format", help="What to write; may be repeated.")
+    ] = None,
+) -> None:
+    """Render a run again. Needs no torch, no model and no data: only the run's folder."""
+    from reports.ledger import LedgerError
+    from reports.write import write
+
+    try:
+        paths = write(folder, tuple(f.value for f in formats or list(Format)))
+    except LedgerError as error:
+        raise PlanError(str(error)) from None
+    for path in paths:
+        console.print(f"Wrote {path}", highlight=False, markup=False)
+
+
+@app.command("preflight")
+def preflight_command(
+    plan: Annotated[Path, typer.Argument(help="The plan (TOML).")],
+    root: RootOption = None,
+    device: DeviceOption = DeviceChoice.auto,
+    quick: QuickOption = False,
+) -> None:
+    """Check model, data and plan before any attack, and estimate how long the run takes."""
+    from audit import estimate
+    from audit.preflight import device_of, preflight
+
+    subject = preflight(_plan(plan, root=root, quick=quick), device_of(device.value))
+    table = Table(show_header=False, box=None)
+    for name, value in estimate.facts(subject):
+        table.add_row(name, value)
+    console.print(table, highlight=False)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write.")] = Path(),
+) -> None:
+    """Write a commented plan.toml and a model stub to start auditing your own model from."""
+    from audit import starter
+
+    for path in starter.write(folder):
+        console.print(f"Wrote {path}", highlight=False, markup=False)
+    console.print(
+        "Next: make my_model.py build your model and name its weights and data in plan.toml, then\n"
+        f"  prune-audit preflight {folder / 'plan.toml'}",
+        highlight=False, markup=False,
+    )  # fmt: skip
+
+
+@app.command("list")
+def list_command(
+    what: Annotated[Listing | None, typer.Argument(help="One kind; by default all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show what there is: probes, pruning criteria and methods, data sources, models, charts."""
+    from audit import catalogue
+
+    found = {kind.value: catalogue.of(kind.value) for kind in ([what] if what else list(Listing))}
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    for kind, entries in found.items():
+        table = Table(title=kind, title_justify="left", box=None, show_header=False, title_style="bold")
+        for name, line in entries.items():
+            table.add_row(name, line)
+        console.print(table, highlight=False, markup=False)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"prune-audit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _plan(path: Path | None, *, root: Path | None, quick: bool) -> Any:
+    from audit import plan as plans
+
+    return plans.load(path or Path(__file__).parent / "plans" / "demo.toml", root=root, quick=quick)
+
+
+def _headline(folder: Path) -> None:
+    """The report's own first sentences, so that the terminal says the same as the page."""
+    from reports.results import read
+    from reports.summary import sentences
+
+    console.print()
+    for line in sentences(read(folder)):
+        console.print(f"- {line}", highlight=False, markup=False)
+
+
+def _say(message: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(message, highlight=False, markup=False)
+
+
+def main() -> None:
+    """Entry point: a user's mistake becomes one message and an exit code."""
+    try:
+        app()
+    except AuditError as error:
+        _say(f"prune-audit: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say("Interrupted.")
+        sys.exit(130)

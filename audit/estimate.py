@@ -1,0 +1,63 @@
+"""What a plan will cost, from the time of one training step on this machine."""
+
+import os
+import statistics
+import time
+from collections.abc import Iterator
+
+import torch
+from torch.nn import functional as F
+
+from audit.engine import one_thread
+from audit.preflight import Subject
+from audit.subject import models
+from audit.units import units
+
+BATCH = 64
+STEPS_PER_EXAMPLE = 600
+"""Forward and backward passes that the default probes spend on one audit example, order of magnitude."""
+
+
+def facts(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Name and value of each fact about the checked plan, the estimated time last."""
+    plan, data = subject.plan, subject.data
+    work = units(plan, data, subject.device)
+    count = {
+        kind: sum(unit.kind == kind for unit in work) for kind in ("dense", "control", "pruned", "checkpoint")
+    }
+    train = 0 if data.train is None else len(data.train)
+    yield "model", f"{plan.model.build}: {subject.parameters:,} parameters, {subject.macs:,} multiply-adds"
+    yield (
+        "data",
+        f"{plan.data.source}: inputs {data.input_shape} in {list(data.bounds)}, {len(data.classes)} classes",
+    )
+    yield (
+        "examples",
+        f"{train} members, {len(data.test)} audited, {0 if data.pool is None else len(data.pool)} for the attacker",
+    )
+    yield "models", ", ".join(f"{n} {kind}" for kind, n in count.items() if n)
+    yield "probes", ", ".join(plan.probes)
+    per_example = step_seconds(subject)
+    epochs = (count["dense"] if plan.model.weights is None else 0) * (plan.train.epochs if plan.train else 0)
+    epochs += (count["control"] + count["pruned"]) * plan.finetune_epochs
+    steps = epochs * train + sum(count.values()) * len(data.test) * STEPS_PER_EXAMPLE
+    cores = os.cpu_count() or 1
+    yield (
+        "time",
+        f"about {max(1, round(steps * per_example / cores / 60))} min on {cores} cores (order of magnitude)",
+    )
+
+
+def step_seconds(subject: Subject) -> float:
+    """Seconds of one forward and backward pass, per example, on one thread."""
+    plan, data = subject.plan, subject.data
+    model = models.wrap(models.fresh(models.builder(plan, data), 0), plan, data).requires_grad_(True)
+    batch = data.test[:BATCH]
+    times = []
+    with one_thread():
+        for _ in range(4):
+            start = time.perf_counter()
+            loss = F.cross_entropy(model(batch.x), batch.y)
+            torch.autograd.grad(loss, [p for p in model.parameters() if p.requires_grad])
+            times.append(time.perf_counter() - start)
+    return statistics.median(times[1:]) / len(batch)

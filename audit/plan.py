@@ -1,0 +1,275 @@
+"""The plan: what to audit and how, read from TOML into frozen, validated values."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from attacks.registry import probes
+from audit.errors import PlanError
+from pruning.methods import Recipe, resolve
+
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A table of the plan: frozen; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Normalise(Section):
+    """Per-channel input normalisation, (x − mean) / std, inside the audited model."""
+
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+
+    @model_validator(mode="after")
+    def _same_length(self) -> "Normalise":
+        if len(self.mean) != len(self.std):
+            raise ValueError(
+                f"mean has {len(self.mean)} values and std has {len(self.std)}: give one a channel"
+            )
+        return self
+
+
+class ModelPlan(Section):
+    """The model under audit: what builds it, and the weights it has (absent: trained by [train])."""
+
+    build: str
+    weights: Path | None = None
+    normalise: Normalise | None = None
+
+
+class DataPlan(Section):
+    """Where the examples come from. ``bounds`` are the inputs' own units; ε is in the same units."""
+
+    source: str
+    root: Path = Path()
+    download: bool = False
+    bounds: tuple[float, float] = (0.0, 1.0)
+    train_examples: Annotated[int, Field(ge=1)] | None = None
+    audit_examples: Annotated[int, Field(ge=1)] = 1000
+
+    @field_validator("bounds")
+    @classmethod
+    def _ordered(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if not bounds[0] < bounds[1]:
+            raise ValueError(f"the lower bound {bounds[0]} is not below the upper bound {bounds[1]}")
+        return bounds
+
+
+class TrainPlan(Section):
+    """The recipe that made the model; fine-tuning after pruning repeats it for fewer epochs."""
+
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    optimiser: Literal["adam", "sgd"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+
+class PruningPlan(Section):
+    """Which methods at which sparsities, replicated over which seeds."""
+
+    methods: Annotated[tuple[str | dict[str, Any], ...], Field(min_length=1)] = (
+        "global-magnitude",
+        "filter-l2",
+    )
+    sparsities: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (
+        0.5, 0.75, 0.9, 0.95,
+    )  # fmt: skip
+    seeds: Seeds = (0, 1, 2)
+    finetune_epochs: Annotated[int, Field(ge=0)] | None = None
+    """Epochs of fine-tuning after pruning; by default a third of [train] epochs, at least one."""
+
+    @field_validator("methods")
+    @classmethod
+    def _known(cls, methods: tuple[str | dict[str, Any], ...]) -> tuple[str | dict[str, Any], ...]:
+        names = [resolve(method)[0] for method in methods]
+        _no_twice(names, "methods")
+        return methods
+
+    @field_validator("sparsities", "seeds")
+    @classmethod
+    def _once(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        _no_twice(values, "values")
+        return values
+
+    @property
+    def recipes(self) -> dict[str, Recipe]:
+        """Method name → recipe, in the plan's order."""
+        return dict(resolve(method) for method in self.methods)
+
+
+class VariantPlan(Section):
+    """A pruned checkpoint of the user's own, audited beside the model."""
+
+    name: Annotated[str, Field(min_length=1)]
+    weights: Path
+    build: str | None = None
+    """What builds it, where it is not the audited model's architecture."""
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name in ("dense", "dense-finetuned") or "@" in name:
+            raise ValueError(f"{name!r} is reserved: choose a name other than dense, without '@'")
+        return name
+
+
+class Plan(Section):
+    """The whole plan. ``folder`` is where its relative paths start; ``name`` is for people."""
+
+    model: ModelPlan
+    data: DataPlan
+    train: TrainPlan | None = None
+    pruning: PruningPlan | None = None
+    variant: tuple[VariantPlan, ...] = ()
+    probes: Mapping[str, Any] = Field(default_factory=dict)
+    name: str = Field(default="plan", exclude=True)
+    folder: Path = Field(default=Path(), exclude=True)
+
+    @field_validator("probes")
+    @classmethod
+    def _probe_settings(cls, tables: Mapping[str, Any]) -> dict[str, Any]:
+        """Every family that is not skipped, each with its whole settings filled in."""
+        known = probes()
+        tables = dict(tables)
+        skip = tables.pop("skip", [])
+        if not isinstance(skip, list) or not all(isinstance(name, str) for name in skip):
+            raise ValueError("skip must be a list of probe names")
+        for name in [*tables, *skip]:
+            if name not in known:
+                raise ValueError(f"there is no probe {name!r}; there are: {', '.join(known)}")
+        return {
+            name: _nested(probe.settings, tables.get(name, {}), ("probes", name)).model_dump(mode="json")
+            for name, probe in known.items()
+            if name not in skip
+        }
+
+    @model_validator(mode="after")
+    def _coherent(self) -> "Plan":
+        if self.train is None and self.model.weights is None:
+            raise ValueError("without [model] weights, a [train] table must say how to train the model")
+        if self.train is None and self.finetune_epochs:
+            raise ValueError(
+                "fine-tuning after pruning repeats the training recipe: "
+                "add a [train] table, or set [pruning] finetune_epochs = 0"
+            )
+        _no_twice([variant.name for variant in self.variant], "[[variant]] names")
+        return self
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the pruned models; of the dense ones too where the plan trains them."""
+        if self.pruning is not None:
+            return self.pruning.seeds
+        return (0,) if self.model.weights is not None else (0, 1, 2)
+
+    @property
+    def dense_seeds(self) -> tuple[int, ...]:
+        """A model that comes with its weights is one model, whatever the seeds."""
+        return self.seeds[:1] if self.model.weights is not None else self.seeds
+
+    @property
+    def finetune_epochs(self) -> int:
+        """Epochs of fine-tuning after pruning."""
+        if self.pruning is None:
+            return 0
+        if self.pruning.finetune_epochs is not None:
+            return self.pruning.finetune_epochs
+        return max(1, self.train.epochs // 3) if self.train is not None else 1
+
+    @cached_property
+    def settings(self) -> dict[str, BaseModel]:
+        """Probe name → its settings, validated."""
+        known = probes()
+        return {name: known[name].settings.model_validate(table) for name, table in self.probes.items()}
+
+    def path(self, path: Path) -> Path:
+        """A path of the plan; relative ones start at the plan's folder."""
+        return self.folder / path
+
+
+def load(path: Path, *, root: Path | None = None, quick: bool = False) -> Plan:
+    """Read a plan file.
+
+    ``root`` takes the place of ``[data] root``; ``quick`` shrinks the plan to a smoke run. Raises PlanError
+    with the file, the key and the remedy.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PlanError(f"{path}: no such file; `prune-audit init` writes a plan to start from") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"{path}: not valid TOML: {error}") from None
+    return parse(table, path, root=root, quick=quick)
+
+
+def parse(table: dict[str, Any], path: Path, *, root: Path | None = None, quick: bool = False) -> Plan:
+    """Validate a plan already read; ``path`` is named in errors and anchors relative paths."""
+    for reserved in ("name", "folder"):
+        if reserved in table:
+            raise PlanError(f"{path}: {reserved}: unknown key; remove it")
+    if quick:
+        table = _quick(table)
+    try:
+        plan = Plan.model_validate(
+            {**table, "name": path.stem + ("-quick" if quick else ""), "folder": path.resolve().parent}
+        )
+    except ValidationError as error:
+        raise PlanError("\n".join(f"{path}: {line}" for line in explain(error))) from None
+    if root is not None:
+        plan = plan.model_copy(update={"data": plan.data.model_copy(update={"root": root.resolve()})})
+    return plan
+
+
+def explain(error: ValidationError) -> list[str]:
+    """One line per mistake: the key as it stands in the plan, what is wrong, what to do."""
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "plan"
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "unknown key; remove it or mend its spelling"
+        elif item["type"] == "missing":
+            message = "is missing; add it"
+        elif "input" in item and not isinstance(item["input"], dict | list | tuple):
+            message = f"{message} (it is {item['input']!r})"
+        lines.append(message if key in ("plan", "probes") and "." in message else f"{key}: {message}")
+    return lines
+
+
+def _nested(model: type[BaseModel], table: Any, where: tuple[str, ...]) -> BaseModel:
+    """Validate a table by a model of its own, keeping the whole key in the error."""
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        raise ValueError("; ".join(f"{'.'.join(where)}.{line}" for line in explain(error))) from None
+
+
+def _no_twice(values: Any, what: str) -> None:
+    twice = sorted({str(v) for v in values if list(values).count(v) > 1})
+    if twice:
+        raise ValueError(f"{what} must differ; given twice: {', '.join(twice)}")
+
+
+def _quick(table: dict[str, Any]) -> dict[str, Any]:
+    """A smoke run of the same plan: one seed, the two outermost sparsities, at most 200 examples."""
+    table = {**table, "data": {**table.get("data", {})}}
+    table["data"]["audit_examples"] = min(int(table["data"].get("audit_examples", 1000)), 200)
+    if "pruning" in table:
+        pruning = dict(table["pruning"])
+        defaults = PruningPlan()
+        sparsities = sorted(pruning.get("sparsities", defaults.sparsities))
+        pruning["sparsities"] = sorted({sparsities[0], sparsities[-1]})
+        pruning["seeds"] = list(pruning.get("seeds", defaults.seeds))[:1]
+        table["pruning"] = pruning
+    return table

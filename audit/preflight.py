@@ -1,0 +1,64 @@
+"""Checks model, data and plan before any attack runs."""
+
+from dataclasses import dataclass
+
+import torch
+
+from attacks.settings import ProbeSettings
+from audit.errors import PlanError
+from audit.plan import Plan
+from audit.subject import data as subject_data
+from audit.subject import models
+from audit.subject.data import Data
+from pruning import measure
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A plan whose model and data have been loaded and found fit."""
+
+    plan: Plan
+    data: Data
+    device: str
+    parameters: int
+    prunable: int
+    macs: int
+
+
+def device_of(name: str) -> str:
+    """ "auto" is cuda where there is one. Raises PlanError for cuda where there is none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise PlanError("--device cuda: torch sees no CUDA device here; use --device cpu")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
+def preflight(plan: Plan, device: str = "cpu") -> Subject:
+    """Load everything that the plan names. Raises PlanError or RefusedError at the first thing that is wrong."""
+    data = subject_data.load(plan)
+    build = models.builder(plan, data)
+    if plan.model.weights is not None:
+        inner, _ = models.restore(plan.path(plan.model.weights), build, data)
+    elif data.train is None:
+        raise PlanError(
+            f"[data] source {plan.data.source!r} has no training examples: the model cannot be trained; "
+            "give [model] weights, or data with a train split"
+        )
+    else:
+        inner = models.fresh(build, 0)
+    models.check(models.wrap(inner, plan, data), data)
+    if plan.finetune_epochs and data.train is None:
+        raise PlanError(
+            "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"
+        )
+    for variant in plan.variant:
+        own, key = models.builder(plan, data, variant.build), f"[[variant]] {variant.name!r} weights"
+        pruned, _ = models.restore(plan.path(variant.weights), own, data, key)
+        models.check(models.wrap(pruned, plan, data), data)
+    for name, settings in plan.settings.items():
+        problems = settings.problems(data.bounds) if isinstance(settings, ProbeSettings) else []
+        if problems:
+            raise PlanError("\n".join(f"[probes.{name}] {problem}" for problem in problems))
+    size = measure.size(inner, data.test.x[:1])
+    return Subject(plan, data, device, size.parameters, size.prunable, size.macs)

@@ -1,0 +1,1 @@
+"""The subject: the model under audit, its data and its training recipe."""

@@ -1,0 +1,238 @@
+"""The subject's data: loaded from any of five sources, checked, and split among auditor and attackers."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from attacks.probe import Examples
+from audit.errors import PlanError, RefusedError
+from audit.plan import DataPlan, Plan
+from audit.subject import vision
+from audit.subject.code import function_of
+
+Arrays = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+"""Split name ("train", "test") → (inputs, labels), as the source gives them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The subject's examples. Inputs are float32 in ``bounds``, labels int64 in [0, len(classes))."""
+
+    train: Examples | None
+    """What the model is trained on: the members. None where the plan's data has no train pair."""
+    test: Examples
+    """What accuracy and evasion are measured on."""
+    pool: Examples | None
+    """The rest of the held-out examples: the extraction attacker's own data."""
+    classes: tuple[str, ...]
+    bounds: tuple[float, float]
+    digest: str
+    """SHA-256 of all of the above."""
+
+    @property
+    def heldout(self) -> Examples:
+        """All examples that the model never saw."""
+        if self.pool is None:
+            return self.test
+        return Examples(torch.cat([self.test.x, self.pool.x]), torch.cat([self.test.y, self.pool.y]))
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch."""
+        return tuple(self.test.x.shape[1:])
+
+
+def load(plan: Plan) -> Data:
+    """Load, check and split the plan's data. Raises PlanError (a wrong key) or RefusedError (bad data)."""
+    arrays, classes = _read(plan)
+    if "test" not in arrays:
+        raise RefusedError(f"[data] source {plan.data.source!r}: has no test examples")
+    checked = {split: _check(split, x, y, plan.data) for split, (x, y) in arrays.items()}
+    shapes = {split: tuple(examples.x.shape[1:]) for split, examples in checked.items()}
+    if len(set(shapes.values())) > 1:
+        raise RefusedError(
+            f"[data] source {plan.data.source!r}: train and test inputs differ in shape: {shapes}"
+        )
+    highest = max(int(examples.y.max()) for examples in checked.values())
+    classes = tuple(classes) or tuple(str(i) for i in range(highest + 1))
+    if highest >= len(classes):
+        raise RefusedError(
+            f"[data] source {plan.data.source!r}: label {highest} is out of range: there are {len(classes)} classes"
+        )
+    train, heldout = checked.get("train"), _shuffled(checked["test"])
+    if train is not None and plan.data.train_examples is not None:
+        if plan.data.train_examples > len(train):
+            raise PlanError(
+                f"[data] train_examples is {plan.data.train_examples}, but there are only {len(train)} to train on"
+            )
+        if plan.model.weights is not None:
+            raise PlanError(
+                "[data] train_examples selects what the model is trained on, but [model] weights is trained "
+                "already: remove one of the two"
+            )
+        train = _shuffled(train)[: plan.data.train_examples]
+    test, rest = heldout[: plan.data.audit_examples], heldout[plan.data.audit_examples :]
+    return Data(
+        train=train,
+        test=test,
+        pool=rest if len(rest) else None,
+        classes=classes,
+        bounds=plan.data.bounds,
+        digest=_digest(train, test, rest, classes, plan.data.bounds),
+    )
+
+
+def _read(plan: Plan) -> tuple[Arrays, Sequence[str]]:
+    """The source's arrays and, where it names them, its classes."""
+    kind, _, rest = plan.data.source.partition(":")
+    root = plan.path(plan.data.root)
+    if plan.data.source == "digits":
+        return _digits()
+    if kind == "torchvision" and rest:
+        return vision.dataset(rest, root, download=plan.data.download)
+    if kind == "folder" and rest:
+        return _folder(root / rest)
+    if kind == "npz" and rest:
+        return _npz(root / rest), ()
+    if kind.endswith(".py") and rest:
+        return _named(function_of(plan, plan.data.source, "[data] source")(), plan.data.source), ()
+    raise PlanError(
+        f"[data] source {plan.data.source!r}: must be 'digits', 'torchvision:NAME', 'folder:PATH', 'npz:PATH' "
+        "or 'FILE.py:FUNCTION'"
+    )
+
+
+def _digits() -> tuple[Arrays, Sequence[str]]:
+    """scikit-learn's 1 797 handwritten digits, 1×8×8, scaled to [0, 1]; a fixed half is for training."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    x = (digits.images[:, None] / 16).astype(np.float32)
+    y = digits.target.astype(np.int64)
+    order = np.random.default_rng(0).permutation(len(y))
+    train, test = order[:900], order[900:]
+    return {"train": (x[train], y[train]), "test": (x[test], y[test])}, [str(i) for i in range(10)]
+
+
+def _npz(path: Path) -> Arrays:
+    """An npz file with x_test, y_test and, where known, x_train, y_train. Pickled arrays are refused."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return _named({name: file[name] for name in file.files}, str(path))
+    except FileNotFoundError:
+        raise RefusedError(f"[data] source: {path}: no such file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise RefusedError(f"[data] source: {path}: cannot be read as npz without pickles: {error}") from None
+    except Exception as error:  # zipfile.BadZipFile, zlib.error: a damaged archive
+        raise RefusedError(f"[data] source: {path}: damaged: {error}") from None
+
+
+def _named(value: Any, source: str) -> Arrays:
+    """{"x_train": …, "y_train": …, "x_test": …, "y_test": …} as splits."""
+    if not isinstance(value, Mapping) or not {"x_test", "y_test"} <= set(value):
+        raise RefusedError(
+            f"[data] source {source!r}: must hold x_test and y_test (and x_train, y_train where known)"
+        )
+    if ("x_train" in value) != ("y_train" in value):
+        raise RefusedError(f"[data] source {source!r}: x_train and y_train must come together")
+    return {
+        split: (np.asarray(value[f"x_{split}"]), np.asarray(value[f"y_{split}"]))
+        for split in ("train", "test")
+        if f"x_{split}" in value
+    }
+
+
+def _folder(path: Path) -> tuple[Arrays, Sequence[str]]:
+    """Class folders of images: PATH/train/CLASS/*.png and PATH/test/CLASS/*.png; all of one size."""
+    from PIL import Image, UnidentifiedImageError
+
+    names = sorted(entry.name for entry in (path / "test").glob("*") if entry.is_dir())
+    if not names:
+        raise RefusedError(f"[data] source: {path}/test: there are no class folders (PATH/test/CLASS/IMAGE)")
+    arrays = {}
+    for split in ("train", "test"):
+        if not (path / split).is_dir():
+            continue
+        extra = sorted(e.name for e in (path / split).iterdir() if e.is_dir() and e.name not in names)
+        if extra:
+            raise RefusedError(
+                f"[data] source: {path}: classes in {split} that test lacks: {', '.join(extra)}"
+            )
+        images, labels = [], []
+        for label, name in enumerate(names):
+            for file in sorted(p for p in (path / split / name).glob("*") if not p.name.startswith(".")):
+                try:
+                    with Image.open(file) as image:
+                        images.append(
+                            np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+                        )
+                except (UnidentifiedImageError, OSError) as error:
+                    raise RefusedError(f"[data] source: {file}: not a readable image: {error}") from None
+                if images[-1].shape != images[0].shape:
+                    raise RefusedError(
+                        f"[data] source: {file}: is {images[-1].shape}, others are {images[0].shape}; "
+                        "resize all images to one size and mode first"
+                    )
+                labels.append(label)
+        if not images:
+            raise RefusedError(f"[data] source: {path / split}: there are no images in it")
+        stack = np.stack(images)
+        stack = stack[:, None] if stack.ndim == 3 else stack.transpose(0, 3, 1, 2)
+        arrays[split] = (np.ascontiguousarray(stack), np.asarray(labels, dtype=np.int64))
+    return arrays, names
+
+
+def _check(split: str, x: NDArray[Any], y: NDArray[Any], plan: DataPlan) -> Examples:
+    """Examples fit for an audit, or RefusedError that says what is wrong with them."""
+    where = f"[data] source {plan.source!r}, {split}"
+    if len(x) == 0:
+        raise RefusedError(f"{where}: is empty")
+    if x.ndim < 2 or y.ndim != 1 or len(x) != len(y):
+        raise RefusedError(f"{where}: inputs {x.shape} and labels {y.shape} do not fit: want N×… and N")
+    if not np.issubdtype(x.dtype, np.number) or np.issubdtype(x.dtype, np.complexfloating):
+        raise RefusedError(f"{where}: inputs are of type {x.dtype}: want uint8 or float")
+    if not np.issubdtype(y.dtype, np.integer):
+        raise RefusedError(f"{where}: labels are of type {y.dtype}: want integers from 0")
+    if y.min() < 0:
+        raise RefusedError(f"{where}: label {y.min()} is out of range: labels count from 0")
+    if x.dtype == np.uint8:
+        x = x.astype(np.float32) / np.float32(255)
+    inputs = torch.from_numpy(np.array(x, dtype=np.float32))
+    if not torch.isfinite(inputs).all():
+        raise RefusedError(f"{where}: inputs hold NaN or infinity")
+    low, high = float(inputs.min()), float(inputs.max())
+    if low < plan.bounds[0] or high > plan.bounds[1]:
+        raise RefusedError(
+            f"{where}: inputs span [{low:g}, {high:g}], outside [data] bounds {list(plan.bounds)}: "
+            "set bounds to the inputs' own units (uint8 images are scaled to [0, 1])"
+        )
+    return Examples(inputs, torch.from_numpy(y.astype(np.int64)))
+
+
+def _shuffled(examples: Examples) -> Examples:
+    """A fixed permutation: sources are often sorted by class, and a prefix must be a fair sample."""
+    return examples[torch.randperm(len(examples), generator=torch.Generator().manual_seed(0))]
+
+
+def _digest(
+    train: Examples | None,
+    test: Examples,
+    rest: Examples,
+    classes: tuple[str, ...],
+    bounds: tuple[float, float],
+) -> str:
+    digest = hashlib.sha256(repr((classes, bounds)).encode())
+    for part in (train, test, rest):
+        if part is None:
+            digest.update(b"none")
+            continue
+        for tensor in (part.x, part.y):
+            digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

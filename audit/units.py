@@ -1,0 +1,183 @@
+"""The work of a plan as units: dense models → pruned models → probes, each named by all that determines it."""
+
+import functools
+import hashlib
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import attacks
+import audit
+import pruning
+from audit.plan import Plan
+from audit.subject.data import Data
+from reports.ledger import canonical
+
+Kind = Literal["dense", "control", "pruned", "checkpoint", "probe", "cost"]
+MODELS = ("dense", "control", "pruned", "checkpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One piece of work that writes its result once.
+
+    ``id`` hashes what determines the result, the code and the machine's libraries included; ``seed`` hashes
+    the same without code and libraries, so that a new version of the program draws the same random numbers.
+    """
+
+    id: str
+    seed: int
+    kind: Kind
+    variant: str
+    replicate: int
+    """The plan's seed that this unit replicates."""
+    parents: tuple[str, ...] = ()
+    """Units that must have finished. The first is the model a probe measures or a recipe starts from."""
+    method: str = ""
+    sparsity: float = 0.0
+    probe: str = ""
+    of: tuple[str, ...] = ()
+    """The variants that are measured, one for each parent."""
+
+    @property
+    def label(self) -> str:
+        """For people: what is being done to which model."""
+        what = {"dense": "train", "control": "fine-tune", "pruned": "prune", "checkpoint": "load"}
+        return f"{what.get(self.kind, self.probe)} {self.variant} seed {self.replicate}"
+
+    @property
+    def alone(self) -> bool:
+        """Timings are taken while nothing else runs."""
+        return self.kind == "cost"
+
+
+@functools.cache
+def code_version() -> str:
+    """Hash of every source file that a result can depend on, and of torch's version."""
+    digest = hashlib.sha256(torch.__version__.encode())
+    for package in (attacks, audit, pruning):
+        folder = Path(package.__path__[0])
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Namer:
+    """Makes units of one run: what is common to all of them is hashed into every name."""
+
+    def __init__(self, plan: Plan, data: Data, device: str) -> None:
+        self._subject = {
+            "model": {**plan.model.model_dump(mode="json"), "weights": _weights(plan)},
+            "sources": _sources(plan),
+            "data": data.digest,
+            "train": plan.train.model_dump(mode="json") if plan.train else None,
+        }
+        self._machine = {"code": code_version(), "device": device, "machine": platform.machine()}
+
+    def unit(
+        self,
+        kind: Kind,
+        variant: str,
+        replicate: int,
+        what: Mapping[str, Any],
+        parents: tuple[Unit, ...] = (),
+        **more: Any,
+    ) -> Unit:
+        name = {
+            "kind": kind,
+            "what": dict(what),
+            "variant": variant,
+            "replicate": replicate,
+            "subject": self._subject,
+        }
+        seed = int(_hash({**name, "parents": [p.seed for p in parents]})[:15], 16)
+        ids = tuple(parent.id for parent in parents)
+        return Unit(
+            _hash({**name, "parents": ids, "machine": self._machine}),
+            seed,
+            kind,
+            variant,
+            replicate,
+            ids,
+            **more,
+        )
+
+
+def units(plan: Plan, data: Data, device: str) -> list[Unit]:
+    """Every unit of the plan, parents before children."""
+    namer = _Namer(plan, data, device)
+    models = list(_models(plan, namer))
+    measured = [
+        namer.unit(
+            "probe",
+            model.variant,
+            model.replicate,
+            {"probe": probe, "settings": settings},
+            (model,),
+            probe=probe,
+            of=(model.variant,),
+        )
+        for model in models
+        for probe, settings in plan.probes.items()
+    ]
+    costs = []
+    for replicate in plan.seeds:
+        ours = tuple(model for model in models if model.replicate == replicate)
+        names = tuple(model.variant for model in ours)
+        costs.append(namer.unit("cost", "all variants", replicate, {}, ours, probe="cost", of=names))
+    return [*models, *measured, *costs]
+
+
+def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
+    dense = {seed: namer.unit("dense", "dense", seed, {}, method="dense") for seed in plan.dense_seeds}
+    yield from dense.values()
+    if plan.pruning is not None:
+        epochs = plan.finetune_epochs
+        for seed in plan.seeds:
+            parent = dense.get(seed, next(iter(dense.values())))
+            if epochs:
+                yield namer.unit(
+                    "control",
+                    "dense-finetuned",
+                    seed,
+                    {"epochs": epochs},
+                    (parent,),
+                    method="dense-finetuned",
+                )
+            for method, recipe in plan.pruning.recipes.items():
+                for sparsity in plan.pruning.sparsities:
+                    what = {"recipe": recipe.model_dump(mode="json"), "sparsity": sparsity, "epochs": epochs}
+                    name = f"{method}@{sparsity:g}"
+                    yield namer.unit("pruned", name, seed, what, (parent,), method=method, sparsity=sparsity)
+    for variant in plan.variant:
+        what = {"build": variant.build, "weights": file_digest(plan.path(variant.weights))}
+        yield namer.unit("checkpoint", variant.name, plan.seeds[0], what, method="checkpoint")
+
+
+def _weights(plan: Plan) -> str | None:
+    return None if plan.model.weights is None else file_digest(plan.path(plan.model.weights))
+
+
+def _sources(plan: Plan) -> dict[str, str]:
+    """Digests of the user's own code that the plan names, so that a change to it is a change of the plan."""
+    specs = [plan.model.build, plan.data.source, *(v.build for v in plan.variant if v.build)]
+    files = {spec.partition(":")[0] for spec in specs}
+    return {
+        f: file_digest(plan.folder / f)
+        for f in sorted(files)
+        if f.endswith(".py") and (plan.folder / f).is_file()
+    }

@@ -1,0 +1,206 @@
+"""What a unit does: make one model, or measure one. Runs in a worker; the caller writes the results down."""
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from attacks.probe import Target, unavailable
+from attacks.registry import probes
+from audit import costs
+from audit.plan import Plan
+from audit.subject import models, training
+from audit.subject.data import Data
+from audit.units import MODELS, Unit, file_digest
+from pruning import masks, measure, storage
+from pruning.prune import Pruned, prune
+from pruning.removal import Removal
+from reports.ledger import MeasurementRow, VariantRow
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every unit of a run shares."""
+
+    plan: Plan
+    data: Data
+    out: Path
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a unit leaves: a variant, or measurements; and the error where it crashed."""
+
+    seconds: float
+    variant: VariantRow | None = None
+    measurements: tuple[MeasurementRow, ...] = ()
+    error: str | None = None
+    trace: str = field(default="", repr=False)
+
+
+def perform(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Result:
+    """Do one unit. ``made`` holds the variants that its parents made, by unit id; a missing parent failed.
+
+    Never raises on a crash of the work itself: a crash becomes the unit's error and visible failed rows.
+    """
+    start = time.perf_counter()
+    try:
+        if unit.kind in MODELS:
+            variant = _make(unit, made, context)
+            return Result(time.perf_counter() - start, variant=variant)
+        rows = (_costs if unit.kind == "cost" else _probe)(unit, made, context)
+        return Result(time.perf_counter() - start, measurements=tuple(rows))
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+        return crashed(unit, message, time.perf_counter() - start, traceback.format_exc())
+
+
+def crashed(unit: Unit, message: str, seconds: float = 0.0, trace: str = "") -> Result:
+    """The result of a unit that failed: a visible failed row for each metric that it should have measured."""
+    rows = tuple(row for variant in unit.of for row in _failed(unit, variant, message))
+    return Result(seconds, measurements=rows, error=message, trace=trace)
+
+
+def _failed(unit: Unit, variant: str, message: str) -> list[MeasurementRow]:
+    card = costs.CARD if unit.kind == "cost" else probes()[unit.probe].card
+    return [
+        MeasurementRow(variant, unit.replicate, unit.probe, m.metric, status=m.status, note=m.note)
+        for m in unavailable(card.metrics, "failed", message)
+    ]
+
+
+def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> VariantRow:
+    """Make one model, keep it in the run's folder, and say what it is."""
+    plan, data = context.plan, context.data
+    build = models.builder(plan, data)
+    row = VariantRow(unit.variant, unit.replicate, unit.method, unit.sparsity, 0.0, unit.kind == "control")
+    history: tuple[Removal, ...] = ()
+    if unit.kind == "dense" and plan.model.weights is not None:
+        inner, history = models.restore(plan.path(plan.model.weights), build, data)
+    elif unit.kind == "dense":
+        inner = models.fresh(build, unit.seed)
+        _train(inner, unit, context, plan.train.epochs if plan.train else 0)
+    elif unit.kind == "checkpoint":
+        inner, history, row = _checkpoint(unit, context, row)
+    else:
+        inner = _load(made[unit.parents[0]], context)
+        if unit.kind == "control":
+            _train(inner, unit, context, plan.finetune_epochs)
+        else:
+            pruned = _prune(unit, inner, context)
+            inner, history = pruned.model, pruned.history
+            _train(inner, unit, context, plan.finetune_epochs, pruned.masks)
+            row = replace(row, achieved_sparsity=_achieved(inner, build, data))
+    models.check(models.wrap(inner, plan, data), data)
+    path = context.out / "models" / f"{unit.id[:16]}.safetensors"
+    storage.save(inner, path, history)
+    return replace(row, digest=file_digest(path), file=f"models/{path.name}")
+
+
+def _train(
+    inner: nn.Module, unit: Unit, context: Context, epochs: int, kept: Mapping[str, Tensor] | None = None
+) -> None:
+    """Train a bare model in place, seen through the plan's normalisation, zeros held at zero."""
+    plan, data = context.plan, context.data
+    if not epochs or plan.train is None:
+        return
+    if data.train is None:
+        raise ValueError(
+            "the data has no training examples to train or fine-tune on; set [pruning] finetune_epochs = 0"
+        )
+    whole = models.wrap(inner, plan, data).requires_grad_(True).to(context.device)
+    on_device = {name: mask.to(context.device) for name, mask in (kept or {}).items()}
+    training.train(
+        whole, data.train, plan.train, epochs=epochs, seed=unit.seed,
+        prepare=lambda optimiser: masks.hold(optimiser, inner, on_device) if on_device else None,
+    )  # fmt: skip
+    inner.to("cpu")
+
+
+def _prune(unit: Unit, inner: nn.Module, context: Context) -> Pruned:
+    assert context.plan.pruning is not None
+    recipe = context.plan.pruning.recipes[unit.method]
+    generator = torch.Generator().manual_seed(unit.seed)
+    return prune(inner, recipe, unit.sparsity, example_input=context.data.test.x[:1], generator=generator)
+
+
+def _checkpoint(
+    unit: Unit, context: Context, row: VariantRow
+) -> tuple[nn.Module, tuple[Removal, ...], VariantRow]:
+    """A pruned checkpoint of the user's own."""
+    plan, data = context.plan, context.data
+    variant = next(v for v in plan.variant if v.name == unit.variant)
+    build = models.builder(plan, data, variant.build)
+    inner, history = models.restore(
+        plan.path(variant.weights), build, data, f"[[variant]] {variant.name!r} weights"
+    )
+    achieved = _achieved(inner, models.builder(plan, data), data)
+    return inner, history, replace(row, sparsity=None, achieved_sparsity=achieved)
+
+
+def _achieved(inner: nn.Module, build: models.Build, data: Data) -> float:
+    """Share of the dense model's prunable parameters that are gone, counted in the model as it is."""
+    example = data.test.x[:1]
+    dense = measure.size(models.fresh(build, 0).eval(), example).prunable
+    return 1 - measure.size(inner.eval(), example).nonzero_prunable / dense
+
+
+def _load(row: VariantRow, context: Context) -> nn.Module:
+    """The bare model of a variant, read back from the run's folder; refuses a file that has changed."""
+    assert row.file is not None
+    path = context.out / row.file
+    if not path.is_file() or file_digest(path) != row.digest:
+        raise ValueError(
+            f"{path} is missing or has changed since it was made: delete the run's folder and run again"
+        )
+    spec = next((v.build for v in context.plan.variant if v.name == row.variant), None)
+    return storage.load(path, models.builder(context.plan, context.data, spec), context.data.test.x[:1])
+
+
+def _costs(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list[MeasurementRow]:
+    """Size and speed of every variant of one seed."""
+    rows = {made[parent].variant: made[parent] for parent in unit.parents if parent in made}
+    found = costs.measure_all(
+        {name: _load(row, context) for name, row in rows.items()},
+        {name: context.out / (row.file or "") for name, row in rows.items()},
+        unit.replicate, context.data.test.x[:1], context.device,
+    )  # fmt: skip
+    for name in unit.of:
+        if name not in rows:
+            found += _failed(unit, name, f"{name} could not be made, see its own error")
+    return found
+
+
+def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list[MeasurementRow]:
+    """Measure one model by one probe."""
+    plan, data = context.plan, context.data
+    if unit.parents[0] not in made:
+        raise ValueError(f"{unit.variant} could not be made, see its own error")
+    probe = probes()[unit.probe]
+    target = Target(
+        model=models.wrap(_load(made[unit.parents[0]], context), plan, data).to(context.device),
+        num_classes=len(data.classes),
+        bounds=data.bounds,
+        test=data.test,
+        members=data.train,
+        nonmembers=data.heldout if data.train is not None else None,
+        pool=data.pool,
+        surrogate=lambda seed: models.wrap(models.fresh(models.builder(plan, data), seed), plan, data)
+        .requires_grad_(True),
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(unit.seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(unit.seed)
+        found = probe.run(target, plan.settings[unit.probe], generator)
+    return [
+        MeasurementRow(
+            unit.variant, unit.replicate, unit.probe, m.metric, m.at, m.value, m.low, m.high, m.n, m.status,
+            m.note, m.outcomes,
+        )
+        for m in found
+    ]  # fmt: skip

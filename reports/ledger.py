@@ -1,0 +1,287 @@
+"""The results file: one SQLite database that outlives the run. Anyone can open it with SQLite's own tools.
+
+A unit of work writes its rows once, in one transaction, so that a killed run holds whole units only.
+"""
+
+import io
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE unit (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, label TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'planned', seconds REAL, finished TEXT, error TEXT);
+CREATE TABLE variant (
+    variant TEXT NOT NULL, seed INTEGER NOT NULL, method TEXT NOT NULL, sparsity REAL,
+    achieved_sparsity REAL, control INTEGER NOT NULL DEFAULT 0, digest TEXT, file TEXT,
+    note TEXT NOT NULL DEFAULT '', unit TEXT NOT NULL REFERENCES unit (id), PRIMARY KEY (variant, seed));
+CREATE TABLE measurement (
+    unit TEXT NOT NULL REFERENCES unit (id), variant TEXT NOT NULL, seed INTEGER NOT NULL,
+    probe TEXT NOT NULL, metric TEXT NOT NULL, at TEXT NOT NULL,
+    value REAL, low REAL, high REAL, n INTEGER,
+    status TEXT NOT NULL, note TEXT NOT NULL DEFAULT '', outcomes BLOB,
+    PRIMARY KEY (variant, seed, probe, metric, at));
+"""
+
+
+class LedgerError(Exception):
+    """The results file is missing, damaged, of another version or of another plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRow:
+    """A planned unit of work: ``id`` hashes all that determines it."""
+
+    id: str
+    kind: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRow:
+    """One model that exists: a (variant, seed) pair. ``digest`` is the SHA-256 of its weights file."""
+
+    variant: str
+    seed: int
+    method: str
+    sparsity: float | None
+    achieved_sparsity: float | None
+    control: bool = False
+    digest: str | None = None
+    file: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementRow:
+    """One figure (or the reason why there is none) of one variant and seed."""
+
+    variant: str
+    seed: int
+    probe: str
+    metric: str
+    at: Mapping[str, str | int | float] = field(default_factory=dict)
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    status: str = "ok"
+    note: str = ""
+    outcomes: Mapping[str, NDArray[np.generic]] | None = None
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values, equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def pack(outcomes: Mapping[str, NDArray[np.generic]] | None) -> bytes | None:
+    """Per-example evidence as a compressed npz (no pickle)."""
+    if outcomes is None:
+        return None
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **{k: np.asarray(v) for k, v in outcomes.items()})
+    return buffer.getvalue()
+
+
+def unpack(blob: bytes | None) -> dict[str, NDArray[np.generic]] | None:
+    """The inverse of :func:`pack`."""
+    if blob is None:
+        return None
+    with np.load(io.BytesIO(blob), allow_pickle=False) as data:
+        return {name: data[name] for name in data.files}
+
+
+def _checked(row: MeasurementRow) -> MeasurementRow:
+    """A row fit to be kept; a figure that is not a number becomes a visible failure.
+
+    Raises ValueError where value and status, or value and interval, contradict each other.
+    """
+    numbers = [v for v in (row.value, row.low, row.high) if v is not None]
+    if not all(math.isfinite(v) for v in numbers):
+        note = f"{row.note}; not finite: value {row.value}, interval [{row.low}, {row.high}]".lstrip("; ")
+        return MeasurementRow(
+            row.variant, row.seed, row.probe, row.metric, row.at, n=row.n, status="failed", note=note
+        )
+    if (row.status == "ok") != (row.value is not None):
+        raise ValueError(f"{row.metric} {dict(row.at)}: status {row.status!r} with value {row.value}")
+    if (
+        row.value is not None
+        and row.low is not None
+        and row.high is not None
+        and not row.low <= row.value <= row.high
+    ):
+        raise ValueError(
+            f"{row.metric} {dict(row.at)}: {row.value} outside its interval [{row.low}, {row.high}]"
+        )
+    return row
+
+
+class Ledger:
+    """The results file, open for one writer. Use as a context manager."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    @classmethod
+    def open(cls, path: Path, about: Mapping[str, Any], units: Iterable[UnitRow]) -> "Ledger":
+        """Create the file for a plan, or open it again for the same plan (``about["plan_digest"]``).
+
+        Units that the plan has and the file has not are added as planned; what is done stays done.
+        Raises LedgerError if the file belongs to another plan or is not a results file.
+        """
+        db = connect(path)
+        try:
+            db.execute("PRAGMA foreign_keys=ON")
+            # A file without a table is one that a killed run had only just begun.
+            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                db.execute("PRAGMA journal_mode=WAL")
+                with db:
+                    db.executescript("BEGIN;" + SCHEMA)
+                    _put(db, {"schema": SCHEMA_VERSION, "plan_digest": about["plan_digest"]})
+            stored = about_run(db, path)
+            if stored["plan_digest"] != about["plan_digest"]:
+                raise LedgerError(f"{path} holds the run of another plan")
+            with db:
+                _put(db, about)
+                db.executemany(
+                    "INSERT OR IGNORE INTO unit (id, kind, label) VALUES (?, ?, ?)",
+                    [(u.id, u.kind, u.label) for u in units],
+                )
+        except (sqlite3.DatabaseError, LedgerError) as error:
+            db.close()
+            if isinstance(error, LedgerError):
+                raise
+            raise LedgerError(f"{path} cannot be used as a results file: {error}") from error
+        return cls(db)
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def done(self) -> set[str]:
+        """Ids of units that have written their rows; a failed unit is not done and runs again."""
+        return {row[0] for row in self._db.execute("SELECT id FROM unit WHERE status = 'done'")}
+
+    def variant(self, unit: str) -> VariantRow | None:
+        """The variant that a unit made, if it has."""
+        row = self._db.execute(
+            "SELECT variant, seed, method, sparsity, achieved_sparsity, control, digest, file, note "
+            "FROM variant WHERE unit = ?",
+            (unit,),
+        ).fetchone()
+        if row is None:
+            return None
+        name, seed, method, sparsity, achieved, control, digest, file, note = row
+        return VariantRow(name, seed, method, sparsity, achieved, bool(control), digest, file, note)
+
+    def append(
+        self,
+        unit: str,
+        *,
+        seconds: float,
+        finished: str,
+        variant: VariantRow | None = None,
+        measurements: Sequence[MeasurementRow] = (),
+        error: str | None = None,
+    ) -> None:
+        """Write all rows of one unit in one transaction; rows of an earlier, failed try are replaced."""
+        rows = [_checked(row) for row in measurements]
+        with self._db as db:
+            db.execute("DELETE FROM measurement WHERE unit = ?", (unit,))
+            db.execute("DELETE FROM variant WHERE unit = ?", (unit,))
+            if variant is not None:
+                db.execute(
+                    "INSERT INTO variant VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        variant.variant, variant.seed, variant.method, variant.sparsity,
+                        variant.achieved_sparsity, int(variant.control), variant.digest, variant.file,
+                        variant.note, unit,
+                    ),
+                )  # fmt: skip
+            db.executemany(
+                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        unit, r.variant, r.seed, r.probe, r.metric, canonical(dict(r.at)),
+                        r.value, r.low, r.high, r.n, r.status, r.note, pack(r.outcomes),
+                    )
+                    for r in rows
+                ],
+            )  # fmt: skip
+            db.execute(
+                "UPDATE unit SET status = ?, seconds = ?, finished = ?, error = ? WHERE id = ?",
+                ("failed" if error else "done", seconds, finished, error, unit),
+            )
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the database file; raises LedgerError if it cannot be opened."""
+    options = "mode=rwc"
+    if read_only:
+        # SQLite writes beside a file in WAL mode even to read it, which an archive may not allow; without a
+        # log nobody is writing, and the file alone is the whole database.
+        log = path.with_name(f"{path.name}-wal")
+        options = "mode=ro" if log.exists() else "mode=ro&immutable=1"
+    try:
+        return sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True)
+    except sqlite3.Error as error:
+        raise LedgerError(f"{path} cannot be opened: {error}") from error
+
+
+def _put(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
+    db.executemany(
+        "INSERT OR REPLACE INTO run (key, value) VALUES (?, ?)",
+        [(key, canonical(value)) for key, value in values.items()],
+    )
+
+
+def about_run(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    """The run's own facts: plan, environment, cards, … Raises LedgerError on a damaged or foreign file."""
+    try:
+        about = {key: json.loads(value) for key, value in db.execute("SELECT key, value FROM run")}
+    except (sqlite3.DatabaseError, ValueError) as error:
+        raise LedgerError(f"{path} is not a results file of prune-audit: {error}") from error
+    if about.get("schema") != SCHEMA_VERSION:
+        raise LedgerError(
+            f"{path} has schema {about.get('schema')}, this version reads {SCHEMA_VERSION}: "
+            "use the version of prune-audit that wrote it"
+        )
+    return about
+
+
+def read_tables(path: Path) -> tuple[dict[str, Any], dict[str, list[tuple[Any, ...]]]]:
+    """The whole file, read-only: the run's facts, and the rows of unit, variant and measurement.
+
+    Column order is that of :data:`SCHEMA`. Raises LedgerError.
+    """
+    if not path.is_file():
+        raise LedgerError(f"{path} does not exist: is this the folder of a run?")
+    with closing(connect(path, read_only=True)) as db:
+        about = about_run(db, path)
+        orders = {
+            "unit": "kind, label, id",
+            "variant": "rowid",
+            "measurement": "variant, seed, probe, metric, at",
+        }
+        try:
+            return about, {
+                table: db.execute("SELECT * FROM " + table + " ORDER BY " + order).fetchall()  # noqa: S608
+                for table, order in orders.items()
+            }
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(f"{path} is damaged: {error}") from error

@@ -1,0 +1,120 @@
+"""The command line as a user meets it: exit codes, messages, files."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Write = Callable[[dict[str, Any]], Path]
+
+
+def prune_audit(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "audit", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)  # noqa: S603
+
+
+def test_help_teaches() -> None:
+    text = prune_audit("--help").stdout
+    for word in ("run", "report", "preflight", "init", "list", "Exit codes"):
+        assert word in text
+    text = prune_audit("run", "--help").stdout
+    for option in ("--out", "--engine", "--jobs", "--device", "--quick", "--root"):
+        assert option in text
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        (
+            {"model": {"build": "audit.zoo:digits_cnn", "weights": "evil.pkl"}, "data": {"source": "digits"}},
+            5,
+            "refused",
+        ),
+        ({"model": {"build": "audit.zoo:digits_cnn", "wheights": "x"}}, 2, "model.wheights: unknown key"),
+        ({"data": {"source": "npz:absent.npz"}}, 5, "no such file"),
+        ({"pruning": {"sparsities": [1.0]}}, 2, "pruning.sparsities.0"),
+        ({"probes": {"evasion": {"eps": [2.0]}}}, 2, "evasion"),
+    ],
+)
+def test_mistakes_have_one_message_and_the_right_code(
+    tiny: dict[str, Any], write_plan: Write, tmp_path: Path, change: dict[str, Any], code: int, said: str
+) -> None:
+    (tmp_path / "evil.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    result = prune_audit("run", write_plan(tiny | change), "--out", tmp_path / "out")
+    assert result.returncode == code, result.stderr
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_plan_and_missing_run(tmp_path: Path) -> None:
+    result = prune_audit("run", tmp_path / "absent.toml")
+    assert result.returncode == 2
+    assert "no such file" in result.stderr
+    result = prune_audit("report", tmp_path)
+    assert result.returncode == 2
+    assert "run.sqlite" in result.stderr
+    assert prune_audit("run", "--jobs", "0").returncode == 2
+    assert prune_audit("fly").returncode == 2
+
+
+def test_starter_runs_from_init_to_report(tmp_path: Path) -> None:
+    result = prune_audit("init", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert prune_audit("init", tmp_path).returncode == 2  # nothing is written over
+    result = prune_audit("preflight", "plan.toml", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "multiply-adds" in result.stdout
+    assert "min on" in result.stdout
+
+
+def test_list_is_complete_and_machine_readable() -> None:
+    found = json.loads(prune_audit("list", "--json").stdout)
+    assert {"accuracy", "evasion", "extraction", "membership"} <= found["probes"].keys()
+    assert {"global-magnitude", "layer-magnitude", "filter-l2"} <= found["methods"].keys()
+    assert found["criteria"]
+    assert found["charts"]
+    assert found["models"]
+    assert "filter-l2" in prune_audit("list", "methods").stdout
+
+
+def test_report_renders_where_torch_cannot_be_imported(reference: Path, tmp_path: Path) -> None:
+    shutil.copytree(reference / "out", tmp_path / "out")
+    block = (
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'torchvision', 'art', 'safetensors', 'torch_pruning'):\n"
+        "            raise ImportError(f'{name} is blocked')\n"
+        "sys.meta_path.insert(0, Block())\n"
+        f"sys.argv = ['prune-audit', 'report', {str(tmp_path / 'out')!r}]\n"
+        "from audit.cli import main\nmain()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=False)  # noqa: S603
+    assert result.returncode == 0, result.stderr
+    assert "<html" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    with (tmp_path / "out" / "measurements.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert list(table[0]) == [
+        "variant", "method", "sparsity", "achieved_sparsity", "seed", "probe", "metric", "at", "value", "low",
+        "high", "n", "status", "note",
+    ]  # fmt: skip
+    assert {"split": "test"} in [json.loads(row["at"]) for row in table]
+
+
+def test_run_writes_report_and_says_what_it_found(reference: Path, tmp_path: Path) -> None:
+    shutil.copytree(reference, tmp_path / "copy")
+    result = prune_audit(
+        "run", tmp_path / "copy/plan.toml", "--out", tmp_path / "copy/out", "--device", "cpu"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "nothing was computed" in result.stdout
+    assert (tmp_path / "copy/out/report.html").is_file()
+    assert (tmp_path / "copy/out/measurements.csv").is_file()
+    assert "\n- " in result.stdout

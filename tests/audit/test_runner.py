@@ -1,0 +1,220 @@
+"""Runs: the same rows whatever the engine, the interruptions and the crashes."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from audit import runner, work
+from audit.errors import PlanError
+from audit.plan import load
+from audit.preflight import preflight
+from audit.units import units
+
+Write = Callable[[dict[str, Any]], Path]
+Execute = Callable[..., runner.Outcome]
+RowsOf = Callable[[Path], list[tuple[Any, ...]]]
+
+
+def test_every_variant_and_probe_has_its_rows(reference: Path, rows_of: RowsOf) -> None:
+    found = {(row[0], row[2], row[3]) for row in rows_of(reference / "out") if row[9] == "ok"}
+    for variant in ("dense", "dense-finetuned", "global-magnitude@0.5", "filter-l2@0.5"):
+        for probe, metric in {
+            "accuracy": "accuracy",
+            "evasion": "robust_accuracy",
+            "membership": "membership_auc",
+            "extraction": "extraction_fidelity",
+            "cost": "macs",
+        }.items():
+            assert (variant, probe, metric) in found
+
+
+def test_a_second_run_computes_nothing(reference: Path, execute: Execute, rows_of: RowsOf) -> None:
+    before = rows_of(reference / "out")
+    outcome = execute(reference / "plan.toml", reference / "out")
+    assert (outcome.computed, outcome.failed) == (0, 0)
+    assert rows_of(reference / "out") == before
+
+
+def test_worker_processes_give_the_same_rows(
+    reference: Path, execute: Execute, rows_of: RowsOf, tmp_path: Path
+) -> None:
+    outcome = execute(reference / "plan.toml", tmp_path / "out", "local", 2)
+    assert outcome.failed == 0
+    assert rows_of(tmp_path / "out") == rows_of(reference / "out")
+
+
+def start(plan: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "audit", "run", str(plan), "--out", str(out), "--device", "cpu", *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603
+
+
+def wait_for_units(out: Path, at_least: int) -> int:
+    """Until that many units are done (or the time is up); how many are."""
+    done = 0
+    for _ in range(600):
+        time.sleep(0.05)
+        if (out / runner.RESULTS).exists():
+            with closing(sqlite3.connect(out / runner.RESULTS)) as db:
+                try:
+                    done = db.execute("SELECT count(*) FROM unit WHERE status = 'done'").fetchone()[0]
+                except sqlite3.OperationalError:
+                    continue
+            if done >= at_least:
+                break
+    return done
+
+
+def test_killed_in_the_middle_and_resumed_equals_undisturbed(
+    reference: Path, execute: Execute, rows_of: RowsOf, tmp_path: Path
+) -> None:
+    process = start(reference / "plan.toml", tmp_path / "out", "--jobs", "2")
+    done = wait_for_units(tmp_path / "out", 3)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    planned = len(units(load(reference / "plan.toml"), preflight(load(reference / "plan.toml")).data, "cpu"))
+    assert 3 <= done < planned
+    assert not (tmp_path / "out" / "report.html").exists()
+    outcome = execute(reference / "plan.toml", tmp_path / "out")
+    assert 0 < outcome.computed < planned
+    assert rows_of(tmp_path / "out") == rows_of(reference / "out")
+
+
+def test_ctrl_c_keeps_what_is_finished_and_leaves_no_worker(reference: Path, tmp_path: Path) -> None:
+    process = start(reference / "plan.toml", tmp_path / "out", "--jobs", "2")
+    assert wait_for_units(tmp_path / "out", 2) >= 2
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "run the same command again" in output
+    assert "Traceback" not in output
+
+
+def test_a_killed_worker_costs_one_retry(reference: Path, rows_of: RowsOf, tmp_path: Path) -> None:
+    process = start(reference / "plan.toml", tmp_path / "out", "--jobs", "2")
+    assert wait_for_units(tmp_path / "out", 1) >= 1
+    children = subprocess.run(  # noqa: S603
+        ["/bin/sh", "-c", f"cat /proc/{process.pid}/task/*/children"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    for child in children:
+        command = Path(f"/proc/{child}/cmdline").read_text(encoding="utf-8")
+        if "spawn_main" in command:
+            os.kill(int(child), signal.SIGKILL)
+            break
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert rows_of(tmp_path / "out") == rows_of(reference / "out")
+
+
+def test_a_crashing_probe_becomes_visible_rows_and_is_retried(
+    reference: Path, execute: Execute, rows_of: RowsOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(reference / "plan.toml", tmp_path)
+    probes = work.probes()
+
+    def crash(*_: object) -> list[Any]:
+        raise RuntimeError("planted")
+
+    broken = probes | {"membership": replace(probes["membership"], run=crash)}
+    monkeypatch.setattr(work, "probes", lambda: broken)
+    outcome = execute(tmp_path / "plan.toml", tmp_path / "out")
+    assert outcome.failed == 4
+    failed = [row for row in rows_of(tmp_path / "out") if row[9] == "failed"]
+    assert {row[3] for row in failed} == set(probes["membership"].card.metrics)
+    assert {row[0] for row in failed} == {"dense", "dense-finetuned", "global-magnitude@0.5", "filter-l2@0.5"}
+    assert all("RuntimeError: planted" in row[10] for row in failed)
+    monkeypatch.undo()
+    outcome = execute(tmp_path / "plan.toml", tmp_path / "out")
+    assert (outcome.computed, outcome.failed) == (4, 0)
+    assert rows_of(tmp_path / "out") == rows_of(reference / "out")
+
+
+def test_a_model_that_cannot_be_made_fails_visibly_everywhere(
+    tiny: dict[str, Any], write_plan: Write, execute: Execute, rows_of: RowsOf, tmp_path: Path
+) -> None:
+    tiny["pruning"]["methods"] = ["filter-l2"]
+    tiny["pruning"]["sparsities"] = [0.99999]
+    outcome = execute(write_plan(tiny), tmp_path / "out")
+    assert outcome.failed == 5  # the model, and the four probes of it; the costs of the others are measured
+    failed = [row for row in rows_of(tmp_path / "out") if row[9] == "failed"]
+    assert {row[0] for row in failed} == {"filter-l2@0.99999"}
+    assert {row[2] for row in failed} == {"accuracy", "evasion", "membership", "extraction", "cost"}
+
+
+def test_the_folder_of_another_plan_is_left_alone(
+    reference: Path, execute: Execute, tiny: dict[str, Any], write_plan: Write
+) -> None:
+    before = (reference / "out" / runner.RESULTS).read_bytes()
+    tiny["train"]["epochs"] = 4
+    with pytest.raises(PlanError, match="run of another plan"):
+        execute(write_plan(tiny), reference / "out")
+    assert (reference / "out" / runner.RESULTS).read_bytes() == before
+
+
+def test_a_folder_that_is_no_run_is_left_alone(
+    tiny: dict[str, Any], write_plan: Write, execute: Execute, tmp_path: Path
+) -> None:
+    plan, folder = write_plan(tiny), tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "report.html").write_text("mine", encoding="utf-8")
+    with pytest.raises(PlanError, match="not empty and holds no run"):
+        execute(plan, folder)
+    with pytest.raises(PlanError, match="is a file"):
+        execute(plan, plan)
+    (folder / runner.RESULTS).write_text("not a database", encoding="utf-8")
+    with pytest.raises(PlanError, match="run.sqlite"):
+        execute(plan, folder)
+    assert (folder / "report.html").read_text(encoding="utf-8") == "mine"
+    assert (folder / runner.RESULTS).read_text(encoding="utf-8") == "not a database"
+
+
+def test_two_runs_at_once_in_one_folder_are_refused(reference: Path, execute: Execute) -> None:
+    with FileLock(reference / "out" / "run.lock"), pytest.raises(PlanError, match="another prune-audit"):
+        execute(reference / "plan.toml", reference / "out")
+
+
+def test_a_model_file_that_changed_is_not_measured(
+    reference: Path, execute: Execute, rows_of: RowsOf, tmp_path: Path
+) -> None:
+    shutil.copy(reference / "plan.toml", tmp_path)
+    shutil.copytree(reference / "out", tmp_path / "out")
+    with closing(sqlite3.connect(tmp_path / "out" / runner.RESULTS)) as db, db:
+        (file,) = db.execute("SELECT file FROM variant WHERE variant = 'filter-l2@0.5'").fetchone()
+        db.execute("UPDATE unit SET status = 'planned' WHERE label = 'accuracy filter-l2@0.5 seed 0'")
+    path = tmp_path / "out" / file
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    assert execute(tmp_path / "plan.toml", tmp_path / "out").failed == 1
+    notes = [row[10] for row in rows_of(tmp_path / "out") if row[9] == "failed"]
+    assert len(notes) == 1
+    assert "has changed since it was made" in notes[0]
+
+
+def test_units_are_named_by_what_determines_them(tiny: dict[str, Any], write_plan: Write) -> None:
+    def ids() -> dict[str, str]:
+        plan = load(write_plan(tiny))
+        return {unit.label: unit.id for unit in units(plan, preflight(plan).data, "cpu")}
+
+    before = ids()
+    assert ids() == before
+    tiny["probes"]["evasion"]["steps"] = 6
+    changed = {label for label, name in ids().items() if before[label] != name}
+    assert changed == {label for label in before if label.startswith("evasion ")}
+    tiny["pruning"]["finetune_epochs"] = 2
+    changed = {label for label, name in ids().items() if before[label] != name}
+    assert "train dense seed 0" not in changed
+    assert "accuracy dense seed 0" not in changed
+    assert "accuracy filter-l2@0.5 seed 0" in changed
