@@ -16,11 +16,10 @@ from audit.plan import Plan
 from audit.preflight import Subject
 from audit.units import Unit, code_version
 from pruning.methods import methods
-from reports.ledger import canonical
 
 PACKAGES = (
-    "prune-audit", "torch", "torchvision", "adversarial-robustness-toolbox", "torch-pruning", "numpy", "scipy",
-    "scikit-learn", "pandas",
+    "prune-audit", "torch", "torchvision", "adversarial-robustness-toolbox", "torch-pruning", "numpy",
+    "scipy", "scikit-learn", "pandas",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from reports.charts import charts
 
 DATA = {
     "digits": "scikit-learn's 1 797 handwritten digits, 1×8×8, embedded",
-    "torchvision:NAME": "MNIST, FashionMNIST, CIFAR10, … under [data] root; downloads only with download = true",
+    "torchvision:NAME": "MNIST, FashionMNIST, CIFAR10, … in [data] root; fetched only with download = true",
     "folder:PATH": "images of one size in PATH/train/CLASS and PATH/test/CLASS",
     "npz:PATH": "x_train, y_train, x_test, y_test (images N×C×H×W, tables N×F)",
     "FILE.py:FUNCTION": "your own function, returning a dict of those four arrays",

@@ -19,9 +19,9 @@ app = typer.Typer(
     help=(
         "Audit a PyTorch classifier and its pruned versions before deployment: accuracy, evasion, membership "
         "inference, model extraction, size and speed; with intervals, in one HTML report.\n\n"
-        "Start with  prune-audit run  (the embedded demo, about three minutes), then  prune-audit init  for your "
-        "own model.\n\nExit codes: 0 done, 2 usage or plan error, 4 run incomplete, 5 model or data refused, "
-        "130 interrupted (run the same command again to resume)."
+        "Start with  prune-audit run  (the embedded demo, about three minutes), then  prune-audit init  for "
+        "your own model.\n\nExit codes: 0 done, 2 usage or plan error, 4 run incomplete, 5 model or data "
+        "refused, 130 interrupted (run the same command again to resume)."
     ),
     no_args_is_help=True,
     add_completion=False,

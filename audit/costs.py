@@ -46,8 +46,8 @@ def measure_all(
         time = times[name]
         found.append(
             MeasurementRow(
-                name, replicate, "cost", "latency", {"batch": 1}, time.median_ms, time.low_ms, time.high_ms, time.n,
-                note="milliseconds",
+                name, replicate, "cost", "latency", {"batch": 1}, time.median_ms, time.low_ms, time.high_ms,
+                time.n, note="milliseconds",
             )
         )  # fmt: skip
     return found

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -91,7 +91,7 @@ class Local:
     def close(self) -> None:
         """Terminate the workers."""
         for process in list(getattr(self._pool, "_processes", None) or {}):
-            with _gone_already():
+            with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGTERM)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._folder.cleanup()
@@ -187,11 +187,3 @@ def _sigint_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _gone_already() -> Iterator[None]:
-    try:
-        yield
-    except ProcessLookupError:
-        pass

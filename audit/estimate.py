@@ -31,10 +31,8 @@ def facts(subject: Subject) -> Iterator[tuple[str, str]]:
         "data",
         f"{plan.data.source}: inputs {data.input_shape} in {list(data.bounds)}, {len(data.classes)} classes",
     )
-    yield (
-        "examples",
-        f"{train} members, {len(data.test)} audited, {0 if data.pool is None else len(data.pool)} for the attacker",
-    )
+    pool = 0 if data.pool is None else len(data.pool)
+    yield "examples", f"{train} members, {len(data.test)} audited, {pool} for the extraction attacker"
     yield "models", ", ".join(f"{n} {kind}" for kind, n in count.items() if n)
     yield "probes", ", ".join(plan.probes)
     per_example = step_seconds(subject)

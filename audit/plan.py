@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from attacks.registry import probes
 from audit.errors import PlanError
-from pruning.methods import Recipe, resolve
+from pruning.methods import resolve
+from pruning.recipe import Recipe
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 

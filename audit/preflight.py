@@ -35,7 +35,7 @@ def device_of(name: str) -> str:
 
 
 def preflight(plan: Plan, device: str = "cpu") -> Subject:
-    """Load everything that the plan names. Raises PlanError or RefusedError at the first thing that is wrong."""
+    """Load everything that the plan names. Raises PlanError or RefusedError at the first mistake."""
     data = subject_data.load(plan)
     build = models.builder(plan, data)
     if plan.model.weights is not None:

@@ -58,8 +58,9 @@ class Monitor:
             self._bar.update(self._task, completed=done, description=unit.label, left=left)
         elif time.monotonic() - self._spoke >= PLAIN_EVERY or not self._left:
             self._spoke = time.monotonic()
+            share = f"{done} of {self._total} units, {done / self._total:.0%}"
             self._console.print(
-                f"{done} of {self._total} units, {done / self._total:.0%}, {left}; last: {unit.label} ({seconds:.1f} s)",
+                f"{share}, {left}; last: {unit.label} ({seconds:.1f} s)",
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
 

@@ -3,8 +3,7 @@
 import graphlib
 import os
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,6 @@ from rich.console import Console
 from audit import about
 from audit.engine import Engine, Inline, Local, WorkerDied
 from audit.errors import IncompleteError, PlanError
-from audit.plan import Plan
 from audit.preflight import Subject
 from audit.progress import Monitor
 from audit.units import MODELS, Unit, units
@@ -74,7 +72,8 @@ def run(
         ) from None
     except sqlite3.Error as error:
         raise IncompleteError(
-            f"{out / RESULTS}: cannot be written: {error}; what is finished is kept: mend that and run the same command again"
+            f"{out / RESULTS}: cannot be written: {error}; what is finished is kept: "
+            "mend that and run the same command again"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The work of a plan as units: dense models → pruned models → probes, each named by all that determines it."""
+"""A plan's work as units: dense models → pruned models → probes; each is named by what determines it."""
 
 import functools
 import hashlib

@@ -63,13 +63,14 @@ def load(plan: Plan) -> Data:
     classes = tuple(classes) or tuple(str(i) for i in range(highest + 1))
     if highest >= len(classes):
         raise RefusedError(
-            f"[data] source {plan.data.source!r}: label {highest} is out of range: there are {len(classes)} classes"
+            f"[data] source {plan.data.source!r}: label {highest} is out of range: "
+            f"there are {len(classes)} classes"
         )
     train, heldout = checked.get("train"), _shuffled(checked["test"])
     if train is not None and plan.data.train_examples is not None:
         if plan.data.train_examples > len(train):
             raise PlanError(
-                f"[data] train_examples is {plan.data.train_examples}, but there are only {len(train)} to train on"
+                f"[data] train_examples is {plan.data.train_examples}, but there are only {len(train)}"
             )
         if plan.model.weights is not None:
             raise PlanError(
@@ -103,8 +104,8 @@ def _read(plan: Plan) -> tuple[Arrays, Sequence[str]]:
     if kind.endswith(".py") and rest:
         return _named(function_of(plan, plan.data.source, "[data] source")(), plan.data.source), ()
     raise PlanError(
-        f"[data] source {plan.data.source!r}: must be 'digits', 'torchvision:NAME', 'folder:PATH', 'npz:PATH' "
-        "or 'FILE.py:FUNCTION'"
+        f"[data] source {plan.data.source!r}: must be 'digits', 'torchvision:NAME', 'folder:PATH', "
+        "'npz:PATH' or 'FILE.py:FUNCTION'"
     )
 
 
@@ -123,8 +124,8 @@ def _digits() -> tuple[Arrays, Sequence[str]]:
 def _npz(path: Path) -> Arrays:
     """An npz file with x_test, y_test and, where known, x_train, y_train. Pickled arrays are refused."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return _named({name: file[name] for name in file.files}, str(path))
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            return _named({name: held[name] for name in held.files}, str(path))
     except FileNotFoundError:
         raise RefusedError(f"[data] source: {path}: no such file") from None
     except (OSError, ValueError, EOFError) as error:

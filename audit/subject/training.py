@@ -39,12 +39,12 @@ def train(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for epoch in range(epochs):
-            for batch in torch.randperm(len(examples)).split(recipe.batch_size):
+            for batch in torch.randperm(len(examples)).split(recipe.batch_size):  # type: ignore[no-untyped-call]
                 if len(batch) == 1 < recipe.batch_size and len(examples) > 1:
                     continue  # a lone last example: batch norm cannot learn from it
                 loss = F.cross_entropy(model(examples.x[batch].to(device)), examples.y[batch].to(device))
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
             if not torch.isfinite(loss):
                 raise ArithmeticError(

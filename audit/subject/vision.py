@@ -35,7 +35,8 @@ def torchvision() -> ModuleType:
         for name, schema in _SCHEMAS:
             torch.library.define(f"torchvision::{name}", schema)
         import torchvision as package
-    return package
+    found: ModuleType = package
+    return found
 
 
 def model(name: str, num_classes: int) -> Callable[[], nn.Module]:
@@ -43,7 +44,12 @@ def model(name: str, num_classes: int) -> Callable[[], nn.Module]:
     models = torchvision().models
     if name not in models.list_models(module=models):
         raise PlanError(f"[model] build: torchvision has no classifier {name!r}")
-    return lambda: models.get_model(name, weights=None, num_classes=num_classes)
+
+    def build() -> nn.Module:
+        made: nn.Module = models.get_model(name, weights=None, num_classes=num_classes)
+        return made
+
+    return build
 
 
 def dataset(

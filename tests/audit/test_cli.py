@@ -16,7 +16,7 @@ Write = Callable[[dict[str, Any]], Path]
 
 def prune_audit(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "audit", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)  # noqa: S603
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 def test_help_teaches() -> None:
@@ -96,7 +96,7 @@ def test_report_renders_where_torch_cannot_be_imported(reference: Path, tmp_path
         f"sys.argv = ['prune-audit', 'report', {str(tmp_path / 'out')!r}]\n"
         "from audit.cli import main\nmain()\n"
     )
-    result = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=False)  # noqa: S603
+    result = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "<html" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     with (tmp_path / "out" / "measurements.csv").open(encoding="utf-8", newline="") as file:

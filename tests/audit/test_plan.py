@@ -116,7 +116,7 @@ def test_a_plan_cannot_be_changed(tiny: dict[str, Any], write_plan: Write) -> No
 
 
 @pytest.mark.parametrize(
-    "plan", sorted(Path(plans.__file__).parent.glob("plans/**/*.toml")) + [Path("examples/mnist.toml")]
+    "plan", [*sorted(Path(plans.__file__).parent.glob("plans/**/*.toml")), Path("examples/mnist.toml")]
 )
 def test_shipped_plans_are_valid(plan: Path) -> None:
     path = plan if plan.is_absolute() else Path(__file__).parents[2] / plan

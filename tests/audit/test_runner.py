@@ -57,7 +57,7 @@ def test_worker_processes_give_the_same_rows(
 
 def start(plan: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "audit", "run", str(plan), "--out", str(out), "--device", "cpu", *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def wait_for_units(out: Path, at_least: int) -> int:
@@ -104,7 +104,7 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_worker(reference: Path, tmp
 def test_a_killed_worker_costs_one_retry(reference: Path, rows_of: RowsOf, tmp_path: Path) -> None:
     process = start(reference / "plan.toml", tmp_path / "out", "--jobs", "2")
     assert wait_for_units(tmp_path / "out", 1) >= 1
-    children = subprocess.run(  # noqa: S603
+    children = subprocess.run(
         ["/bin/sh", "-c", f"cat /proc/{process.pid}/task/*/children"],
         capture_output=True,
         text=True,
