@@ -104,7 +104,10 @@ class _Namer:
             "replicate": replicate,
             "subject": self._subject,
         }
-        seed = int(_hash({**name, "parents": [p.seed for p in parents]})[:15], 16)
+        drawn = {**name, "parents": [parent.seed for parent in parents]}
+        if kind == "probe":  # the same attacker, with the same luck, meets every variant of a replicate
+            del drawn["variant"], drawn["parents"]
+        seed = int(_hash(drawn)[:15], 16)
         ids = tuple(parent.id for parent in parents)
         return Unit(
             _hash({**name, "parents": ids, "machine": self._machine}),

@@ -29,7 +29,8 @@ class Data:
     test: Examples
     """What accuracy and evasion are measured on."""
     pool: Examples | None
-    """The rest of the held-out examples: the extraction attacker's own data."""
+    """The other held-out examples, unused training examples among them: the extraction attacker's own
+    data."""
     classes: tuple[str, ...]
     bounds: tuple[float, float]
     digest: str
@@ -77,8 +78,9 @@ def load(plan: Plan) -> Data:
                 "[data] train_examples selects what the model is trained on, but [model] weights is trained "
                 "already: remove one of the two"
             )
-        train = _shuffled(train)[: plan.data.train_examples]
-    test, rest = heldout[: plan.data.audit_examples], heldout[plan.data.audit_examples :]
+        train, unused = _split(_shuffled(train), plan.data.train_examples)
+        heldout = Examples(torch.cat([heldout.x, unused.x]), torch.cat([heldout.y, unused.y]))
+    test, rest = _split(heldout, plan.data.audit_examples)
     return Data(
         train=train,
         test=test,
@@ -219,6 +221,10 @@ def _check(split: str, x: NDArray[Any], y: NDArray[Any], plan: DataPlan) -> Exam
 def _shuffled(examples: Examples) -> Examples:
     """A fixed permutation: sources are often sorted by class, and a prefix must be a fair sample."""
     return examples[torch.randperm(len(examples), generator=torch.Generator().manual_seed(0))]
+
+
+def _split(examples: Examples, count: int) -> tuple[Examples, Examples]:
+    return examples[:count], examples[count:]
 
 
 def _digest(

@@ -40,12 +40,14 @@ def test_digits_are_disjoint_scaled_and_mixed(tiny: dict[str, Any], write_plan: 
     data = subject_data.load(load(write_plan(tiny)))
     assert data.train is not None
     assert data.pool is not None
-    assert (len(data.train), len(data.test), len(data.pool)) == (100, 40, 857)
+    assert (len(data.train), len(data.test), len(data.pool)) == (100, 40, 1657)
     assert data.input_shape == (1, 8, 8)
     assert float(data.test.x.min()) == 0.0
     assert float(data.test.x.max()) == 1.0
     assert set(data.test.y.tolist()) == set(range(10))
-    assert len(data.heldout) == 897
+    assert len(data.heldout) == 1697
+    everything = torch.cat([data.train.x, data.heldout.x]).flatten(1)
+    assert len(everything.unique(dim=0)) == 1797  # no example is on both sides
 
 
 def test_same_plan_same_digest_and_other_data_another(tiny: dict[str, Any], write_plan: Write) -> None:

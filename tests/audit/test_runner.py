@@ -203,6 +203,18 @@ def test_a_model_file_that_changed_is_not_measured(
     assert "has changed since it was made" in notes[0]
 
 
+def test_every_variant_meets_the_same_attacker(tiny: dict[str, Any], write_plan: Write) -> None:
+    tiny["pruning"]["seeds"] = [0, 1]
+    plan = load(write_plan(tiny))
+    work = units(plan, preflight(plan).data, "cpu")
+    for probe in plan.probes:
+        seeds = {(u.replicate, u.seed) for u in work if u.probe == probe}
+        assert len(seeds) == 2
+        assert len({seed for _, seed in seeds}) == 2
+    models = [u for u in work if not u.probe]
+    assert len({u.seed for u in models}) == len(models)
+
+
 def test_units_are_named_by_what_determines_them(tiny: dict[str, Any], write_plan: Write) -> None:
     def ids() -> dict[str, str]:
         plan = load(write_plan(tiny))

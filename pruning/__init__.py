@@ -1,0 +1,1 @@
+"""Pruning: a model and a recipe in, a smaller model out."""

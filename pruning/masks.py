@@ -1,0 +1,54 @@
+"""Masks by parameter name: plain boolean tensors, True where the weight is kept. No hooks on the model."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from pruning.errors import PruningError
+
+Masks = Mapping[str, Tensor]
+
+
+def apply(model: nn.Module, masks: Masks) -> None:
+    """Set what the masks drop to zero, in place. Raises PruningError if a mask does not fit the model."""
+    _drop(_dropped(model, masks))
+
+
+def hold(optimiser: Optimizer, model: nn.Module, masks: Masks) -> RemovableHandle:
+    """Keep zeros zero while training: the masks are applied again after every optimiser step.
+
+    So neither momentum nor weight decay nor Adam's moments revive a weight, and the model itself carries no
+    hook and no renamed key. ``remove()`` on the handle lets go. Raises PruningError if a mask does not fit.
+    """
+    dropped = _dropped(model, masks)
+
+    def after_step(_optimiser: Optimizer, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
+        _drop(dropped)
+
+    return optimiser.register_step_post_hook(after_step)
+
+
+def _dropped(model: nn.Module, masks: Masks) -> list[tuple[nn.Parameter, Tensor]]:
+    parameters = dict(model.named_parameters())
+    pairs = []
+    for name, mask in masks.items():
+        parameter = parameters.get(name)
+        if parameter is None:
+            raise PruningError(f"a mask is given for {name}, but the model has no such parameter")
+        if mask.dtype != torch.bool or mask.shape != parameter.shape:
+            raise PruningError(
+                f"the mask of {name} is {mask.dtype} {tuple(mask.shape)}, "
+                f"the parameter needs torch.bool {tuple(parameter.shape)}"
+            )
+        pairs.append((parameter, ~mask.to(parameter.device)))
+    return pairs
+
+
+@torch.no_grad()
+def _drop(pairs: Iterable[tuple[nn.Parameter, Tensor]]) -> None:
+    for parameter, dropped in pairs:
+        parameter.masked_fill_(dropped, 0.0)  # not a product with 0: that keeps NaN and makes -0.0

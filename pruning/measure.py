@@ -1,0 +1,129 @@
+"""What a model costs: parameters, multiply-adds, and time measured side by side."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from pruning import prunable
+from pruning.modes import evaluating
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Counts; ``prunable`` ones are those of ``pruning.prunable``. MACs are for one example."""
+
+    parameters: int
+    nonzero_parameters: int
+    prunable: int
+    nonzero_prunable: int
+    macs: int
+    """Multiply-adds of convolutions and matrix products (biases, norms, activations not counted)."""
+    nonzero_macs: int
+    """The same without those whose weight is zero: what perfect sparse kernels would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds of one forward pass: the median of n, and a 95% interval of the median."""
+
+    median_ms: float
+    low_ms: float
+    high_ms: float
+    n: int
+
+
+def size(model: nn.Module, example_input: Tensor) -> Size:
+    """Count a model's parameters (tied ones once) and its multiply-adds in eval mode.
+
+    ``example_input``: (N, …), of which the first is run.
+    """
+    parameters = list(model.parameters())
+    weights = [layer.get_parameter("weight") for layer in prunable.layers(model).values()]
+    skipped = [0]
+    hooks = [
+        layer.register_forward_hook(partial(_count_zeros, skipped))
+        for layer in model.modules()
+        if isinstance(layer, prunable.LAYERS)
+    ]
+    counter = FlopCounterMode(display=False)
+    try:
+        with evaluating(model), torch.no_grad(), counter:
+            model(example_input[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    macs = counter.get_total_flops() // 2  # two floating-point operations per multiply-add
+    return Size(
+        parameters=sum(p.numel() for p in parameters),
+        nonzero_parameters=sum(int(p.count_nonzero()) for p in parameters),
+        prunable=sum(w.numel() for w in weights),
+        nonzero_prunable=sum(int(w.count_nonzero()) for w in weights),
+        macs=macs,
+        nonzero_macs=macs - skipped[0],
+    )
+
+
+def latency(
+    models: Mapping[str, nn.Module], example_input: Tensor, *, rounds: int = 100, warm_up: int = 10
+) -> dict[str, Latency]:
+    """Time forward passes of several models in turn, so that they share whatever else the machine does.
+
+    One thread, eval mode, inference mode; the thread count is restored. ``example_input``: (N, …), run whole:
+    give one example for its latency. ``rounds``: timed passes per model, at least 6 (fewer give no 95%
+    interval of a median, which is taken from order statistics); ``warm_up``: untimed passes before.
+    Raises ValueError on fewer rounds.
+    """
+    if rounds < 6:
+        raise ValueError(f"a 95% interval of a median needs at least 6 rounds, got {rounds}")
+    times: dict[str, list[float]] = {name: [] for name in models}
+    turns = list(models.items())
+    with _one_thread(), evaluating(*models.values()), torch.inference_mode():
+        for turn in range(warm_up + rounds):
+            for name, model in turns:
+                start = time.perf_counter_ns()
+                model(example_input)
+                if example_input.is_cuda:
+                    torch.cuda.synchronize(example_input.device)
+                if turn >= warm_up:
+                    times[name].append((time.perf_counter_ns() - start) / 1e6)
+            turns.append(turns.pop(0))  # each model comes first as often as any other
+    return {name: _median(sorted(values)) for name, values in times.items()}
+
+
+def _median(values: list[float]) -> Latency:
+    """Median and its exact binomial interval: of n sorted values the r-th and the (n + 1 − r)-th.
+
+    r is the largest with P(Binomial(n, ½) < r) ≤ 2.5%.
+    """
+    n = len(values)
+    rank, tail = 0, 1  # tail: 2**n times the chance of at most `rank` values below the median
+    while 40 * tail <= 2**n:
+        rank += 1
+        tail += math.comb(n, rank)
+    median = (values[(n - 1) // 2] + values[n // 2]) / 2
+    return Latency(median, values[rank - 1], values[n - rank], n)
+
+
+def _count_zeros(skipped: list[int], layer: nn.Module, _inputs: tuple[object, ...], output: Tensor) -> None:
+    """Add the multiply-adds of a layer's zero weights: each weight is used once per output position."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    zeros = weight.numel() - int(weight.count_nonzero())
+    skipped[0] += zeros * (output.numel() // weight.shape[0])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,116 @@
+"""Pruning: a model, a recipe and a sparsity in; a pruned model out, with what was really achieved."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pruning import allocation, masks, prunable, removal, tracing, units
+from pruning.criteria import Context, criteria
+from pruning.errors import PruningError
+from pruning.recipe import Recipe
+from pruning.removal import Removal
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """A pruned model: an ordinary module with an ordinary state_dict."""
+
+    model: nn.Module
+    masks: Mapping[str, Tensor]
+    """Parameter name → mask, True: kept. To be held while training; empty where units were removed."""
+    history: tuple[Removal, ...]
+    """The units that were removed; empty where weights were set to zero."""
+    achieved: float
+    """Share of the dense model's prunable weights that is gone, counted in the result."""
+
+
+def prune(
+    model: nn.Module,
+    recipe: Recipe,
+    sparsity: float,
+    *,
+    example_input: Tensor,
+    generator: torch.Generator,
+) -> Pruned:
+    """Prune a copy of the model, one-shot; the model itself is left as it was.
+
+    ``sparsity``: share of prunable weights (``pruning.prunable``) to go, in [0, 1). Single weights: exactly
+    ``round(sparsity × total)`` are dropped, ties included. Units: as many as come closest, within half a
+    unit's weights. ``example_input``: (N, …) in the model's own units, to trace and check their removal.
+    ``generator``: the only source of random numbers.
+
+    Raises PruningError if nothing is prunable, the sparsity is out of range or beyond reach, a weight is not
+    finite, or the model does not allow the removal of units.
+    """
+    if not 0 <= sparsity < 1:
+        raise PruningError(f"sparsity must be in [0, 1), got {sparsity}")
+    weights = prunable.weights(model)
+    for name, weight in weights.items():
+        if not torch.isfinite(weight).all():
+            raise PruningError(f"{name} holds NaN or infinity: it cannot be pruned")
+    scores = criteria()[recipe.criterion].score(weights, Context(generator))
+    if recipe.norm is None:
+        return _weights(model, recipe, sparsity, scores)
+    return _units(model, recipe, sparsity, scores, example_input)
+
+
+def achieved(model: nn.Module, dense_weights: int) -> float:
+    """Share of the dense model's prunable weights that a model no longer has, or has as zeros."""
+    return 1 - sum(int(weight.count_nonzero()) for weight in prunable.weights(model).values()) / dense_weights
+
+
+def _weights(model: nn.Module, recipe: Recipe, sparsity: float, scores: Mapping[str, Tensor]) -> Pruned:
+    chosen = allocation.masks(scores, sparsity, recipe.allocation)
+    pruned = copy.deepcopy(model)
+    pruned.zero_grad(set_to_none=True)
+    masks.apply(pruned, chosen)
+    total = sum(mask.numel() for mask in chosen.values())
+    dropped = total - sum(int(mask.count_nonzero()) for mask in chosen.values())
+    result = achieved(pruned, total)
+    # a dense weight that was zero before may be kept by the mask: never less is gone than was asked
+    if dropped != round(sparsity * total) or round(result * total) < dropped:
+        raise AssertionError(f"asked {sparsity} of {total}: {dropped} dropped, {result} achieved")
+    return Pruned(pruned, chosen, (), result)
+
+
+def _units(
+    model: nn.Module, recipe: Recipe, sparsity: float, scores: Mapping[str, Tensor], example_input: Tensor
+) -> Pruned:
+    dense = copy.deepcopy(model)
+    groups = units.find(dense, example_input)
+    shapes = {name: layer.get_parameter("weight").shape for name, layer in prunable.layers(model).items()}
+    total = sum(shape.numel() for shape in shapes.values())
+    choice = units.choose(
+        groups, units.worth(groups, scores, recipe.norm or "l2"), shapes, sparsity, recipe.allocation
+    )
+    pruned = removal.replay(dense, choice.history, example_input)
+    _check_same_function(dense, pruned, choice.history, example_input)
+    left = sum(weight.numel() for weight in prunable.weights(pruned).values())
+    if left != choice.remaining or 2 * abs((1 - sparsity) * total - left) > choice.step + 1e-9 * total:
+        raise AssertionError(f"asked {sparsity} of {total}, planned {choice.remaining} left, {left} are")
+    return Pruned(pruned, {}, choice.history, achieved(pruned, total))
+
+
+def _check_same_function(
+    dense: nn.Module, pruned: nn.Module, history: tuple[Removal, ...], example_input: Tensor
+) -> None:
+    """The smaller model must compute what the dense one computes with the same units zeroed.
+
+    Where it does not, tracing has misread the model (a channel shuffle, attention written by hand).
+    """
+    noise = torch.rand(example_input.shape, generator=torch.Generator().manual_seed(0))
+    probe = noise.to(example_input.dtype)
+    # on the CPU: accelerators round products too coarsely (TF32) for the comparison
+    zeroed = tracing.logits(removal.masked(dense, history, example_input).cpu(), probe)
+    removed = tracing.logits(copy.deepcopy(pruned).cpu(), probe)
+    scale = max(1.0, float(zeroed.abs().max()))
+    difference = float((zeroed - removed).abs().max())
+    if not difference <= 1e-4 * scale:  # NaN too
+        layers = ", ".join(step.layer for step in history)
+        raise PruningError(
+            f"removing units of {layers} changes what the model computes (by {difference:.2g}): its channels "
+            "are mixed in a way that cannot be traced; use granularity 'weight'"
+        )

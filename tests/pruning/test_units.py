@@ -1,0 +1,207 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from pruning import prunable, removal, units
+from pruning.errors import PruningError
+from pruning.methods import methods
+from pruning.prune import prune
+from pruning.recipe import Recipe
+from pruning.removal import Removal
+
+FILTER_L2 = methods()["filter-l2"].recipe
+UNITS = [
+    *(m.recipe for m in methods().values() if m.recipe.granularity == "unit"),
+    Recipe(granularity="unit", allocation="global"),
+]
+
+
+def total(model: nn.Module) -> int:
+    return sum(w.numel() for w in prunable.weights(model).values())
+
+
+def one_unit(case) -> int:
+    """The most prunable weights that any one unit of the dense model owns: an upper bound of a step."""
+    shapes = {name: layer.weight.shape for name, layer in prunable.layers(case.model).items()}
+    most = 0
+    for group in units.find(case.model, case.x):
+        for unit in range(group.size):
+            most = max(
+                most,
+                sum(
+                    int((m.units == unit).sum())
+                    * (shapes[m.layer].numel() // shapes[m.layer][0 if m.direction == "out" else 1])
+                    for m in group.members
+                ),
+            )
+    return most
+
+
+@pytest.mark.parametrize("recipe", UNITS, ids=lambda r: r.name)
+@pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.75])
+def test_masked_equals_removed_and_the_request_is_met(case, generator, recipe, sparsity):
+    dense = case.model
+    pruned = prune(dense, recipe, sparsity, example_input=case.x, generator=generator)
+    masked = removal.masked(dense, pruned.history, case.x)
+    torch.testing.assert_close(pruned.model(case.x), masked(case.x), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(pruned.model(case.x), dense(case.x), atol=1e-2)
+
+    left = total(pruned.model)
+    assert pruned.achieved == pytest.approx(1 - left / total(dense), abs=1e-12)
+    assert abs(pruned.achieved - sparsity) * total(dense) <= one_unit(case) / 2
+    zeroed = sum(int(w.count_nonzero()) for w in prunable.weights(masked).values())
+    assert zeroed == left  # the masked twin has as many weights as the smaller model
+    assert pruned.masks == {}
+    assert all(0 not in layer.weight.shape for layer in prunable.layers(pruned.model).values())
+    *_, head = prunable.layers(pruned.model).values()
+    assert head.weight.shape[0] == 10
+
+
+LEFT_AT_LEAST = 9 + 9 + 4 + 4  # of the network below: one filter, one filter, one neuron, four logits
+LARGEST_UNIT = 5 * 9 + 4 * 9  # a filter of the second convolution, with the columns that read it
+LARGEST_LAST_UNIT = 9 + 9  # a filter of the first convolution, where all else is down to one unit
+
+
+def network(seed: int) -> tuple[nn.Module, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    model = nn.Sequential(
+        nn.Conv2d(1, 5, 3), nn.BatchNorm2d(5), nn.Softplus(), nn.Conv2d(5, 7, 3), nn.ReLU(),
+        nn.Flatten(), nn.Linear(28, 9), nn.Sigmoid(), nn.Linear(9, 4),
+    )  # fmt: skip
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, generator=generator)
+    return model, torch.rand(2, 1, 6, 6, generator=generator)
+
+
+@given(st.floats(0, 1 - LEFT_AT_LEAST / 648), st.sampled_from(UNITS), st.integers(0, 50))
+@settings(max_examples=40, deadline=None)
+def test_any_reachable_sparsity_is_met_within_half_a_unit(sparsity, recipe, seed):
+    model, x = network(seed)
+    assert total(model) == 648
+    pruned = prune(model, recipe, sparsity, example_input=x, generator=torch.Generator().manual_seed(seed))
+    assert abs(pruned.achieved - sparsity) * 648 <= LARGEST_UNIT / 2
+    assert pruned.model(x).shape == (2, 4)
+
+
+@given(
+    st.floats(1 - (LEFT_AT_LEAST - LARGEST_LAST_UNIT / 2) / 648, 1, exclude_min=True, exclude_max=True),
+    st.sampled_from(UNITS),
+)
+@settings(max_examples=20, deadline=None)
+def test_what_is_beyond_reach_is_refused_with_the_most_there_is(sparsity, recipe):
+    model, x = network(0)
+    with pytest.raises(PruningError, match="26 of 648 weights remain, sparsity 0.9598$"):
+        prune(model, recipe, sparsity, example_input=x, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", ["filter-l1", "filter-l2"])
+def test_the_filters_of_smallest_norm_go(name, generator):
+    model = nn.Sequential(nn.Conv2d(2, 4, 1, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(4, 3))
+    filters = torch.tensor([[3.0, 0.0], [2.0, 2.0], [0.1, -0.1], [-9.0, 0.0]])  # L1 2<0<1<3, L2 2<1<0<3
+    with torch.no_grad():
+        model[0].weight.copy_(filters[:, :, None, None])
+    x = torch.rand(2, 2, 1, 1)
+    gone = prune(model, methods()[name].recipe, 0.5, example_input=x, generator=generator).history
+    assert [step.indices for step in gone] == [(0, 2) if name == "filter-l1" else (1, 2)]
+
+
+def test_groups_follow_residual_streams_and_spare_the_logits(residual):
+    groups = units.find(residual.model, residual.x)
+    assert {frozenset((m.layer, m.direction) for m in group.members) for group in groups} == {
+        frozenset(stream)
+        for stream in (
+            {("stem.0", "out"), ("same.0", "in"), ("same.3", "out"), ("shortcut.0", "in"), ("wider.0", "in")},
+            {("same.0", "out"), ("same.3", "in")},
+            {("wider.0", "out"), ("wider.3", "in")},
+            {("wider.3", "out"), ("shortcut.0", "out"), ("head", "in")},
+        )
+    }
+
+
+def test_replay_builds_the_same_model(case, generator):
+    pruned = prune(case.model, FILTER_L2, 0.6, example_input=case.x, generator=generator)
+    again = removal.replay(case.build(), pruned.history, case.x[:1])
+    again.load_state_dict(pruned.model.state_dict())
+    assert torch.equal(again.eval()(case.x), pruned.model(case.x))
+    weights = removal.replay(case.model, pruned.history, case.x).state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in pruned.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("layer", "indices", "message"),
+    [
+        ("nowhere", (0,), "names nowhere"),
+        ("1", (0,), "names 1, which is no prunable layer"),
+        ("0", (3, 99), "channels 3 to 99 .* which has 16"),
+        ("0", (3, 3), "belongs to another architecture"),
+        ("0", tuple(range(16)), "would empty a layer"),
+    ],
+)
+def test_a_history_that_does_not_fit_is_refused(cnn, layer, indices, message):
+    with pytest.raises(PruningError, match=message):
+        removal.replay(cnn.model, [Removal(layer=layer, direction="out", indices=indices)], cnn.x)
+
+
+class Shaped(nn.Module):
+    """Hard-codes the width of its features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 8, 3)
+        self.head = nn.Linear(128, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.conv(x)).view(-1, 128))
+
+
+class Shuffled(nn.Module):
+    """Reverses its channels: tracing takes that for an elementwise operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 8, 3)
+        self.head = nn.Conv2d(8, 10, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.conv(x)).flip(1)).flatten(1)
+
+
+class Grouped(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(1, 8, 3), nn.GroupNorm(2, 8), nn.Flatten(), nn.Linear(128, 10))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Shaped(), "conv cannot lose channels"),
+        (Shuffled(), "removing units of conv changes what the model computes"),
+        (Grouped(), "no filter or neuron that can be removed"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(36, 10)), "no filter or neuron that can be removed"),
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 2)),
+            "breaks in or right after layer 0",
+        ),
+    ],
+    ids=["hard-coded-shape", "channel-shuffle", "group-norm", "output-layer-only", "wrong-input"],
+)
+def test_models_that_cannot_lose_units_are_refused(model, message, generator):
+    x = torch.rand(3, 1, 6, 6, generator=generator)
+    with pytest.raises(PruningError, match=message):
+        prune(model, FILTER_L2, 0.5, example_input=x, generator=generator)
+
+
+def test_neurons_reshaped_into_maps_stay(generator):
+    model = nn.Sequential(
+        nn.Linear(6, 16),
+        nn.ReLU(),
+        nn.Unflatten(1, (4, 2, 2)),
+        nn.Conv2d(4, 5, 1),
+        nn.Flatten(),
+        nn.Linear(20, 3),
+    )
+    x = torch.rand(2, 6, generator=generator)
+    assert [group.root for group in units.find(model, x)] == ["3"]
+    assert prune(model, FILTER_L2, 0.3, example_input=x, generator=generator).model[0].out_features == 16
