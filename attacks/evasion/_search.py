@@ -1,0 +1,96 @@
+"""Finds what breaks each example on a rising grid of ε, and checks every find afresh."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks._model import checked
+from attacks.evasion._attack import Batch, EvasionAttack
+from attacks.evasion._balls import slack
+from attacks.evasion._losses import margin
+from attacks.evasion._settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a fresh forward pass says of a batch of candidates. All (N,)."""
+
+    broken: Tensor
+    """Inside the ball, inside the bounds and misclassified."""
+    distance: Tensor
+    """From the clean input, less what rounding may have added; float64."""
+    margin: Tensor
+    """The label's logit minus the best other."""
+
+
+@torch.no_grad()
+def check(batch: Batch, candidates: Tensor) -> Checked:
+    """Hold candidates against the model, the ball and the bounds; raises NotFiniteError."""
+    logits = checked(batch.model(candidates))
+    allowed = slack(batch.x, batch.eps)
+    distance = batch.ball.distance(candidates, batch.x)
+    values = candidates.flatten(1).double()
+    inside = (
+        (distance <= batch.eps.double() + allowed)
+        & (values.amin(dim=1) >= batch.bounds[0] - allowed)
+        & (values.amax(dim=1) <= batch.bounds[1] + allowed)
+    )
+    wrong = logits.argmax(dim=1) != batch.y
+    return Checked(inside & wrong, distance - allowed, margin(logits, batch.y))
+
+
+def each(attack: EvasionAttack, batch: Batch, grid: Tensor, settings: Settings, batch_size: int) -> Tensor:
+    """Whether each example is broken at each ε of its own accord, (len(grid), N) bool."""
+    broken = torch.zeros(len(grid), len(batch), dtype=torch.bool, device=batch.x.device)
+    for index in torch.split(torch.arange(len(batch), device=batch.x.device), batch_size):
+        for rung, eps in enumerate(grid):
+            part = batch.at(index, eps.expand(len(index)))
+            broken[rung, index] = check(part, attack.run(part, settings)).broken
+    return broken
+
+
+def smallest(
+    attack: EvasionAttack, batch: Batch, grid: Tensor, settings: Settings, batch_size: int
+) -> Tensor:
+    """Whether each example is broken at each ε or below, (len(grid), N) bool.
+
+    Each example has a bracket (largest ε at which the whole attack failed, smallest ε known to break it).
+    Every round attacks each open bracket at one ε inside it, all in one batch, until no ε is left between.
+    A find settles the smallest ε of the grid that its actual distance fits in. So an example is reported
+    to survive only up to an ε at which it was attacked directly and in full.
+
+    Which ε is tried first changes the time taken, not what a bracket means: it is guessed from the first-
+    order distance to the decision boundary, then one below the last find, or after a failure where the
+    margin, falling on as it has, would reach zero. This takes about a fifth less than halving the bracket.
+    """
+    device = batch.x.device
+    ladder = torch.arange(len(grid), device=device).unsqueeze(1)
+    failed = torch.zeros(len(grid), len(batch), dtype=torch.bool, device=device)
+    broke = torch.full((len(batch),), len(grid), device=device)
+    guess = torch.searchsorted(grid, _first_order(batch))
+    while True:
+        tried = torch.where(failed & (ladder < broke), ladder, -1).amax(dim=0)
+        unsettled = torch.nonzero(broke - tried > 1).squeeze(1)
+        if len(unsettled) == 0:
+            return ladder >= broke
+        for index in torch.split(unsettled, batch_size):
+            rung = torch.clamp(guess[index], tried[index] + 1, broke[index] - 1)
+            part = batch.at(index, grid[rung])
+            seen = check(part, attack.run(part, settings))
+            fits = torch.minimum(rung, torch.searchsorted(grid, seen.distance))
+            broke[index] = torch.where(seen.broken, fits, broke[index])
+            failed[rung, index] = ~seen.broken
+            guess[index] = torch.where(seen.broken, fits - 1, torch.searchsorted(grid, _secant(part, seen)))
+
+
+def _first_order(batch: Batch) -> Tensor:
+    """Where each example would break if the model were linear, (N,) float64."""
+    return batch.margin.double() / batch.ball.slope(batch.gradient).clamp(min=1e-30)
+
+
+def _secant(part: Batch, seen: Checked) -> Tensor:
+    """Where the margin would reach zero if it fell on as it has, (N,) float64; infinite if it has not."""
+    fallen = (part.margin - seen.margin).double()
+    reach = part.eps.double() * part.margin.double() / fallen.clamp(min=1e-30)
+    return torch.where(fallen > 0, reach, torch.inf)

@@ -1,0 +1,74 @@
+"""What a plan may say about evasion."""
+
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from attacks._techniques import chosen, techniques
+from attacks.evasion._attack import EvasionAttack
+from attacks.settings import ProbeSettings
+
+PACKAGE = "attacks.evasion"
+
+
+def _number(value: object) -> object:
+    """A number, or a fraction written as text such as "8/255"; raises ValueError."""
+    if isinstance(value, bool):
+        raise ValueError("write a number such as 0.1, or a fraction as text such as '8/255'")
+    if isinstance(value, str):
+        try:
+            return float(Fraction(value.strip().replace(" ", "")))
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(
+                f"{value!r} is neither a number such as 0.1 nor a fraction as text such as '8/255'"
+            ) from None
+    return value
+
+
+Epsilon = Annotated[float, BeforeValidator(_number), Field(gt=0)]
+"""A radius in input units, above zero; text such as "8/255" is read as a fraction."""
+
+
+class Settings(ProbeSettings):
+    """Which perturbations are allowed, and how hard the attacker tries."""
+
+    eps: tuple[Epsilon, ...] = Field(default=(0.05, 0.1, 0.15, 0.2), min_length=1)
+    """Radii of the perturbation, in input units: numbers, or fractions as text such as "8/255"."""
+
+    norms: tuple[Literal["linf"], ...] = Field(default=("linf",), min_length=1)
+    """How a perturbation is measured: "linf" is the largest change of any input."""
+
+    attacks: tuple[str, ...] = Field(default_factory=lambda: tuple(techniques(PACKAGE, EvasionAttack)))
+    """Attacks to run, by name; all of them by default."""
+
+    steps: int = Field(default=40, ge=1, le=10_000)
+    """Steps of an iterative attack."""
+
+    restarts: int = Field(default=1, ge=1, le=1_000)
+    """Starts of an iterative attack: the first from the clean input, the others at random in the ball."""
+
+    step_ratio: float = Field(default=2.5, gt=0)
+    """Length of a step: this times ε / steps. Above 1, so that the ball's rim can be reached and walked."""
+
+    @field_validator("eps", "norms")
+    @classmethod
+    def _no_repeats(cls, values: tuple[object, ...]) -> tuple[object, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError(f"a value is given twice: {', '.join(map(str, values))}")
+        return values
+
+    @field_validator("attacks")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return chosen(names, PACKAGE, EvasionAttack)
+
+    def problems(self, bounds: tuple[float, float]) -> list[str]:
+        """A radius beyond the width of the bounds allows any input at all: a slip of units, as a rule."""
+        width = bounds[1] - bounds[0]
+        return [
+            f"eps: {eps:g} is larger than the width of the bounds [{bounds[0]:g}, {bounds[1]:g}]; "
+            "ε is in the units of the inputs"
+            for eps in self.eps
+            if eps > width
+        ]

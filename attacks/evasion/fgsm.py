@@ -1,0 +1,19 @@
+"""Fast gradient sign method: one step to the rim of the ball (Goodfellow et al. 2015, section 4)."""
+
+from torch import Tensor
+
+from attacks.evasion._attack import Batch, EvasionAttack
+from attacks.evasion._balls import column
+from attacks.evasion._settings import Settings
+
+
+def fgsm(batch: Batch, settings: Settings) -> Tensor:
+    """One step of length ε along the steepest direction at the clean input."""
+    del settings
+    step = column(batch.eps, batch.x) * batch.ball.steepest(batch.gradient)
+    return batch.ball.project(batch.x + step, batch.x, batch.eps, batch.bounds)
+
+
+ATTACK = EvasionAttack(
+    fgsm, search="each", paper="Goodfellow et al. 2015, Explaining and harnessing adversarial examples"
+)

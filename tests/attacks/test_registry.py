@@ -1,0 +1,100 @@
+import importlib.metadata
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import attacks
+from attacks import registry
+from attacks._techniques import techniques
+from attacks.evasion._attack import EvasionAttack
+from attacks.registry import RegistryError, probes
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, name: str, module: types.ModuleType | None) -> None:
+    """Another package that offers a probe by an entry point."""
+    if module is not None:
+        monkeypatch.setitem(sys.modules, "somebody_elses", module)
+    entry = importlib.metadata.EntryPoint(name, "somebody_elses", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == registry.GROUP else [])
+
+
+def like(source: object, *names: str) -> types.ModuleType:
+    module = types.ModuleType("somebody_elses")
+    for name in names:
+        setattr(module, name, getattr(source, name))
+    return module
+
+
+def test_the_families_are_found_sorted():
+    assert list(probes()) == ["accuracy", "evasion", "extraction", "membership"]
+    for name, probe in probes().items():
+        assert probe.name == name
+        assert probe.settings().model_dump() is not None
+
+
+def test_another_packages_probe_joins(monkeypatch: pytest.MonkeyPatch):
+    import attacks.accuracy
+
+    offer(monkeypatch, "weather", like(attacks.accuracy, "CARD", "Settings", "run"))
+    assert list(probes()) == ["accuracy", "evasion", "extraction", "membership", "weather"]
+    assert probes()["weather"].run is attacks.accuracy.run
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "message"),
+    [
+        ("evasion", like(attacks.registry.importlib.import_module("attacks.accuracy"), "CARD", "Settings", "run"),
+         "takes a name that is in use"),
+        ("weather", types.ModuleType("somebody_elses"), "must have CARD, Settings and run"),
+        ("weather", None, "cannot be loaded"),
+    ],
+)  # fmt: skip
+def test_a_bad_plugin_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, module: types.ModuleType | None, message: str
+):
+    offer(monkeypatch, name, module)
+    with pytest.raises(RegistryError, match=message) as error:
+        probes()
+    assert name in str(error.value)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    def make(name: str, **modules: str) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "__init__.py").write_text("")
+        for module, text in modules.items():
+            (folder / f"{module}.py").write_text(text)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return name
+
+    return make
+
+
+IMPORT = "from attacks.evasion._attack import EvasionAttack\n"
+TECHNIQUE = IMPORT + "ATTACK = EvasionAttack(lambda batch, settings: batch.x, 'each', 'nobody')\n"
+
+
+def test_one_new_file_is_one_new_attack(package: Callable[..., str]):
+    name = package("family_one", zeta=TECHNIQUE, alpha=TECHNIQUE, plumbing="X = 1\n", _hidden=TECHNIQUE)
+    found = techniques(name, EvasionAttack)
+    assert list(found) == ["alpha", "zeta"]
+    assert found["alpha"].paper == "nobody"
+
+
+def test_a_constant_of_another_type_is_an_error(package: Callable[..., str]):
+    name = package("family_two", alpha="ATTACK = 5\n")
+    with pytest.raises(TypeError, match="family_two.alpha.ATTACK is a int, not a EvasionAttack"):
+        techniques(name, EvasionAttack)
+
+
+def test_art_is_not_imported_before_it_is_needed():
+    """Listing probes must stay quick: ART alone takes seconds to import."""
+    import subprocess
+
+    code = "import sys, attacks.registry as r; r.probes(); sys.exit('art' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
