@@ -37,8 +37,8 @@ class Engine(Protocol):
     def restart(self) -> None:
         """Begin again with fresh workers, after one died."""
 
-    def close(self) -> None:
-        """Stop at once; work in flight is lost (it has written nothing)."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Let the workers go; ``at_once``: work in flight is lost (it has written nothing)."""
 
 
 class Inline:
@@ -59,7 +59,7 @@ class Inline:
     def restart(self) -> None:
         """There are no workers."""
 
-    def close(self) -> None:
+    def close(self, *, at_once: bool = False) -> None:
         """There are no workers."""
 
 
@@ -88,11 +88,12 @@ class Local:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._pool = self._start()
 
-    def close(self) -> None:
-        """Terminate the workers."""
-        for process in list(getattr(self._pool, "_processes", None) or {}):
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGTERM)
+    def close(self, *, at_once: bool = False) -> None:
+        """Let the workers end, or terminate them."""
+        if at_once:
+            for process in list(getattr(self._pool, "_processes", None) or {}):
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGTERM)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._folder.cleanup()
 

@@ -63,8 +63,10 @@ def run(
             try:
                 with Monitor(console, todo, chosen.slots) as monitor:
                     failed = _Schedule(work, done, ledger, chosen, monitor).run()
-            finally:
-                chosen.close()
+            except BaseException:
+                chosen.close(at_once=True)
+                raise
+            chosen.close()
             return Outcome(len(work), len(todo), failed)
     except Timeout:
         raise PlanError(

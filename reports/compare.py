@@ -1,0 +1,103 @@
+"""Variants compared with dense (or a control) on the same examples and the same training seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports import paired
+from reports.ledger import unpack
+from reports.metrics import metric as about_metric
+from reports.results import Results
+
+_Evidence = Mapping[str, NDArray[Any]]
+Direction = Literal["worse", "better", "same"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A variant minus its reference in one figure, over the seeds that both have."""
+
+    variant: str
+    against: str
+    metric: str
+    at: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    """The variant's seeds that could be paired, and in ``each`` their own differences, in that order."""
+    each: tuple[paired.Difference, ...]
+    pooled: paired.Difference
+    adjusted: float
+    """p-value corrected (Holm) for the comparisons that were made together."""
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether this comparison's own 95% interval leaves out zero."""
+        return self.pooled.low > 0 or self.pooled.high < 0
+
+    @property
+    def direction(self) -> Direction:
+        """``same`` unless the variant is told apart from its reference: Holm-adjusted p < 0.05.
+
+        A metric without a worse direction is never told apart.
+        """
+        worse = about_metric(self.metric).worse
+        if self.adjusted >= 1 - paired.LEVEL or worse == "neither":
+            return "same"
+        return "worse" if (self.pooled.value < 0) == (worse == "lower") else "better"
+
+
+def compare_all(
+    results: Results,
+    variants: Sequence[str],
+    metric: str,
+    at: Mapping[str, Any],
+    against: str = "dense",
+) -> dict[str, Comparison]:
+    """The paired difference variant − ``against`` of every variant that can be compared, by name.
+
+    A seed of the variant is paired with the same seed of the reference; where the reference has one seed
+    only, with that one. Pairs need per-example evidence of equal length (and, for an AUC, the same members).
+    p-values are corrected (Holm) for the number of variants compared.
+    """
+    evidence: dict[str, dict[int, _Evidence]] = {}
+    for row in results.select(metric, at).to_dict("records"):
+        if isinstance(row["outcomes"], bytes):
+            evidence.setdefault(row["variant"], {})[int(row["seed"])] = unpack(row["outcomes"]) or {}
+    reference = evidence.get(against, {})
+    only = next(iter(reference.values())) if len(reference) == 1 else None
+    made = []
+    for variant in variants:
+        each: dict[int, paired.Difference] = {}
+        for seed, ours in evidence.get(variant, {}).items():
+            theirs = reference.get(seed, only)
+            difference = None if theirs is None or variant == against else _difference(metric, ours, theirs)
+            if difference is not None:
+                each[seed] = difference
+        if each:
+            pooled = paired.pool(list(each.values()))
+            made.append(
+                Comparison(variant, against, metric, at, tuple(each), tuple(each.values()), pooled, pooled.p)
+            )
+    adjusted = paired.holm([comparison.pooled.p for comparison in made])
+    return {c.variant: replace(c, adjusted=p) for c, p in zip(made, adjusted, strict=True)}
+
+
+def _difference(metric: str, ours: _Evidence, theirs: _Evidence) -> paired.Difference | None:
+    """The paired difference of two rows' evidence, or None if it does not pair."""
+    if metric == "membership_auc":
+        if (
+            "score" not in ours
+            or "score" not in theirs
+            or not np.array_equal(ours["member"], theirs["member"])
+        ):
+            return None
+        member = ours["member"].astype(bool)
+        if min(member.sum(), (~member).sum()) < 2:
+            return None
+        return paired.auc(ours["score"].astype(float), theirs["score"].astype(float), member)
+    for kind in ("correct", "agree"):
+        if kind in ours and kind in theirs and ours[kind].shape == theirs[kind].shape and len(ours[kind]):
+            return paired.rate(ours[kind].astype(bool), theirs[kind].astype(bool))
+    return None

@@ -1,0 +1,7 @@
+"""The report: one page that needs nothing else."""
+
+from reports.page import render
+
+__all__ = ["FILE", "render"]
+
+FILE = "report.html"

@@ -1,0 +1,98 @@
+"""The catalogue of metrics: what each is called, how it is written and which direction is worse."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["share", "auc", "count", "bytes", "milliseconds", "number"]
+Worse = Literal["lower", "higher", "neither"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. ``worse``: the direction in which its owner loses; ``meaning``: one plain sentence."""
+
+    name: str
+    title: str
+    unit: Unit
+    worse: Worse
+    meaning: str
+
+
+_KNOWN = (
+    Metric(
+        "accuracy", "Clean accuracy", "share", "lower",
+        "Share of unmodified examples that the model classifies correctly.",
+    ),
+    Metric(
+        "robust_accuracy", "Robust accuracy", "share", "lower",
+        "Share of test examples still classified correctly under attack; natural errors count as broken.",
+    ),
+    Metric(
+        "membership_auc", "Membership AUC", "auc", "higher",
+        "How well an attacker ranks training examples above unseen ones: 0.5 is guessing, 1 is certainty.",
+    ),
+    Metric(
+        "membership_balanced_accuracy", "Membership balanced accuracy", "share", "higher",
+        "Share of right member-or-not decisions, members and non-members weighing the same: 50% is guessing.",
+    ),
+    Metric(
+        "membership_tpr", "Membership true-positive rate", "share", "higher",
+        "Share of training examples recognised while few unseen ones are mistaken for them.",
+    ),
+    Metric(
+        "extraction_fidelity", "Extraction fidelity", "share", "higher",
+        "Share of test examples on which the stolen copy gives the victim's answer.",
+    ),
+    Metric(
+        "surrogate_accuracy", "Accuracy of the stolen copy", "share", "higher",
+        "Share of test examples that the stolen copy classifies correctly.",
+    ),
+    Metric(
+        "surrogate_transfer", "Transfer from the stolen copy", "share", "higher",
+        "Share of adversarial examples made on the stolen copy that also fool the victim.",
+    ),
+    Metric(
+        "tampering_accuracy", "Accuracy after tampering", "share", "lower",
+        "Share of test examples classified correctly once the weights were tampered with.",
+    ),
+    Metric(
+        "tampering_flips", "Bit flips needed", "count", "lower",
+        "Number of flipped bits that brings the model to the wanted damage.",
+    ),
+    Metric(
+        "bytes", "Size on disk", "bytes", "higher",
+        "Bytes of the saved weights.",
+    ),
+    Metric(
+        "parameters", "Parameters", "count", "higher",
+        "Number of parameters, zeros included.",
+    ),
+    Metric(
+        "nonzero_parameters", "Non-zero parameters", "count", "higher",
+        "Number of parameters that are not zero.",
+    ),
+    Metric(
+        "macs", "Multiply–accumulates", "count", "higher",
+        "Multiply–accumulate operations for one example, zeros not skipped.",
+    ),
+    Metric(
+        "latency", "Latency", "milliseconds", "higher",
+        "Time for one forward pass on the machine of the run.",
+    ),
+)  # fmt: skip
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _KNOWN}
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name; one that a plugin brought gets its name as title and no direction."""
+    known = METRICS.get(name)
+    if known is not None:
+        return known
+    title = name.replace("_", " ").strip().capitalize() or "(unnamed)"
+    return Metric(name, title, "number", "neither", "A figure of a probe from outside this program.")
+
+
+def rank(name: str) -> int:
+    """Position in the catalogue, for sorting; unknown metrics come last."""
+    return list(METRICS).index(name) if name in METRICS else len(METRICS)

@@ -1,0 +1,220 @@
+"""The page's tables and per-probe sections, as plain values for the template."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from reports import words
+from reports.aggregate import over_seeds
+from reports.analysis import Analysis
+from reports.chart import Cell, Chart, Table, name_cell, range_cell, value_cell
+from reports.charts import Entry, charts
+from reports.key import chance
+from reports.metrics import metric as about_metric
+from reports.results import Results
+from reports.svg import inline, swatch
+from reports.tiles import change_of
+
+MOST_ROWS = 5000
+"""A measurement table longer than this is left to measurements.csv."""
+_TITLES = {"evasion": "Evasion", "cost": "Size and speed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A chart as the page shows it: every panel an inline SVG under its title."""
+
+    name: str
+    title: str
+    caption: str
+    panels: tuple[tuple[str, Markup], ...]
+    legend: tuple[tuple[str, Markup], ...]
+    table: Table
+    column: int
+    """Width in pixels at which a panel was drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One probe: its card, what is measured, and its charts."""
+
+    probe: str
+    title: str
+    card: Mapping[str, Any]
+    charts: tuple[Drawn, ...]
+    meanings: tuple[tuple[str, str], ...]
+    figures: Table | None
+    """All its figures, where no chart shows them."""
+
+
+def sections(results: Results) -> list[Section]:
+    """One section for each probe of the run, in order."""
+    entries = list(charts().values())
+    return [_section(results, probe, [e for e in entries if e.section == probe]) for probe in results.probes]
+
+
+def _section(results: Results, probe: str, entries: list[Entry]) -> Section:
+    card = results.about.get("cards", {}).get(probe, {})
+    drawn = [d for entry in entries if (d := _drawn(results, entry)) is not None]
+    rows = results.measurements[results.measurements["probe"] == probe]
+    named = sorted(set(rows["metric"]), key=lambda name: (about_metric(name).title, name))
+    meanings = [(about_metric(name).title, about_metric(name).meaning) for name in named]
+    title = str(card.get("title") or _TITLES.get(probe) or probe.replace("_", " ").capitalize())
+    table = None if drawn else measurement_table(results, probe)
+    return Section(probe, title, card, tuple(drawn), tuple(meanings), table)
+
+
+def _drawn(results: Results, entry: Entry) -> Drawn | None:
+    chart: Chart | None = entry.draw(results)
+    if chart is None:
+        return None
+    panels = tuple(
+        (panel.title, inline(panel.figure, f"{entry.name}-{i}", panel.alt))
+        for i, panel in enumerate(chart.panels)
+    )
+    column = round(max(panel.figure.get_figwidth() for panel in chart.panels) * 72)
+    legend = tuple(
+        (label, swatch(look, f"{entry.name}-key-{i}")) for i, (label, look) in enumerate(chart.legend)
+    )
+    return Drawn(entry.name, entry.title, chart.caption, panels, legend, chart.table, column)
+
+
+def comparison_table(analysis: Analysis) -> Table | None:
+    """Every variant minus dense in the figures that stand for the run; None if nothing could be compared."""
+    if not any(analysis.against_dense.values()):
+        return None
+    heads = ["Variant", "Achieved sparsity", *(key.label[0].upper() + key.label[1:] for key in analysis.keys)]
+    rows = []
+    for variant in analysis.results.names():
+        if variant == "dense":
+            continue
+        sparsity = analysis.results.made[variant].achieved_sparsity
+        cells = [name_cell(variant), Cell(words.percent(sparsity), sparsity)]
+        for key in analysis.keys:
+            comparison = analysis.against_dense[key.metric].get(variant)
+            text, verdict = change_of(key.metric, comparison)
+            if variant in analysis.collapsed and key.family != "accuracy" and verdict:
+                verdict = "collapsed"
+            value = None if comparison is None else comparison.pooled.value
+            cells.append(Cell(text.replace(" points", "") or words.DASH, value, verdict))
+        rows.append(tuple(cells))
+    return Table("Difference from dense on the same examples (95% interval)", tuple(heads), tuple(rows))
+
+
+def trouble_table(results: Results) -> Table | None:
+    """Figures that failed or were refused, and failed units without even such a row; None if none."""
+    bad = results.measurements[results.measurements["status"].isin(["failed", "refused"])]
+    told = set(bad["unit"])
+    rows: list[tuple[Cell, ...]] = [
+        (
+            name_cell(unit["label"]),
+            Cell("unit of work"),
+            Cell("failed"),
+            Cell(words.shown(unit["error"] or "", 600)),
+        )
+        for unit in results.units.to_dict("records")
+        if unit["status"] == "failed" and unit["id"] not in told
+    ]
+    for row in bad.to_dict("records"):
+        what = about_metric(row["metric"]).title
+        conditions = words.conditions(row["conditions"])
+        rows.append(
+            (
+                name_cell(f"{row['variant']}, seed {row['seed']}"),
+                Cell(f"{what}{', ' if conditions else ''}{conditions}"),
+                Cell(row["status"]),
+                Cell(words.shown(row["note"], 600)),
+            )
+        )
+    return (
+        Table("Planned, without a figure", ("Model", "What", "Status", "Why"), tuple(rows)) if rows else None
+    )
+
+
+def measurement_table(results: Results, probe: str | None = None) -> Table | None:
+    """Every figure of the run (or of a probe), over seeds; None if there are too many for a page, or none."""
+    frame = results.measurements
+    found = over_seeds(frame if probe is None else frame[frame["probe"] == probe])
+    if not found or len(found) > MOST_ROWS:
+        return None
+    rows = []
+    for figure in found:
+        seeds = str(figure.rows) if figure.seeds == figure.rows else f"{figure.seeds} of {figure.rows}"
+        about = about_metric(figure.metric)
+        rows.append(
+            (
+                name_cell(figure.variant),
+                Cell(words.shown(about.title, 80)),
+                Cell(words.conditions(figure.at)),
+                value_cell(figure),
+                range_cell(figure),
+                Cell(seeds),
+                Cell(words.DASH if figure.n is None else f"{figure.n:,}", figure.n),
+                Cell(words.shown(figure.note, 200)),
+            )
+        )
+    spread = "Lowest–highest seed" if results.seeds > 1 else "95% interval"
+    heads = (
+        "Variant",
+        "Figure",
+        "Conditions",
+        "Mean" if results.seeds > 1 else "Value",
+        spread,
+        "Seeds",
+        "n",
+        "Note",
+    )
+    return Table("Every figure over its seeds", heads, tuple(rows))
+
+
+def settings_rows(plan: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """The plan flattened: dotted keys, values as a plan would write them."""
+    rows: list[tuple[str, str]] = []
+    for key, value in plan.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            rows += settings_rows(value, f"{name}.")
+        elif value is not None and value != {}:
+            rows.append((words.shown(name), words.shown(_plain(value), 600)))
+    return rows
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(item) for item in value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k} = {_plain(v)}" for k, v in value.items()) + "}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def weights_table(results: Results) -> Table:
+    """The SHA-256 of every model's weights file."""
+    rows = tuple(
+        (
+            name_cell(v["variant"]),
+            Cell(str(v["seed"])),
+            Cell(words.shown(v["file"] or words.DASH)),
+            Cell(v["digest"] or words.DASH),
+        )
+        for v in results.variants.to_dict("records")
+    )
+    return Table("Weights", ("Variant", "Seed", "File", "SHA-256"), rows)
+
+
+def subject_line(results: Results) -> str:
+    """Model, data, examples and seeds in one line."""
+    subject = results.about.get("subject", {})
+    parts = [words.shown(subject.get("architecture", "unknown model"), 80)]
+    if "data_source" in subject:
+        parts.append(words.shown(subject["data_source"], 80))
+    if "test_examples" in subject:
+        parts.append(words.counted(int(subject["test_examples"]), "test example"))
+    if chance(results):
+        parts.append(words.counted(len(subject["classes"]), "class", "classes"))
+    parts.append(words.counted(len(results.names()), "variant"))
+    parts.append(words.counted(results.seeds, "seed"))
+    return " · ".join(parts)
