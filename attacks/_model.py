@@ -31,6 +31,11 @@ def logits_of(model: nn.Module, x: Tensor, *, batch_size: int, device: torch.dev
 def target_logits(target: Target, examples: Examples) -> Tensor:
     """The target's logits (N, classes) on examples; raises ValueError if the class count does not match."""
     logits = logits_of(target.model, examples.x, batch_size=target.batch_size, device=target.device)
+    return matched(logits, target)
+
+
+def matched(logits: Tensor, target: Target) -> Tensor:
+    """The logits, if there is one for each of the target's classes; else raises ValueError."""
     if logits.shape[1] != target.num_classes:
         raise ValueError(f"the model returns {logits.shape[1]} logits for {target.num_classes} classes")
     return logits

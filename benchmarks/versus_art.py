@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -106,10 +107,8 @@ def prepare(folder: Path, root: Path | None, images: int) -> None:
         pruned = prune(dense, method, sparsity, example_input=data.test.x[:1], generator=generator)
         model, kept = pruned.model, pruned.masks
         if sparsity:
-            training.train(
-                model, data.train, recipe, epochs=1, seed=1,
-                prepare=lambda optimiser, model=model, kept=kept: masks.hold(optimiser, model, kept),
-            )  # fmt: skip
+            hold = partial(masks.hold, model=model, masks=kept)
+            training.train(model, data.train, recipe, epochs=1, seed=1, prepare=hold)
         storage.save(model, folder / f"{sparsity}.safetensors")
     (folder / "plan.toml").write_text(plan_text(images), encoding="utf-8")
 

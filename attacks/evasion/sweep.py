@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from attacks._model import matched
 from attacks._rates import rate
 from attacks.evasion import _search
 from attacks.evasion._attack import Batch, EvasionAttack
@@ -54,7 +55,7 @@ def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tu
     x, y, seeds = target.test.x.to(device), target.test.y.to(device), seeds.to(device)
     pairs = [climb(target.model, *part) for part in zip(*_split(target.batch_size, x, y), strict=True)]
     logits, gradient = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-    right = logits.argmax(dim=1) == y
+    right = matched(logits, target).argmax(dim=1) == y
     batch = Batch(
         model=target.model,
         ball=BALLS[settings.norms[0]],

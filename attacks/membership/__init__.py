@@ -44,9 +44,9 @@ CARD = Card(
 def run(target: Target, settings: Settings, generator: torch.Generator) -> Sequence[Measurement]:
     """AUC, balanced accuracy and true-positive rate at a low false-positive rate, for every attack.
 
-    Members and non-members come in equal numbers, at most ``settings.examples`` of each, and are the same
-    for every model that shares the data; which half of them is whose is drawn from the generator. A figure
-    that the data cannot support is refused.
+    At most ``settings.examples`` members and as many non-members are judged, the same for every model that
+    shares the data; which half of them is whose is drawn from the generator. The two need not be as many:
+    no figure depends on their share. A figure that the data cannot support is refused.
     """
     known = techniques(PACKAGE, MembershipAttack)
     if target.members is None or target.nonmembers is None:
@@ -54,10 +54,13 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
         return _without(
             settings, "not_applicable", f"the examples that the model was {side} on are not known"
         )
-    count = min(len(target.members), len(target.nonmembers), settings.examples)
-    if count < 4:
-        return _without(settings, "refused", f"{count} members and as many non-members are too few to attack")
-    sides = fixed_sample(target.members, count), fixed_sample(target.nonmembers, count)
+    sides = (
+        fixed_sample(target.members, settings.examples),
+        fixed_sample(target.nonmembers, settings.examples),
+    )
+    if min(map(len, sides)) < 4:
+        counts = f"{len(sides[0])} members and {len(sides[1])} non-members"
+        return _without(settings, "refused", f"{counts} are too few to attack: at least 4 of each are needed")
     evidence = _gather(target, *sides, generator)
     rows: list[Measurement] = []
     for name in settings.attacks:
@@ -69,8 +72,7 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
 def _gather(target: Target, members: Examples, nonmembers: Examples, generator: torch.Generator) -> Evidence:
     """The model's outputs on both sides, and a random split of each side into two halves."""
     logits = torch.cat([target_logits(target, side) for side in (members, nonmembers)])
-    half = torch.arange(len(members)) % 2 == 0
-    fold = torch.cat([half[torch.randperm(len(half), generator=generator)] for _ in range(2)])
+    fold = torch.cat([torch.randperm(len(s), generator=generator) % 2 == 0 for s in (members, nonmembers)])
     return Evidence(
         logits=logits.double().numpy(),
         y=torch.cat((members.y, nonmembers.y)).cpu().numpy(),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the model says of as many members as non-members, N examples in all.
+    """What the model says of members and non-members, N examples in all.
 
     The attacker knows the membership of one half when it judges the other: what is learnt or chosen (a
     model, a threshold) for the examples of one fold comes from the other fold only.
@@ -27,7 +27,7 @@ class Evidence:
     member: NDArray[np.bool_]
     """(N,)."""
     fold: NDArray[np.bool_]
-    """Which half an example is in, (N,); each half holds members and non-members in equal numbers, ± 1."""
+    """Which half an example is in, (N,); each holds half of the members and half of the non-members, ± 1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class Settings(ProbeSettings):
     """False-positive rate at which the true-positive rate is taken."""
 
     attack_model: Literal["gb", "rf"] = "gb"
-    """What ``art_black_box`` learns: "gb" gradient boosting, "rf" a random forest, which as a rule finds less."""
+    """What ``art_black_box`` learns: "gb" gradient boosting, "rf" a random forest (mostly weaker)."""
 
     @field_validator("attacks")
     @classmethod

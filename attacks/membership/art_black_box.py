@@ -35,7 +35,10 @@ def _infer(
 
     victim = BlackBoxClassifier(_never, input_shape=None, nb_classes=probabilities.shape[1])
     attack = MembershipInferenceBlackBox(victim, attack_model_type=model)
-    inside, outside = ~judged & evidence.member, ~judged & ~evidence.member
+    known = np.flatnonzero(~judged & evidence.member), np.flatnonzero(~judged & ~evidence.member)
+    inside, outside = (
+        side[: min(map(len, known))] for side in known
+    )  # else it learns the larger side's share
     attack.fit(
         pred=probabilities[inside],
         y=evidence.y[inside],

@@ -43,6 +43,7 @@ def _train(model: nn.Module, data: Examples, epochs: int, learning_rate: float =
                 optimiser.zero_grad()
                 F.cross_entropy(model(data.x[part]), data.y[part]).backward()
                 optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
     return model.eval().requires_grad_(False)
 
 

@@ -1,4 +1,5 @@
 import importlib.metadata
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -6,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import attacks
-from attacks import registry
+from attacks import accuracy, registry
 from attacks._techniques import techniques
 from attacks.evasion._attack import EvasionAttack
 from attacks.registry import RegistryError, probes
@@ -36,22 +36,19 @@ def test_the_families_are_found_sorted():
 
 
 def test_another_packages_probe_joins(monkeypatch: pytest.MonkeyPatch):
-    import attacks.accuracy
-
-    offer(monkeypatch, "weather", like(attacks.accuracy, "CARD", "Settings", "run"))
+    offer(monkeypatch, "weather", like(accuracy, "CARD", "Settings", "run"))
     assert list(probes()) == ["accuracy", "evasion", "extraction", "membership", "weather"]
-    assert probes()["weather"].run is attacks.accuracy.run
+    assert probes()["weather"].run is accuracy.run
 
 
 @pytest.mark.parametrize(
     ("name", "module", "message"),
     [
-        ("evasion", like(attacks.registry.importlib.import_module("attacks.accuracy"), "CARD", "Settings", "run"),
-         "takes a name that is in use"),
+        ("evasion", like(accuracy, "CARD", "Settings", "run"), "takes a name that is in use"),
         ("weather", types.ModuleType("somebody_elses"), "must have CARD, Settings and run"),
         ("weather", None, "cannot be loaded"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_plugin_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, module: types.ModuleType | None, message: str
 ):
@@ -94,7 +91,5 @@ def test_a_constant_of_another_type_is_an_error(package: Callable[..., str]):
 
 def test_art_is_not_imported_before_it_is_needed():
     """Listing probes must stay quick: ART alone takes seconds to import."""
-    import subprocess
-
     code = "import sys, attacks.registry as r; r.probes(); sys.exit('art' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

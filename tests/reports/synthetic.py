@@ -186,13 +186,22 @@ def build(
                 ledger.append(f"model-{variant}-{seed}", variant=row, **stamp)
                 for probe, rows in Model(rng, method, sparsity, easy).rows().items():
                     if probe == "membership" and variant in broken and seed == 0:
-                        failed = MeasurementRow(variant, seed, probe, "membership_auc", status="failed", note="RuntimeError: boom")
-                        ledger.append(f"{probe}-{variant}-{seed}", measurements=[failed], error="RuntimeError: boom", **stamp)
+                        failed = MeasurementRow(
+                            variant, seed, probe, "membership_auc", status="failed", note="RuntimeError: boom"
+                        )
+                        ledger.append(
+                            f"{probe}-{variant}-{seed}",
+                            measurements=[failed],
+                            error="RuntimeError: boom",
+                            **stamp,
+                        )
                         continue
                     ledger.append(
                         f"{probe}-{variant}-{seed}",
                         measurements=[
-                            MeasurementRow(variant, seed, probe, m, at, value, low, high, count, outcomes=evidence)
+                            MeasurementRow(
+                                variant, seed, probe, m, at, value, low, high, count, outcomes=evidence
+                            )
                             for m, value, low, high, count, at, evidence in rows
                         ],
                         **stamp,

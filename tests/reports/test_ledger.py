@@ -33,7 +33,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     variant = VariantRow("dense", 0, "dense", 0.0, 0.0, digest="ab", file="models/dense.safetensors")
     evidence = {"correct": np.array([True, False])}
     with Ledger.open(path, ABOUT, UNITS) as ledger:
-        ledger.append("u1", variant=variant, measurements=[row(0.5, low=0.4, high=0.6, n=2, outcomes=evidence)], **STAMP)
+        ledger.append(
+            "u1", variant=variant, measurements=[row(0.5, low=0.4, high=0.6, n=2, outcomes=evidence)], **STAMP
+        )
         assert ledger.done() == {"u1"}
         assert ledger.variant("u1") == variant
         assert ledger.variant("u2") is None
@@ -41,7 +43,19 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert about["plan_name"] == "p"
     assert [unit[0] for unit in tables["unit"]] == ["u1", "u2"]
     measured = tables["measurement"][0]
-    assert measured[:11] == ("u1", "dense", 0, "accuracy", "accuracy", '{"split":"test"}', 0.5, 0.4, 0.6, 2, "ok")
+    assert measured[:11] == (
+        "u1",
+        "dense",
+        0,
+        "accuracy",
+        "accuracy",
+        '{"split":"test"}',
+        0.5,
+        0.4,
+        0.6,
+        2,
+        "ok",
+    )
     assert unpack(measured[12])["correct"].tolist() == [True, False]  # type: ignore[index]
 
 
@@ -178,7 +192,9 @@ def test_a_run_in_progress_can_be_read(tmp_path: Path) -> None:
         assert len(read_tables(path)[1]["measurement"]) == 1
 
 
-@given(st.dictionaries(st.text(), st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
+@given(
+    st.dictionaries(st.text(), st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False))
+)
 def test_canonical_text_does_not_depend_on_order_and_reads_back(table: dict[str, object]) -> None:
     backwards = dict(reversed(list(table.items())))
     assert canonical(table) == canonical(backwards)

@@ -95,7 +95,9 @@ def coverage(seed_spread: float, example_spread: float, repeats: int = 400) -> f
     k, n, base, effect = 3, 300, 0.8, -0.06
     hits = 0
     for _ in range(repeats):
-        shift = effect + seed_spread * rng.normal(size=(k, 1)) + example_spread * rng.choice((-1, 1), size=(1, n))
+        shift = (
+            effect + seed_spread * rng.normal(size=(k, 1)) + example_spread * rng.choice((-1, 1), size=(1, n))
+        )
         old = rng.random((k, n)) < base
         # Given the example and the seed, the new model differs from the old with probability |shift|.
         flip = rng.random((k, n)) < np.abs(shift)
@@ -115,7 +117,9 @@ def truth_of(seed_spread: float, example_spread: float, effect: float, base: flo
     return float(((1 - base) * np.maximum(shift, 0) - base * np.maximum(-shift, 0)).mean())
 
 
-@pytest.mark.parametrize(("seed_spread", "example_spread"), [(0.0, 0.0), (0.03, 0.0), (0.0, 0.2), (0.03, 0.2)])
+@pytest.mark.parametrize(
+    ("seed_spread", "example_spread"), [(0.0, 0.0), (0.03, 0.0), (0.0, 0.2), (0.03, 0.2)]
+)
 def test_the_pooled_interval_covers_as_often_as_it_says(
     monkeypatch: pytest.MonkeyPatch, seed_spread: float, example_spread: float
 ) -> None:
