@@ -2,7 +2,7 @@
 
     python benchmarks/versus_art.py --root FOLDER_THAT_HOLDS_MNIST
 
-Six sparsities of one CNN × FGSM and 40-step PGD at eight ε on 500 MNIST images, ART's learned membership
+Six sparsities of a LeNet-5 × FGSM and 40-step PGD at eight ε on 500 MNIST images, ART's learned membership
 attack, and KnockoffNets. Both sides load the same weights and attack the same images, each in a process of
 its own, timed whole, one after the other. Prints both robust-accuracy tables, both times and their ratio;
 exits with 1 if any of our figures is more than half a point above ART's.
@@ -90,7 +90,8 @@ def prepare(folder: Path, root: Path | None, images: int) -> None:
         {"source": "digits"} if root is None else {"source": "torchvision:MNIST", "root": str(root.resolve())}
     )
     recipe = TrainPlan(epochs=4, batch_size=64)
-    table = {"model": {"build": "audit.zoo:digits_cnn"}, "train": recipe.model_dump()}
+    build = "audit.zoo:lenet5" if root else "audit.zoo:digits_cnn"
+    table = {"model": {"build": build}, "train": recipe.model_dump()}
     table["data"] = {**source, "train_examples": 900 if root is None else 10_000, "audit_examples": images}
     plan = parse(table, folder / "plan.toml")
     data = subject_data.load(plan)
@@ -110,14 +111,14 @@ def prepare(folder: Path, root: Path | None, images: int) -> None:
             hold = partial(masks.hold, model=model, masks=kept)
             training.train(model, data.train, recipe, epochs=1, seed=1, prepare=hold)
         storage.save(model, folder / f"{sparsity}.safetensors")
-    (folder / "plan.toml").write_text(plan_text(images), encoding="utf-8")
+    (folder / "plan.toml").write_text(plan_text(build, images), encoding="utf-8")
 
 
-def plan_text(images: int) -> str:
+def plan_text(build: str, images: int) -> str:
     """Our side's plan: the dense model, and the pruned ones as checkpoints of the user's own."""
     variants = "".join(f'\n[[variant]]\nname = "{s}"\nweights = "{s}.safetensors"\n' for s in SPARSITIES if s)
     return (
-        '[model]\nbuild = "audit.zoo:digits_cnn"\nweights = "0.0.safetensors"\n'
+        f'[model]\nbuild = "{build}"\nweights = "0.0.safetensors"\n'
         f'[data]\nsource = "npz:data.npz"\naudit_examples = {images}\n'
         f'[probes.evasion]\neps = {list(EPS)}\nattacks = ["fgsm", "pgd"]\nsteps = {STEPS}\nrestarts = 1\n'
         '[probes.membership]\nattacks = ["art_black_box"]\nexamples = 1000\n'

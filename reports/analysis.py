@@ -1,7 +1,7 @@
 """What the page and its sentences share: the representative figures, compared with dense and its control."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports.aggregate import Figure, figures
 from reports.compare import Comparison, compare_all
@@ -27,10 +27,6 @@ class Analysis:
     collapsed: Mapping[str, Collapse]
     telling: str | None
     """The strongest pruning that keeps clean accuracy; if none does, the one that loses least."""
-
-    def key(self, family: str) -> Key | None:
-        """The representative figure of a family, if the run has one."""
-        return next((key for key in self.keys if key.family == family), None)
 
     def value(self, metric: str, variant: str) -> float | None:
         """The mean over seeds of a representative figure."""
@@ -62,27 +58,14 @@ def analyse(results: Results) -> Analysis:
         control,
         controlled,
         collapsed(results),
-        None,
+        telling=None,
     )
-    return _with_telling(analysis, pruned)
+    return replace(analysis, telling=_telling(analysis, pruned))
 
 
-def _with_telling(analysis: Analysis, pruned: list[str]) -> Analysis:
-    strength = {name: analysis.results.made[name].achieved_sparsity or 0.0 for name in pruned}
-    accuracy = {n: v for n in pruned if (v := analysis.value("accuracy", n)) is not None}
+def _telling(analysis: Analysis, pruned: list[str]) -> str | None:
+    accuracy = {name: v for name in pruned if (v := analysis.value("accuracy", name)) is not None}
     kept = [name for name in accuracy if analysis.keeps(name)]
-    telling: str | None = None
     if kept:
-        telling = max(kept, key=lambda name: strength[name])
-    elif accuracy:
-        telling = max(accuracy, key=lambda name: accuracy[name])
-    return Analysis(
-        analysis.results,
-        analysis.keys,
-        analysis.figures,
-        analysis.against_dense,
-        analysis.control,
-        analysis.against_control,
-        analysis.collapsed,
-        telling,
-    )
+        return max(kept, key=lambda name: analysis.results.made[name].achieved_sparsity or 0.0)
+    return max(accuracy, key=lambda name: accuracy[name]) if accuracy else None

@@ -32,20 +32,20 @@ class Comparison:
     """p-value corrected (Holm) for the comparisons that were made together."""
 
     @property
-    def excludes_zero(self) -> bool:
-        """Whether this comparison's own 95% interval leaves out zero."""
-        return self.pooled.low > 0 or self.pooled.high < 0
+    def leans(self) -> Direction:
+        """What this comparison says taken alone: ``same`` if its 95% interval holds zero.
+
+        A metric without a worse direction never leans.
+        """
+        worse = about_metric(self.metric).worse
+        if self.pooled.low <= 0 <= self.pooled.high or worse == "neither":
+            return "same"
+        return "worse" if (self.pooled.value < 0) == (worse == "lower") else "better"
 
     @property
     def direction(self) -> Direction:
-        """``same`` unless the variant is told apart from its reference: Holm-adjusted p < 0.05.
-
-        A metric without a worse direction is never told apart.
-        """
-        worse = about_metric(self.metric).worse
-        if self.adjusted >= 1 - paired.LEVEL or worse == "neither":
-            return "same"
-        return "worse" if (self.pooled.value < 0) == (worse == "lower") else "better"
+        """``same`` unless the variant is told apart from its reference: Holm-adjusted p < 0.05."""
+        return self.leans if self.adjusted < 1 - paired.LEVEL else "same"
 
 
 def compare_all(

@@ -17,6 +17,9 @@ from reports.results import Results
 from reports.svg import inline, swatch
 from reports.tiles import change_of
 
+LISTED = 4
+"""More models than this are not listed one by one in a cell."""
+
 MOST_ROWS = 5000
 """A measurement table longer than this is left to measurements.csv."""
 _TITLES = {"evasion": "Evasion", "cost": "Size and speed"}
@@ -81,56 +84,61 @@ def _drawn(results: Results, entry: Entry) -> Drawn | None:
     return Drawn(entry.name, entry.title, chart.caption, panels, legend, chart.table, column)
 
 
-def comparison_table(analysis: Analysis) -> Table | None:
-    """Every variant minus dense in the figures that stand for the run; None if nothing could be compared."""
-    if not any(analysis.against_dense.values()):
+def comparison_table(analysis: Analysis, against: str = "dense") -> Table | None:
+    """Every variant minus its reference in the figures that stand for the run; None if none compares.
+
+    ``against``: dense, or the control that the analysis compared with.
+    """
+    compared = analysis.against_dense if against == "dense" else analysis.against_control
+    if not any(compared.values()):
         return None
     heads = ["Variant", "Achieved sparsity", *(key.label[0].upper() + key.label[1:] for key in analysis.keys)]
     rows = []
     for variant in analysis.results.names():
-        if variant == "dense":
+        if not any(variant in by for by in compared.values()):
             continue
         sparsity = analysis.results.made[variant].achieved_sparsity
         cells = [name_cell(variant), Cell(words.percent(sparsity), sparsity)]
         for key in analysis.keys:
-            comparison = analysis.against_dense[key.metric].get(variant)
+            comparison = compared[key.metric].get(variant)
             text, verdict = change_of(key.metric, comparison)
             if variant in analysis.collapsed and key.family != "accuracy" and verdict:
                 verdict = "collapsed"
             value = None if comparison is None else comparison.pooled.value
             cells.append(Cell(text.replace(" points", "") or words.DASH, value, verdict))
         rows.append(tuple(cells))
-    return Table("Difference from dense on the same examples (95% interval)", tuple(heads), tuple(rows))
+    caption = f"Difference from {words.shown(against)} on the same examples (95% interval)"
+    return Table(caption, tuple(heads), tuple(rows))
 
 
 def trouble_table(results: Results) -> Table | None:
-    """Figures that failed or were refused, and failed units without even such a row; None if none."""
+    """Figures that failed or were refused, and failed units without even such a row; None if none.
+
+    Models with the same trouble for the same reason share one row.
+    """
     bad = results.measurements[results.measurements["status"].isin(["failed", "refused"])]
     told = set(bad["unit"])
-    rows: list[tuple[Cell, ...]] = [
-        (
-            name_cell(unit["label"]),
-            Cell("unit of work"),
-            Cell("failed"),
-            Cell(words.shown(unit["error"] or "", 600)),
-        )
-        for unit in results.units.to_dict("records")
-        if unit["status"] == "failed" and unit["id"] not in told
-    ]
+    models: dict[tuple[str, str, str], list[str]] = {}
+    for unit in results.units.to_dict("records"):
+        if unit["status"] == "failed" and unit["id"] not in told:
+            models.setdefault(("unit of work", "failed", unit["error"] or ""), []).append(unit["label"])
     for row in bad.to_dict("records"):
-        what = about_metric(row["metric"]).title
-        conditions = words.conditions(row["conditions"])
-        rows.append(
-            (
-                name_cell(f"{row['variant']}, seed {row['seed']}"),
-                Cell(f"{what}{', ' if conditions else ''}{conditions}"),
-                Cell(row["status"]),
-                Cell(words.shown(row["note"], 600)),
-            )
+        what = ", ".join(
+            filter(None, (about_metric(row["metric"]).title, words.conditions(row["conditions"])))
         )
-    return (
-        Table("Planned, without a figure", ("Model", "What", "Status", "Why"), tuple(rows)) if rows else None
+        name = f"{row['variant']}, seed {row['seed']}"
+        models.setdefault((what, row["status"], row["note"]), []).append(name)
+    rows = tuple(
+        (_models_cell(names), Cell(what), Cell(status), Cell(words.shown(why, 600)))
+        for (what, status, why), names in models.items()
     )
+    return Table("Planned, without a figure", ("Model", "What", "Status", "Why"), rows) if rows else None
+
+
+def _models_cell(names: list[str]) -> Cell:
+    """The models that share a row; of many the first few and their number."""
+    told = "; ".join(map(words.shown, names[:LISTED]))
+    return Cell(told if len(names) <= LISTED else f"{len(names)} models: {told}; …")
 
 
 def measurement_table(results: Results, probe: str | None = None) -> Table | None:

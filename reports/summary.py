@@ -105,9 +105,9 @@ def moves(key: Key, comparison: Comparison) -> str:
 
 def _interval(key: Key, comparison: Comparison) -> str:
     unit, pooled = about_metric(key.metric).unit, comparison.pooled
-    return (
-        f"{words.change(pooled.value, unit)}, 95% interval {words.change_span(pooled.low, pooled.high, unit)}"
-    )
+    span = words.change_span(pooled.low, pooled.high, unit)
+    corrected = ", not shown once corrected for the number of variants" if comparison.leans != "same" else ""
+    return f"{words.change(pooled.value, unit)}, 95% interval {span}{corrected}"
 
 
 def _figures_of(a: Analysis, name: str) -> str:
@@ -188,7 +188,7 @@ def _cautions(a: Analysis) -> list[str]:
     for status, verb in (("failed", "failed"), ("refused", "refused for lack of data")):
         count = state.rows.get(status, 0)
         if count:
-            found.append(f"{words.counted(count, 'figure')} {verb}: see the list below.")
+            found.append(f"{words.counted(count, 'figure')} {verb}; the report lists them with the reason.")
     found += _collapse(a)
     if results.seeds == 1:
         found.append(
@@ -198,7 +198,7 @@ def _cautions(a: Analysis) -> list[str]:
     pruned = results.names(pruned=True)
     if pruned and a.control is None and any(results.made[n].method != "checkpoint" for n in pruned):
         found.append(
-            "There is no dense control fine-tuned for the same epochs: its effect counts as pruning's here."
+            "There is no dense control fine-tuned for the same epochs: its effect counts as pruning’s here."
         )
     compared = sum(1 for by in a.against_dense.values() for c in by.values() if c.direction == "same")
     if compared:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from reports.aggregate import Figure, figures
 from reports.analysis import Analysis
-from reports.chart import Cell, name_cell, range_cell, value_cell
+from reports.chart import Cell, range_cell, value_cell
 from reports.compare import Comparison
 from reports.key import Key, method_title
 from reports.metrics import metric as about_metric
@@ -22,7 +22,7 @@ class Line:
     pruned_range: Cell | None
     change: str
     verdict: str
-    """``worse``, ``better``, ``not told apart`` or empty."""
+    """``worse``, ``better``, the same with ``, uncorrected``, ``not told apart`` or empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,9 @@ def change_of(metric: str, comparison: Comparison | None) -> tuple[str, str]:
         return "", ""
     unit, pooled = about_metric(metric).unit, comparison.pooled
     text = f"{change(pooled.value, unit)} ({change_span(pooled.low, pooled.high, unit)})"
-    return text, {"same": "not told apart"}.get(comparison.direction, comparison.direction)
+    if comparison.direction != "same":
+        return text, comparison.direction
+    return text, "not told apart" if comparison.leans == "same" else f"{comparison.leans}, uncorrected"
 
 
 def _cost(analysis: Analysis, name: str) -> Line | None:
@@ -116,6 +118,3 @@ def _cost(analysis: Analysis, name: str) -> Line | None:
         ratio,
         "",
     )
-
-
-__all__ = ["Line", "Tile", "change_of", "heading", "name_cell", "tiles"]

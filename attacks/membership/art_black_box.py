@@ -36,9 +36,8 @@ def _infer(
     victim = BlackBoxClassifier(_never, input_shape=None, nb_classes=probabilities.shape[1])
     attack = MembershipInferenceBlackBox(victim, attack_model_type=model)
     known = np.flatnonzero(~judged & evidence.member), np.flatnonzero(~judged & ~evidence.member)
-    inside, outside = (
-        side[: min(map(len, known))] for side in known
-    )  # else it learns the larger side's share
+    even = min(map(len, known))  # of each side: else the model learns the larger side's share
+    inside, outside = known[0][:even], known[1][:even]
     attack.fit(
         pred=probabilities[inside],
         y=evidence.y[inside],

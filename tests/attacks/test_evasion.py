@@ -194,28 +194,71 @@ def test_survivors_were_attacked_in_full_at_the_eps_they_survive(target: Target)
             assert seed in attacked[round(float(grid[rung]), 4)]
 
 
-def test_a_find_that_fits_a_smaller_ball_than_one_attacked_in_vain_is_counted_there():
-    """An attack that fails at the middle ε only by bad luck: what it finds later settles the smaller ε too,
-    and the ε below that is still attacked directly."""
-    target, _ = linear_case(2, 4, 5)
-    x, y = target.test.x[:1], target.test.y[:1]
-    grid = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
-    tried = []
+def test_a_find_nearer_than_a_failure_reopens_what_lies_below():
+    """An attack that fails at 0.2 by bad luck and at 0.3 finds something only 0.07 away: 0.1 is settled, and
+    0.05, which no attack has been tried at, still has to be."""
+    tried: list[float] = []
 
-    class Flip(nn.Module):
-        def forward(self, inputs: Tensor) -> Tensor:
-            lost = ((inputs - x).abs().amax(1) > 0.05)[:, None].float()
-            return F.one_hot(y, 2).float() * (1 - 2 * lost) + 0 * inputs.sum()
+    class Beyond(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat((torch.ones(len(x), 1), 2.0 * (x.abs() > 0.06)), 1)
 
     def moody(batch: Batch, config: Settings) -> Tensor:
         tried.append(round(float(batch.eps), 3))
-        move = 0.0 if tried[-1] < 0.35 else 0.07
-        return batch.x + move
+        return batch.x + (0.07 if tried[-1] == 0.3 else 0.0)
 
-    batch = batch_of(Flip(), x, y, torch.zeros(1), (-100.0, 100.0))
+    x, one = torch.zeros(1, 1), torch.ones(1)
+    y = torch.zeros(1, dtype=torch.int64)
+    gradient = torch.full((1, 1), 1 / 0.2)  # by which the search begins at 0.2
+    batch = Batch(Beyond(), BALLS["linf"], (-1.0, 1.0), x, y, gradient, one, y[:, None], 0 * one)
+    grid = torch.tensor([0.05, 0.1, 0.2, 0.3], dtype=torch.float64)
     broken = smallest(EvasionAttack(moody, "smallest", ""), batch, grid, Settings(), 10)
-    assert broken.squeeze(1).tolist() == [True, True, True, True]
-    assert 0.4 in tried
+    assert broken.squeeze(1).tolist() == [False, True, True, True]
+    assert tried == [0.2, 0.3, 0.05]
+
+
+class Shell(nn.Module):
+    """Wrong only where 0.04 < x < 0.06, though the slope leads on outwards for ever."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        other = 0.1 * x - 1 + 5 * ((x > 0.04) & (x < 0.06))
+        return torch.cat((torch.zeros_like(x), other), 1)
+
+
+class Plateau(nn.Module):
+    """Flat where the clean input lies: no gradient shows the way to the error beyond."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat((torch.zeros_like(x), 10 * (x.abs() - 0.05).clamp(min=0) - 1), 1)
+
+
+@pytest.fixture
+def line() -> Target:
+    """Twenty examples at the origin of a line, of class 0."""
+    origin = Examples(torch.zeros(20, 1), torch.zeros(20, dtype=torch.int64))
+    return Target(Shell(), 2, (-1.0, 1.0), origin)
+
+
+def test_an_iterate_on_the_way_counts(line: Target):
+    """PGD passes through the error and ends beyond it."""
+    rows = run(line, Settings(eps=(0.2,), steps=10, attacks=("pgd",)), generator())
+    assert not curve(list(rows), "pgd")[0.2].any()
+
+
+def test_worst_case_keeps_what_a_smaller_eps_broke(line: Target):
+    """FGSM lands in the error at 0.05 and beyond it at 0.2; so it is reported, but the worst case knows."""
+    rows = list(run(line, Settings(eps=(0.2, 0.05), attacks=("fgsm",)), generator()))
+    plain, worst = curve(rows, "fgsm"), curve(rows, "worst_case")
+    assert plain[0.2].all()
+    assert not plain[0.05].any()
+    assert not worst[0.2].any()
+
+
+def test_restarts_leave_a_plateau(line: Target):
+    stuck = replace(line, model=Plateau())
+    for restarts, standing in ((1, 1.0), (8, 0.0)):
+        rows = run(stuck, Settings(eps=(0.3,), restarts=restarts), generator())
+        assert curve(list(rows), "pgd")[0.3].mean() == standing
 
 
 @pytest.mark.parametrize(

@@ -18,37 +18,47 @@ CARDS: dict[str, Any] = {
         "summary": "How often the model names the right class on unchanged test inputs.",
         "threat_model": "None: no one interferes.",
         "limits": "It speaks of the distribution that the test examples come from.",
-        "metrics": ["accuracy"], "papers": [], "ids": [],
+        "metrics": ["accuracy"],
+        "papers": [],
+        "ids": [],
     },
     "evasion": {
         "title": "Evasion",
         "summary": "How much accuracy is left when an attacker may change every input a little.",
         "threat_model": "Knows the model and its weights; may change every input value by at most ε.",
         "limits": "An upper bound on robustness: a stronger attack may break more.",
-        "metrics": ["robust_accuracy"], "papers": ["Madry et al. 2018"], "ids": ["AML.T0043", "ML01:2023"],
+        "metrics": ["robust_accuracy"],
+        "papers": ["Madry et al. 2018"],
+        "ids": ["AML.T0043", "ML01:2023"],
     },
     "membership": {
         "title": "Membership inference",
         "summary": "Whether an attacker can tell the examples the model was trained on from others.",
         "threat_model": "Sees the model's full output for an example and its true label.",
         "limits": "Attacks with reference models are stronger.",
-        "metrics": ["membership_auc"], "papers": ["Yeom et al. 2018"], "ids": ["AML.T0024.000", "ML04:2023"],
+        "metrics": ["membership_auc"],
+        "papers": ["Yeom et al. 2018"],
+        "ids": ["AML.T0024.000", "ML04:2023"],
     },
     "extraction": {
         "title": "Model extraction",
         "summary": "How well a copy trained on the model's answers agrees with it.",
         "threat_model": "May ask for class probabilities of inputs of their own.",
         "limits": "One surrogate architecture.",
-        "metrics": ["extraction_fidelity"], "papers": ["Orekondy et al. 2019"], "ids": ["AML.T0024.002"],
+        "metrics": ["extraction_fidelity"],
+        "papers": ["Orekondy et al. 2019"],
+        "ids": ["AML.T0024.002"],
     },
     "cost": {
         "title": "Size and speed",
         "summary": "What pruning saves.",
         "threat_model": "None.",
         "limits": "Latency is that of this machine.",
-        "metrics": ["bytes"], "papers": [], "ids": [],
+        "metrics": ["bytes"],
+        "papers": [],
+        "ids": [],
     },
-}  # fmt: skip
+}
 
 METHODS = ("global-magnitude", "layer-magnitude", "filter-l2")
 SPARSITIES = (0.5, 0.75, 0.9, 0.95)
@@ -67,16 +77,23 @@ def about(name: str = "demo", methods: Iterable[str] = METHODS) -> dict[str, Any
         },
         "command": "prune-audit run plan.toml",
         "subject": {
-            "architecture": "audit.zoo:digits_cnn", "data_source": "digits", "classes": list("0123456789"),
-            "input_shape": [1, 8, 8], "bounds": [0, 1], "train_examples": 200, "test_examples": 500,
-            "pool_examples": 900, "weights": "trained", "data_digest": "feed" * 16,
+            "architecture": "audit.zoo:digits_cnn",
+            "data_source": "digits",
+            "classes": list("0123456789"),
+            "input_shape": [1, 8, 8],
+            "bounds": [0, 1],
+            "train_examples": 200,
+            "test_examples": 500,
+            "pool_examples": 900,
+            "weights": "trained",
+            "data_digest": "feed" * 16,
         },
         "environment": {"python": "3.11.2", "platform": "Linux", "torch": "2.13.0", "numpy": "2.4.6"},
         "cards": CARDS,
         "methods": {m: {"summary": f"What {m} does.", "source": "Somebody et al. 2017"} for m in methods},
         "started": "2026-01-02T03:04:05+00:00",
         "jobs": 2,
-    }  # fmt: skip
+    }
 
 
 def rate(
@@ -108,9 +125,14 @@ class Model:
         clean = margin > 0.25 + 0.2
         train = self.rng.random(200) < min(0.999, 1 / (1 + np.exp(-self.skill - 1.5)))
         found: dict[str, list[Any]] = {
-            "accuracy": [rate("accuracy", clean, {"split": "test"}), rate("accuracy", train, {"split": "train"})],
-            "evasion": [], "membership": [], "extraction": [],
-        }  # fmt: skip
+            "accuracy": [
+                rate("accuracy", clean, {"split": "test"}),
+                rate("accuracy", train, {"split": "train"}),
+            ],
+            "evasion": [],
+            "membership": [],
+            "extraction": [],
+        }
         for eps in EPS:
             strong = clean & (margin > 0.45 + eps * 100 / (4 + 2.5 * self.reach))
             weak = strong | (clean & (self.rng.random(len(clean)) < 0.15))
@@ -140,8 +162,12 @@ class Model:
             found["extraction"].append(rate("surrogate_accuracy", agree & clean, at))
         left = 1 - self.sparsity
         kept = left if self.filters else 1.0
-        exact = {"parameters": 20_000 * kept, "nonzero_parameters": 20_000 * left + 106, "macs": 200_000 * kept,
-                 "bytes": 82_000 * kept + 900}  # fmt: skip
+        exact = {
+            "parameters": 20_000 * kept,
+            "nonzero_parameters": 20_000 * left + 106,
+            "macs": 200_000 * kept,
+            "bytes": 82_000 * kept + 900,
+        }
         found["cost"] = [(name, round(v), round(v), round(v), 1, {}, None) for name, v in exact.items()]
         ms = 0.11 + 0.1 * kept + self.rng.normal(0, 0.003)
         found["cost"].append(("latency", ms, ms * 0.96, ms * 1.05, 50, {"batch": 1}, None))
@@ -179,9 +205,15 @@ def build(
         for variant, method, sparsity in pairs:
             for seed in seeds:
                 row = VariantRow(
-                    variant, seed, method, sparsity, max(0.0, round(sparsity - 0.0003, 4)),
-                    control=variant == "dense-finetuned", digest=f"{seed:064x}", file=f"models/{seed}.safetensors",
-                )  # fmt: skip
+                    variant,
+                    seed,
+                    method,
+                    sparsity,
+                    max(0.0, round(sparsity - 0.0003, 4)),
+                    control=variant == "dense-finetuned",
+                    digest=f"{seed:064x}",
+                    file=f"models/{seed}.safetensors",
+                )
                 stamp = {"seconds": 1.0, "finished": "2026-01-02T03:04:06+00:00"}
                 ledger.append(f"model-{variant}-{seed}", variant=row, **stamp)
                 for probe, rows in Model(rng, method, sparsity, easy).rows().items():

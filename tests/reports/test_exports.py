@@ -1,0 +1,92 @@
+import csv
+import io
+import json
+import sqlite3
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from reports import write as writing
+from reports.exports import exports
+from reports.exports.csv import render
+from reports.ledger import Ledger, LedgerError, MeasurementRow, UnitRow, VariantRow
+from reports.results import Results, read
+from reports.write import write
+
+COLUMNS = "variant,method,sparsity,achieved_sparsity,seed,probe,metric,at,value,low,high,n,status,note"
+
+
+def test_csv_has_the_agreed_columns_and_every_row_of_the_file(results: Results, run_folder: Path) -> None:
+    text = render(results)
+    assert text.splitlines()[0] == COLUMNS
+    rows = list(csv.DictReader(io.StringIO(text)))
+    db = sqlite3.connect(run_folder / "run.sqlite")
+    stored = {
+        (v, str(s), p, m, json.dumps(json.loads(a), sort_keys=True)): (value, low, high, n, status, note)
+        for v, s, p, m, a, value, low, high, n, status, note in db.execute(
+            "SELECT variant, seed, probe, metric, at, value, low, high, n, status, note FROM measurement"
+        )
+    }
+    db.close()
+    assert len(rows) == len(stored)
+    for row in rows:
+        at = json.dumps(json.loads(row["at"]), sort_keys=True)
+        value, low, high, n, status, note = stored[
+            row["variant"], row["seed"], row["probe"], row["metric"], at
+        ]
+        for text_of, number in ((row["value"], value), (row["low"], low), (row["high"], high), (row["n"], n)):
+            assert (float(text_of) if text_of else None) == number
+        assert (row["status"], row["note"]) == (status, note)
+
+
+def test_csv_text_cannot_become_a_formula_and_numbers_stay_numbers(tmp_path: Path) -> None:
+    name = "=HYPERLINK(0)"
+    with Ledger.open(tmp_path / "run.sqlite", {"plan_digest": "d"}, [UnitRow("u", "p", "l")]) as ledger:
+        ledger.append(
+            "u", variant=VariantRow(name, 0, "+m", 0.5, 0.5), seconds=1, finished="",
+            measurements=[MeasurementRow(name, 0, "p", "m", value=-1.5, note='-"quoted",\nnew line')],
+        )  # fmt: skip
+    row = next(csv.DictReader(io.StringIO(render(read(tmp_path)))))
+    assert (row["variant"], row["method"]) == (f"'{name}", "'+m")
+    assert row["value"] == "-1.5"
+    assert row["note"] == '\'-"quoted",\nnew line'
+
+
+def test_formats_are_found_by_their_files() -> None:
+    assert {name: export.file for name, export in exports().items()} == {
+        "csv": "measurements.csv",
+        "html": "report.html",
+    }
+
+
+def test_write_puts_both_files_beside_the_run(tmp_path: Path, synthetic: ModuleType) -> None:
+    folder = synthetic.build(tmp_path / "a run", methods=[], seeds=[0])
+    assert write(folder) == [folder / "report.html", folder / "measurements.csv"]
+    assert sorted(p.name for p in folder.iterdir()) == ["measurements.csv", "report.html", "run.sqlite"]
+    assert (folder / "measurements.csv").read_bytes() == render(read(folder)).encode()
+    assert write(folder, ["csv"]) == [folder / "measurements.csv"]
+
+
+def test_write_refuses_unknown_formats_and_missing_runs(tmp_path: Path, run_folder: Path) -> None:
+    with pytest.raises(ValueError, match="unknown format 'pdf': choose from csv, html"):
+        write(run_folder, ["pdf"])
+    with pytest.raises(LedgerError):
+        write(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+
+    def broken(self: Path, target: Path) -> Path:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "replace", broken)
+    with pytest.raises(OSError, match="disk full"):
+        writing.replace(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

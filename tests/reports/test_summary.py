@@ -1,0 +1,159 @@
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reports.analysis import analyse
+from reports.key import collapsed, keys
+from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.results import Results, read
+from reports.summary import sentences, summarise
+
+FORBIDDEN = ("safe", "secure", "compliant", "PASS", "FAIL")
+STAMP = {"seconds": 1.0, "finished": ""}
+
+
+def accuracies(folder: Path, shares: dict[str, float], n: int = 1000, classes: int = 10) -> Results:
+    """A run of clean accuracies only: exactly that share of n examples is right, the easiest first."""
+    about: dict[str, Any] = {"plan_digest": "d", "subject": {"classes": [str(i) for i in range(classes)]}}
+    with Ledger.open(folder / "run.sqlite", about, [UnitRow(v, "accuracy", v) for v in shares]) as ledger:
+        for variant, share in shares.items():
+            method, _, sparsity = variant.partition("@")
+            level = float(sparsity or 0)
+            row = VariantRow(variant, 0, method, level, level, control=variant == "dense-finetuned")
+            right = np.arange(n) < round(share * n)
+            half = 1.96 * np.sqrt(share * (1 - share) / n)
+            measured = MeasurementRow(
+                variant, 0, "accuracy", "accuracy", {"split": "test"}, share, share - half, share + half, n,
+                outcomes={"correct": right},
+            )  # fmt: skip
+            ledger.append(variant, variant=row, measurements=[measured], **STAMP)
+    return read(folder)
+
+
+def test_the_first_sentence_names_the_strongest_pruning_that_keeps_accuracy(tmp_path: Path) -> None:
+    results = accuracies(
+        tmp_path, {"dense": 0.95, "m@0.5": 0.95, "m@0.75": 0.94, "m@0.9": 0.80, "k@0.6": 0.95}
+    )
+    said = sentences(results)
+    assert said[0] == (
+        "m at 75% is the strongest pruning that keeps clean accuracy within 2 points of dense (95.0% → 94.0%)."
+    )
+    assert any(
+        s.startswith(
+            "m: nothing is shown to be worse than dense up to 50%; at 75% clean accuracy falls by 1.0 points"
+        )
+        for s in said
+    )
+    assert "k: nothing measured is shown to be worse than dense up to 60%." in said
+
+
+def test_where_nothing_keeps_accuracy_the_closest_is_named(tmp_path: Path) -> None:
+    said = sentences(accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.85, "m@0.9": 0.7}))
+    assert (
+        said[0]
+        == "No pruned version keeps clean accuracy within 2 points of dense; m at 50% comes closest (95.0% → 85.0%)."
+    )
+
+
+def test_where_nothing_differs_it_says_so_and_what_that_means(tmp_path: Path) -> None:
+    said = sentences(accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.95}))
+    assert "m: nothing measured is shown to be worse than dense up to 50%." in said
+    assert any(s.startswith("Not shown to differ does not mean equal") for s in said)
+
+
+def test_a_collapsed_model_is_called_that(tmp_path: Path) -> None:
+    results = accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.95, "m@0.99": 0.11})
+    assert set(collapsed(results)) == {"m@0.99"}
+    said = " ".join(sentences(results))
+    assert "m at 99% (11.0%) has collapsed towards chance (10.0%)" in said
+    assert "m: nothing is shown to be worse than dense up to 50%; at 99% the model collapses" in said
+
+
+@pytest.mark.parametrize(
+    ("share", "classes", "fallen"),
+    [
+        (0.27, 10, False),
+        (0.26, 10, True),
+        (0.55, 2, True),
+        (0.7, 2, False),
+        (0.19, 1000, True),
+        (0.2, 1000, False),
+    ],
+)
+def test_collapse_is_measured_from_chance_to_dense(
+    tmp_path: Path, share: float, classes: int, fallen: bool
+) -> None:
+    results = accuracies(tmp_path, {"dense": 0.95, "m@0.9": share}, classes=classes)
+    assert ("m@0.9" in collapsed(results)) is fallen
+
+
+def test_a_collapsed_dense_model_silences_the_rest(tmp_path: Path) -> None:
+    summary = summarise(analyse(accuracies(tmp_path, {"dense": 0.11, "m@0.5": 0.5})))
+    assert "dense model itself is near chance" in summary.headline[0]
+    assert len(summary.headline) == 1
+    assert summary.findings == ()
+
+
+def test_all_collapsed_is_said_first(tmp_path: Path) -> None:
+    said = sentences(accuracies(tmp_path, {"dense": 0.95, "m@0.9": 0.12, "m@0.95": 0.10}))
+    assert said[0].startswith(
+        "Every pruned version loses more than 2 points of clean accuracy, and the best, m at 90%, has collapsed"
+    )
+
+
+def test_a_model_alone_is_described_as_it_is(tmp_path: Path) -> None:
+    said = sentences(accuracies(tmp_path, {"dense": 0.95}))
+    assert said[0] == "No pruned version was measured: the model as it is has clean accuracy 95.0%."
+
+
+def test_one_seed_a_missing_control_and_an_unfinished_run_are_said(
+    tmp_path: Path, synthetic: ModuleType
+) -> None:
+    folder = synthetic.build(tmp_path, seeds=[0], control=False, unfinished=3, methods=["global-magnitude"])
+    said = " ".join(sentences(read(folder)))
+    assert "One training seed only" in said
+    assert "no dense control" in said
+    assert "The run is incomplete: of 33 planned units 30 done, 0 failed, 3 not run." in said
+
+
+def test_three_seeds_with_control_do_not_say_so(results: Results) -> None:
+    said = " ".join(sentences(results))
+    assert "One training seed" not in said
+    assert "no dense control" not in said
+    assert "Fine-tuning alone (dense-finetuned)" in said
+    assert "1 figure failed" in said
+
+
+def test_nothing_measured_and_no_dense(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "run.sqlite", {"plan_digest": "d"}, [UnitRow("u", "dense", "train")]):
+        pass
+    said = sentences(read(tmp_path))
+    assert said[0] == "Nothing has been measured yet."
+    assert "of 1 planned unit 0 done" in said[1]
+    (tmp_path / "b").mkdir()
+    assert "no clean accuracy" in sentences(accuracies(tmp_path / "b", {"m@0.5": 0.9}))[0]
+
+
+def test_keys_are_chosen_on_dense(results: Results) -> None:
+    found = {key.family: key for key in keys(results)}
+    assert list(found) == ["accuracy", "evasion", "membership", "extraction"]
+    dense = {
+        c["eps"]: v
+        for c, v in results.select("robust_accuracy", {"attack": "worst_case"}, variant="dense")
+        .groupby("at", sort=False)
+        .agg({"conditions": "first", "value": "mean"})
+        .to_numpy()
+    }
+    clean = results.select("accuracy", {"split": "test"}, variant="dense")["value"].mean()
+    assert found["evasion"].at["eps"] == min(dense, key=lambda eps: abs(dense[eps] - clean / 2))
+    assert found["extraction"].at == {"attack": "knockoff", "queries": 900}
+    assert found["membership"].at == {"attack": "loss"}
+
+
+def test_forbidden_words_are_never_used(results: Results, tmp_path: Path) -> None:
+    said = sentences(results) + sentences(accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.95}))
+    for sentence in said:
+        assert not any(word in sentence for word in FORBIDDEN), sentence
