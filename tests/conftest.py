@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""Before torch is imported: tests run in processes beside each other, and small nets want one thread."""
+
 SYSTEM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
