@@ -64,6 +64,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: words.clean(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -59,12 +59,13 @@ def sections(results: Results) -> list[Section]:
 
 
 def _section(results: Results, probe: str, entries: list[Entry]) -> Section:
-    card = results.about.get("cards", {}).get(probe, {})
+    card = {"title": "", "summary": "", "threat_model": "", "limits": "", "papers": (), "ids": ()}
+    card |= results.about.get("cards", {}).get(probe, {})
     drawn = [d for entry in entries if (d := _drawn(results, entry)) is not None]
     rows = results.measurements[results.measurements["probe"] == probe]
     named = sorted(set(rows["metric"]), key=lambda name: (about_metric(name).title, name))
     meanings = [(about_metric(name).title, about_metric(name).meaning) for name in named]
-    title = str(card.get("title") or _TITLES.get(probe) or probe.replace("_", " ").capitalize())
+    title = str(card["title"] or _TITLES.get(probe) or probe.replace("_", " ").capitalize())
     table = None if drawn else measurement_table(results, probe)
     return Section(probe, title, card, tuple(drawn), tuple(meanings), table)
 

@@ -25,12 +25,21 @@ _ATTACKS = {
 }
 
 
-def shown(name: object, limit: int = 200) -> str:
-    """A name as it may be shown: no control or direction-changing characters, at most ``limit`` long."""
-    text = "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} else c
-        for c in str(name)
+def clean(text: str) -> str:
+    """Text without characters that are invisible or turn the direction of what follows; one line."""
+    return "".join(
+        " "
+        if c in "\n\r\t"
+        else "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+        else c
+        for c in text
     )
+
+
+def shown(name: object, limit: int = 200) -> str:
+    """A name as it may be shown: :func:`clean`, and at most ``limit`` characters long."""
+    text = clean(str(name))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -13,10 +13,9 @@ STAMP = {"seconds": 1.0, "finished": "2026-01-01T00:00:00+00:00"}
 
 
 def test_variants_are_sorted_dense_controls_then_methods_by_sparsity(results: Results) -> None:
-    assert results.names() == [
-        "dense", "dense-finetuned",
-        *(f"{m}@{s:g}" for m in ("filter-l2", "global-magnitude", "layer-magnitude") for s in (0.5, 0.75, 0.9, 0.95)),
-    ]  # fmt: skip
+    methods, sparsities = ("filter-l2", "global-magnitude", "layer-magnitude"), (0.5, 0.75, 0.9, 0.95)
+    pruned = [f"{method}@{sparsity:g}" for method in methods for sparsity in sparsities]
+    assert results.names() == ["dense", "dense-finetuned", *pruned]
     assert results.names(pruned=False) == ["dense", "dense-finetuned"]
     assert list(results.variants["seed"])[:4] == [0, 1, 2, 0]
     assert list(dict.fromkeys(results.measurements["variant"])) == results.names()
@@ -61,9 +60,7 @@ def test_a_single_seed_keeps_its_own_interval(tmp_path: Path, synthetic: ModuleT
 
 
 def test_a_seed_that_failed_leaves_the_others(results: Results) -> None:
-    found = [
-        f for f in over_seeds(results.select("membership_auc", variant="layer-magnitude@0.9", measured=False))
-    ]
+    found = over_seeds(results.select("membership_auc", variant="layer-magnitude@0.9", measured=False))
     by = {f.at.get("attack"): f for f in found}
     assert by["loss"].seeds == 2
     failed = by[None]
@@ -99,7 +96,8 @@ def test_unknown_metrics_have_a_title_and_no_direction() -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
-        (0.8125, "share", "81.2%"), (0.5341, "auc", "0.534"), (-0.5, "auc", "−0.500"), (20106, "count", "20,106"),
+        (0.8125, "share", "81.2%"),
+        (0.5341, "auc", "0.534"), (-0.5, "auc", "−0.500"), (20106, "count", "20,106"),
         (12_345_678, "count", "12.35 M"), (82_912, "bytes", "82.9 kB"), (999_500, "bytes", "1,000 kB"),
         (512, "bytes", "512 bytes"), (0.0779, "milliseconds", "0.0779 ms"), (None, "share", "–"),
         (float("nan"), "count", "–"), (1234.5678, "number", "1235"),

@@ -39,7 +39,8 @@ def test_the_first_sentence_names_the_strongest_pruning_that_keeps_accuracy(tmp_
     )
     said = sentences(results)
     assert said[0] == (
-        "m at 75% is the strongest pruning that keeps clean accuracy within 2 points of dense (95.0% → 94.0%)."
+        "m at 75% is the strongest pruning that keeps clean accuracy within 2 points of dense "
+        "(95.0% → 94.0%)."
     )
     assert any(
         s.startswith(
@@ -52,9 +53,9 @@ def test_the_first_sentence_names_the_strongest_pruning_that_keeps_accuracy(tmp_
 
 def test_where_nothing_keeps_accuracy_the_closest_is_named(tmp_path: Path) -> None:
     said = sentences(accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.85, "m@0.9": 0.7}))
-    assert (
-        said[0]
-        == "No pruned version keeps clean accuracy within 2 points of dense; m at 50% comes closest (95.0% → 85.0%)."
+    assert said[0] == (
+        "No pruned version keeps clean accuracy within 2 points of dense; "
+        "m at 50% comes closest (95.0% → 85.0%)."
     )
 
 
@@ -100,7 +101,8 @@ def test_a_collapsed_dense_model_silences_the_rest(tmp_path: Path) -> None:
 def test_all_collapsed_is_said_first(tmp_path: Path) -> None:
     said = sentences(accuracies(tmp_path, {"dense": 0.95, "m@0.9": 0.12, "m@0.95": 0.10}))
     assert said[0].startswith(
-        "Every pruned version loses more than 2 points of clean accuracy, and the best, m at 90%, has collapsed"
+        "Every pruned version loses more than 2 points of clean accuracy, and the best, m at 90%, has "
+        "collapsed (95.0% → 12.0%)"
     )
 
 

@@ -1,0 +1,148 @@
+"""The page in a headless Chromium, over file://, with the network cut."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from reports.write import write
+
+HOSTILE = "</script><script>document.title='owned'</script>\u202e" + "w" * 200
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, run_folder: Path) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    shutil.copy(run_folder / "run.sqlite", folder)
+    return write(folder, ["html"])[0]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType) -> Path:
+    folder = tmp_path_factory.mktemp("hostile")
+    methods = [HOSTILE, "n" * 200, "مرحبا"]
+    synthetic.build(folder, name=HOSTILE, methods=methods, sparsities=[0.5], seeds=[0], n=60)
+    return write(folder, ["html"])[0]
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a file; the block fails on any request beyond it and on any word in the console."""
+
+    @contextmanager
+    def show(path: Path, width: int = 1280, scheme: str = "light", script: bool = True) -> Iterator[Any]:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            java_script_enabled=script,
+            offline=True,
+        )
+        page = context.new_page()
+        requests: list[str] = []
+        said: list[str] = []
+
+        def decide(route: Any) -> None:
+            requests.append(route.request.url)
+            if route.request.url == path.as_uri():
+                route.continue_()
+            else:
+                route.abort()
+
+        page.route("**/*", decide)
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(path.as_uri(), wait_until="load")
+        yield page
+        assert requests == [path.as_uri()]
+        assert said == []
+        context.close()
+
+    return show  # type: ignore[return-value]
+
+
+def sideways(page: Any) -> int:
+    """By how many pixels the page scrolls sideways."""
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("which", ["report", "hostile"])
+def test_it_loads_alone_without_a_word_and_fits(
+    opened: Callable[..., Any], request: pytest.FixtureRequest, which: str, width: int
+) -> None:
+    with opened(request.getfixturevalue(which), width) as page:
+        assert sideways(page) == 0
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert sideways(page) == 0
+        assert "owned" not in page.title().replace("'owned'", "")
+        assert page.evaluate("document.scripts.length") == 0
+
+
+def test_the_style_sheet_passes_its_own_policy(opened: Callable[..., Any], report: Path) -> None:
+    with opened(report) as page:
+        assert page.evaluate("getComputedStyle(document.querySelector('.tiles')).display") == "grid"
+        line = page.locator("#chart-clean-accuracy svg path[style*=series-1]").last
+        assert line.evaluate("e => getComputedStyle(e).stroke") == "rgb(0, 114, 178)"
+
+
+def test_the_policy_stops_a_script(opened: Callable[..., Any], report: Path, tmp_path: Path) -> None:
+    """Not the page's escaping but its policy is tried here: a script smuggled into the file must not run."""
+    text = report.read_text(encoding="utf-8").replace(
+        "</main>", "<script>document.title='owned'</script></main>"
+    )
+    poisoned = tmp_path / "poisoned.html"
+    poisoned.write_text(text, encoding="utf-8")
+    with pytest.raises(AssertionError, match="Content Security Policy"), opened(poisoned) as page:
+        title = page.title()
+    assert title != "owned"
+
+
+def test_light_and_dark_differ_and_both_are_drawn(
+    opened: Callable[..., Any], report: Path, tmp_path: Path
+) -> None:
+    papers = {}
+    for scheme in ("light", "dark"):
+        with opened(report, scheme=scheme) as page:
+            page.screenshot(path=tmp_path / f"{scheme}.png")
+            papers[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        picture = Image.open(tmp_path / f"{scheme}.png").convert("L")
+        colours = picture.getcolors(256)
+        assert colours is not None
+        assert len(colours) > 50
+        most = max(colours)[1]
+        assert (most > 200) is (scheme == "light")
+    assert papers == {"light": "rgb(254, 254, 254)", "dark": "rgb(20, 23, 27)"}
+
+
+def test_it_reads_without_javascript(opened: Callable[..., Any], report: Path) -> None:
+    with opened(report, script=False) as page:
+        assert page.locator("h1").inner_text() == "demo"
+        summary = page.locator("#chart-clean-accuracy summary")
+        table = page.locator("#chart-clean-accuracy table")
+        assert not table.is_visible()
+        summary.click()
+        assert table.is_visible()
+
+
+def test_the_keyboard_reaches_every_scrolling_region(opened: Callable[..., Any], report: Path) -> None:
+    with opened(report, 360) as page:
+        unreachable = page.evaluate(
+            """() => [...document.querySelectorAll('*')].filter(e =>
+                 e.scrollWidth > e.clientWidth + 1 && e.tabIndex !== 0
+                 && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX)).length"""
+        )
+        assert unreachable == 0
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+
+
+def test_it_prints(opened: Callable[..., Any], report: Path) -> None:
+    with opened(report) as page:
+        document = page.pdf(format="A4")
+    assert document.startswith(b"%PDF")
+    assert 3 <= document.count(b"/Type /Page\n") <= 30

@@ -1,0 +1,213 @@
+import itertools
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from types import ModuleType
+
+import matplotlib as mpl
+import pytest
+from matplotlib import _pylab_helpers
+
+from reports.charts import Entry, charts
+from reports.key import extraction
+from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.plots import against_sparsity, lines, place
+from reports.results import Results, read
+from reports.style import VARIABLES, series, step
+from reports.svg import inline
+
+NAMES = [
+    "clean_accuracy", "robustness_curves", "membership_leakage", "extraction_fidelity", "size_and_latency",
+    "robust_accuracy",
+]  # fmt: skip
+HOSTILE = "</text><script>alert(1)</script>$\\frac$_^\u202e" + "x" * 200
+
+
+@pytest.fixture(params=NAMES)
+def entry(request: pytest.FixtureRequest) -> Entry:
+    return charts()[request.param]
+
+
+def svgs(entry: Entry, results: Results) -> list[str]:
+    chart = entry.draw(results)
+    assert chart is not None
+    return [inline(panel.figure, f"{entry.name}-{i}", panel.alt) for i, panel in enumerate(chart.panels)]
+
+
+def test_charts_are_found_by_their_files_in_order() -> None:
+    found = charts()
+    assert list(found) == sorted(found, key=lambda name: (found[name].order, name))
+    assert set(found) == set(NAMES)
+    assert all(entry.title and entry.section for entry in found.values())
+
+
+def test_a_chart_is_small_well_formed_and_the_same_every_time(entry: Entry, results: Results) -> None:
+    first, second = svgs(entry, results), svgs(entry, results)
+    assert first == second
+    for svg in first:
+        assert len(svg.encode()) < 60_000
+        root = ET.fromstring(svg)
+        assert root.attrib["role"] == "img"
+        assert len(root.attrib["aria-label"]) > 40
+        assert not re.search(r"(href|src)=\"(?!#)", svg)
+        assert "<style" not in svg
+
+
+def test_every_colour_is_a_variable(entry: Entry, results: Results) -> None:
+    for svg in svgs(entry, results):
+        assert set(re.findall(r"#[0-9a-f]{6}\b", svg)) == set()
+        assert set(re.findall(r"var\((--[a-z0-9-]+)\)", svg)) <= {*VARIABLES.values()}
+
+
+def test_references_point_at_ids_of_their_own_figure(entry: Entry, results: Results) -> None:
+    seen: set[str] = set()
+    for svg in svgs(entry, results):
+        ids = re.findall(r' id="([^"]+)"', svg)
+        assert len(ids) == len(set(ids))
+        assert set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', svg)) <= {
+            pair for i in ids for pair in ((i, ""), ("", i))
+        }
+        assert not seen & set(ids)
+        seen |= set(ids)
+
+
+def test_the_table_holds_what_is_drawn(results: Results) -> None:
+    chart = charts()["clean_accuracy"].draw(results)
+    assert chart is not None
+    line = next(c for c in chart.panels[0].figure.axes[0].lines if len(c.get_xdata()) == 4)
+    rows = {row[0].text: row for row in chart.table.rows}
+    drawn = [float(y) for y in line.get_ydata()]
+    assert drawn == [rows[f"filter-l2@{s:g}"][2].value for s in (0.5, 0.75, 0.9, 0.95)]
+    mean = results.select("accuracy", {"split": "test"}, variant="dense")["value"].mean()
+    assert rows["dense"][2].value == pytest.approx(mean)
+
+
+def test_every_chart_survives_a_model_alone(entry: Entry, tmp_path: Path, synthetic: ModuleType) -> None:
+    alone = read(synthetic.build(tmp_path, methods=[], control=False, seeds=[0]))
+    chart = entry.draw(alone)
+    if entry.name == "robustness_curves":
+        assert chart is not None
+        assert [panel.title for panel in chart.panels] == ["dense"]
+    else:
+        assert chart is None
+
+
+def test_every_chart_survives_one_seed(entry: Entry, tmp_path: Path, synthetic: ModuleType) -> None:
+    one = read(synthetic.build(tmp_path, seeds=[4], methods=["m"]))
+    chart = entry.draw(one)
+    assert chart is not None
+    assert "One training seed" in chart.caption
+    svgs(entry, one)
+
+
+def test_every_chart_survives_an_empty_run(entry: Entry, tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "run.sqlite", {"plan_digest": "d"}, []):
+        pass
+    assert entry.draw(read(tmp_path)) is None
+
+
+def test_every_chart_survives_failed_figures(entry: Entry, tmp_path: Path, synthetic: ModuleType) -> None:
+    """All figures of one variant fail; one has an achieved sparsity that nobody knows."""
+    folder = synthetic.build(tmp_path, seeds=[0], methods=["m"], sparsities=[0.5, 0.9])
+    units = [UnitRow(f"x{i}", "p", "x") for i in range(2)]
+    with Ledger.open(folder / "run.sqlite", {"plan_digest": synthetic.DIGEST}, units) as ledger:
+        for unit, name in zip(("x0", "x1"), ("m@0.99", "mine"), strict=True):
+            rows = [
+                MeasurementRow(name, 0, "p", metric, {}, float("nan"))
+                for metric in (
+                    "accuracy",
+                    "robust_accuracy",
+                    "membership_auc",
+                    "extraction_fidelity",
+                    "bytes",
+                )
+            ]
+            made = VariantRow(name, 0, "m" if unit == "x0" else "checkpoint", None, None)
+            ledger.append(unit, variant=made, measurements=rows, seconds=0, finished="")
+    found = read(folder)
+    chart = entry.draw(found)
+    assert chart is not None
+    svgs(entry, found)
+
+
+def test_every_chart_survives_sixty_variants(entry: Entry, many: Results) -> None:
+    assert all(len(svg.encode()) < 90_000 for svg in svgs(entry, many))
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType) -> Results:
+    methods = [f"method-{i}" for i in range(10)]
+    folder = tmp_path_factory.mktemp("many")
+    return read(
+        synthetic.build(folder, methods=methods, sparsities=(0.3, 0.5, 0.7, 0.9, 0.95, 0.98), seeds=[0], n=60)
+    )
+
+
+def test_hostile_names_are_text(entry: Entry, tmp_path: Path, synthetic: ModuleType) -> None:
+    found = read(
+        synthetic.build(tmp_path, seeds=[0, 1], methods=[HOSTILE, "مرحبا", "$x^"], sparsities=[0.5], n=60)
+    )
+    for svg in svgs(entry, found):
+        assert "<script" not in svg
+        assert "\u202e" not in svg
+        assert "<ns0:script" not in ET.tostring(ET.fromstring(svg), encoding="unicode")
+
+
+def test_drawing_leaves_matplotlib_as_it_was(results: Results) -> None:
+    def settings() -> dict[str, object]:
+        # "backend" is left out: to look at it is to choose one.
+        return {name: mpl.rcParams[name] for name in mpl.rcParams if name != "backend"}
+
+    before = settings()
+    for entry in charts().values():
+        svgs(entry, results)
+    assert settings() == before
+    assert not _pylab_helpers.Gcf.figs
+
+
+def test_a_checkpoint_of_the_users_own_stands_alone(tmp_path: Path, synthetic: ModuleType) -> None:
+    folder = synthetic.build(tmp_path, seeds=[0], methods=["m"])
+    with Ledger.open(
+        folder / "run.sqlite", {"plan_digest": synthetic.DIGEST}, [UnitRow("c", "p", "c")]
+    ) as ledger:
+        row = MeasurementRow("edge-90", 0, "accuracy", "accuracy", {"split": "test"}, 0.9, 0.88, 0.92, 500)
+        ledger.append(
+            "c",
+            variant=VariantRow("edge-90", 0, "checkpoint", None, 0.9),
+            measurements=[row],
+            seconds=0,
+            finished="",
+        )
+    found = read(folder)
+    from reports.aggregate import figures
+
+    drawn = lines(found, figures(found, "accuracy", {"split": "test"}))
+    assert [(line.name, len(line.points)) for line in drawn] == [("edge-90", 1), ("m", 4)]
+
+
+def test_sparsities_stand_apart_on_the_axis() -> None:
+    spots = [place(s) for s in (0.5, 0.75, 0.9, 0.95, 0.99)]
+    assert spots[0] == pytest.approx(0.30103)
+    assert all(b - a > 0.25 for a, b in itertools.pairwise(spots))
+    assert place(1.0) == 4.0
+
+
+def test_looks_differ() -> None:
+    assert len({series(i) for i in range(56)}) == 56
+    assert len({step(i, 8) for i in range(8)}) == 8
+    assert [step(i, 3).colour for i in range(3)] == [step(0, 1).colour, step(4, 8).colour, step(7, 8).colour]
+
+
+def test_baselines_are_drawn_as_means_over_methods(results: Results) -> None:
+    key = extraction(results)
+    assert key is not None
+    panel = against_sparsity(
+        results, key.metric, key.at, title="t", extra=[("own labels", {"attack": "same_data"})]
+    )
+    assert panel is not None
+    expected = []
+    for sparsity in (0.5, 0.75, 0.9, 0.95):
+        rows = results.select(key.metric, {"attack": "same_data"})
+        expected.append(rows[(rows["sparsity"] == sparsity)]["value"].mean())
+    found = [line.get_ydata() for line in panel.figure.axes[0].lines if len(line.get_ydata()) == 4]
+    assert any(list(y) == pytest.approx(expected) for y in found)

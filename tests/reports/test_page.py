@@ -1,0 +1,323 @@
+import base64
+import hashlib
+import html.parser
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from reports.analysis import analyse
+from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.page import render
+from reports.results import Results, read
+from reports.tiles import tiles
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}"
+RTL = "\u202eevil\u2066 مرحبا"
+
+
+class Page(html.parser.HTMLParser):
+    """What the tests ask of a page: tags, ids, links, text, tables, and whether tags are balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.stack: list[str] = []
+        self.tables: dict[str, list[list[tuple[str, float | None]]]] = {}
+        self.text: list[str] = []
+        self._rows: list[list[tuple[str, float | None]]] = []
+        self._caption = ""
+        self.feed(text)
+        self.close()
+        assert self.stack == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append((tag, given))
+        if tag not in VOID:
+            self.stack.append(tag)
+        if tag == "table":
+            self._rows, self._caption = [], ""
+        elif tag == "tr":
+            self._rows.append([])
+        elif tag in ("td", "th"):
+            self._rows[-1].append(("", None))
+        elif tag == "data" and "tr" in self.stack:
+            self._rows[-1][-1] = (self._rows[-1][-1][0], float(given["value"] or "nan"))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag, f"</{tag}> closes nothing"
+        if tag == "table":
+            self.tables.setdefault(self._caption.strip(), self._rows)
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+        if "caption" in self.stack:
+            self._caption += data
+        elif "tr" in self.stack and self._rows[-1]:
+            text, value = self._rows[-1][-1]
+            self._rows[-1][-1] = (text + data, value)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def text(results: Results) -> str:
+    return render(results)
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+def test_twice_the_same_bytes(results: Results, run_folder: Path, text: str) -> None:
+    assert render(results) == text
+    assert render(read(run_folder)) == text
+
+
+def test_ids_are_unique_and_links_lead_somewhere(page: Page) -> None:
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    for attrs in page.all("a"):
+        href = attrs["href"] or ""
+        assert href == "measurements.csv" or href.removeprefix("#") in ids
+    for _, attrs in page.tags:
+        assert (attrs.get("aria-labelledby") or ids[0]) in ids
+
+
+def test_nothing_is_requested_and_nothing_runs(page: Page, text: str) -> None:
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "img", "iframe", "object", "embed", "form"}
+    assert not [
+        attrs for _, attrs in page.tags if any(name.startswith("on") or name == "src" for name in attrs)
+    ]
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", text)
+
+
+def test_the_policy_allows_this_style_sheet_and_no_script(page: Page, text: str) -> None:
+    policy = next(
+        m["content"] or "" for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"
+    )
+    style = text[text.index("<style>") + 7 : text.index("</style>")]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none';")
+    assert f"style-src-elem 'sha256-{digest}'" in policy
+    assert "script" not in policy
+
+
+def test_the_structure_is_one_that_a_screen_reader_can_walk(page: Page) -> None:
+    assert page.all("html")[0]["lang"] == "en"
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert all(attrs.get("scope") in ("col", "row") for attrs in page.all("th"))
+    assert len([1 for tag, _ in page.tags if tag == "table"]) == len(
+        [1 for tag, _ in page.tags if tag == "caption"]
+    )
+    for _, attrs in page.tags:
+        if "scroll" in (attrs.get("class") or "").split():
+            assert (attrs["tabindex"], attrs["role"]) == ("0", "region")
+            assert attrs["aria-label"]
+
+
+def test_every_row_of_the_table_equals_the_results_file(page: Page, results: Results) -> None:
+    rows = page.tables["Every figure over its seeds"][1:]
+    frame = results.measurements
+    groups = list(frame.groupby(["variant", "probe", "metric", "at"], sort=False))
+    assert len(rows) == len(groups)
+    for row, (_, group) in zip(rows, groups, strict=True):
+        values = group["value"].dropna()
+        assert row[0][0].strip() == group.iloc[0]["variant"]
+        if len(values):
+            assert row[3][1] == pytest.approx(values.mean(), rel=1e-12)
+        else:
+            assert row[3] == ("failed", None)
+        counts = group["n"].dropna()
+        assert row[6][1] == (float(counts.min()) if len(counts) else None)
+
+
+def test_chart_tables_equal_the_results_file(page: Page, results: Results) -> None:
+    for row in page.tables["Clean accuracy against sparsity"][1:]:
+        name = row[0][0].strip()
+        mean = results.select("accuracy", {"split": "test"}, variant=name)["value"].mean()
+        assert row[2][1] == pytest.approx(mean, rel=1e-12)
+        assert row[2][0].strip() == f"{100 * mean:.1f}%"
+    head, *rows = page.tables["Robust accuracy against ε, worst case, mean over 3 seeds"]
+    eps = [float(cell.removeprefix("ε = ")) for cell, _ in head[1:]]
+    for row in rows:
+        for e, (_, value) in zip(eps, row[1:], strict=True):
+            at = {"attack": "worst_case", "eps": e}
+            metric = "robust_accuracy" if e else "accuracy"
+            found = results.select(metric, at if e else {"split": "test"}, variant=row[0][0].strip())
+            assert value == pytest.approx(found["value"].mean(), rel=1e-12)
+
+
+def test_tiles_equal_the_results_file(text: str, results: Results) -> None:
+    analysis = analyse(results)
+    assert analysis.telling is not None
+    block = text[text.index('<div class="tiles">') : text.index("By method: what gives way first")]
+    shown = [float(value) for value in re.findall(r'<data value="([^"]+)"', block)]
+    wanted = [(key.metric, key.at) for key in analysis.keys]
+    wanted += [("bytes", {}), ("nonzero_parameters", {}), ("latency", {})]
+    expected = [
+        results.select(metric, at, variant=variant)["value"].mean()
+        for metric, at in wanted
+        for variant in ("dense", analysis.telling)
+    ]
+    assert shown == pytest.approx(expected, rel=1e-12)
+    assert [tile.title for tile in tiles(analysis)] == [
+        "Accuracy under attack", "Membership leakage", "Model extraction", "Size and speed",
+    ]  # fmt: skip
+
+
+def test_state_failures_threat_models_and_how_to_reproduce_are_there(page: Page, results: Results) -> None:
+    text = " ".join("".join(page.text).split())
+    assert "252 units planned · 251 done · 1 failed" in text
+    assert "RuntimeError: boom" in text
+    for card in results.about["cards"].values():
+        assert card["threat_model"] in text
+        assert card["limits"] in text
+    for said in ("prune-audit run plan.toml", results.about["plan_digest"], "Somebody et al. 2017", "2.13.0"):
+        assert said in text
+    assert f"{2:064x}" in text
+    assert "Evidence relevant to" in text
+    assert not re.search(r"\b(safe|secure|compliant)\b", text)
+
+
+def test_hostile_names_are_harmless(tmp_path: Path, synthetic: ModuleType) -> None:
+    facts = synthetic.about(HOSTILE, [HOSTILE, RTL])
+    facts["subject"]["architecture"] = facts["command"] = HOSTILE
+    facts["plan"] = {HOSTILE: {"x": [HOSTILE, RTL]}}
+    facts["environment"] = {HOSTILE: RTL}
+    facts["cards"] = {HOSTILE: {**synthetic.CARDS["evasion"], "title": HOSTILE}, **facts["cards"]}
+    folder = synthetic.build(
+        tmp_path,
+        name=HOSTILE,
+        methods=[HOSTILE, RTL, "n" * 200],
+        sparsities=[0.5],
+        seeds=[0],
+        n=60,
+        facts=facts,
+    )
+    with Ledger.open(
+        folder / "run.sqlite", {"plan_digest": synthetic.DIGEST}, [UnitRow("h", "p", HOSTILE)]
+    ) as ledger:
+        rows = [
+            MeasurementRow(HOSTILE, 0, HOSTILE, HOSTILE, {HOSTILE: RTL}, status="failed", note=HOSTILE),
+            MeasurementRow(HOSTILE, 0, HOSTILE + RTL, "plugin_metric", {"eps": "nan"}, 3.25),
+        ]
+        ledger.append(
+            "h",
+            variant=VariantRow(HOSTILE, 0, HOSTILE, 0.5, 0.5),
+            measurements=rows,
+            error=HOSTILE,
+            seconds=0,
+            finished="",
+        )
+    text = render(read(folder))
+    page = Page(text)
+    assert "<script" not in text
+    assert not {tag for tag, _ in page.tags} & {"script", "img"}
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", text)
+    assert "{{ 7*7 }}" in "".join(page.text)
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"[\w-]+", i or "") for i in ids)
+
+
+def test_a_large_run_stays_small(tmp_path: Path, synthetic: ModuleType) -> None:
+    """45 (variant, seed) pairs with 46 rows each."""
+    folder = synthetic.build(
+        tmp_path, sparsities=(0.5, 0.75, 0.9, 0.95), methods=("a", "b", "c"), seeds=range(3)
+    )
+    big = read(folder)
+    assert len(big.variants) == 42
+    assert len(big.measurements) / len(big.variants) >= 36
+    assert len(render(big).encode()) < 700_000
+
+
+def test_a_run_of_sixty_variants_stays_under_three_megabytes(tmp_path: Path, synthetic: ModuleType) -> None:
+    methods = [f"method-{i}" for i in range(12)]
+    folder = synthetic.build(
+        tmp_path, methods=methods, sparsities=(0.3, 0.5, 0.75, 0.9, 0.95), seeds=[0, 1], n=60
+    )
+    text = render(read(folder))
+    Page(text)
+    assert len(text.encode()) < 2_000_000
+
+
+@pytest.mark.parametrize("seeds", [[], [0]])
+def test_an_empty_run_and_a_model_alone_have_a_page(
+    tmp_path: Path, synthetic: ModuleType, seeds: list[int]
+) -> None:
+    folder = synthetic.build(tmp_path, methods=[], seeds=seeds, control=False)
+    page = Page(render(read(folder)))
+    said = " ".join("".join(page.text).split())
+    assert ("Nothing has been measured yet." in said) is not bool(seeds)
+    assert ("No pruned version was measured" in said) is bool(seeds)
+
+
+def test_a_run_with_no_more_facts_than_its_digest_has_a_page(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "run.sqlite", {"plan_digest": "d"}, []):
+        pass
+    Page(render(read(tmp_path)))
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.2 contrast ratio of two #rrggbb colours."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_have_contrast_in_both_schemes(text: str, scheme: str) -> None:
+    blocks = re.findall(r":root \{(.*?)\}", text, flags=re.DOTALL)
+    colours = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6})", blocks[0] if scheme == "light" else blocks[1]))
+    for ink in ("--ink", "--muted", "--link", "--worse", "--better", "--warn"):
+        for paper in ("--paper", "--soft", "--warn-soft"):
+            assert contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)
+    marks = [name for name in colours if re.match("--(series|step)-", name)]
+    assert len(marks) == 16
+    for name in marks:
+        assert contrast(colours[name], colours["--paper"]) >= 3, name
+
+
+def test_the_report_renders_where_torch_cannot_be_imported(run_folder: Path, tmp_path: Path) -> None:
+    program = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "torchvision", "art", "safetensors", "torch_pruning"}:
+            raise ImportError(f"{name} is blocked")
+sys.meta_path.insert(0, Blocked())
+from pathlib import Path
+from reports.write import write
+write(Path(sys.argv[1]))
+assert "torch" not in sys.modules
+"""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    (folder / "run.sqlite").write_bytes((run_folder / "run.sqlite").read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (folder / "report.html").read_text(encoding="utf-8") == render(read(run_folder))
