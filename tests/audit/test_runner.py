@@ -17,10 +17,11 @@ import pytest
 from filelock import FileLock
 
 from audit import runner, work
-from audit.errors import PlanError
+from audit.errors import IncompleteError, PlanError
 from audit.plan import load
 from audit.preflight import preflight
 from audit.units import units
+from reports.ledger import Ledger
 
 Write = Callable[[dict[str, Any]], Path]
 Execute = Callable[..., runner.Outcome]
@@ -230,3 +231,23 @@ def test_units_are_named_by_what_determines_them(tiny: dict[str, Any], write_pla
     assert "train dense seed 0" not in changed
     assert "accuracy dense seed 0" not in changed
     assert "accuracy filter-l2@0.5 seed 0" in changed
+
+
+def test_a_full_disk_is_one_message_and_loses_nothing(
+    reference: Path, execute: Execute, rows_of: RowsOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, calls = Ledger.append, [0]
+
+    def full(self: Ledger, *args: Any, **kwargs: Any) -> None:
+        calls[0] += 1
+        if calls[0] > 3:
+            raise sqlite3.OperationalError("database or disk is full")
+        append(self, *args, **kwargs)
+
+    monkeypatch.setattr(Ledger, "append", full)
+    with pytest.raises(IncompleteError, match="disk is full; what is finished is kept"):
+        execute(reference / "plan.toml", tmp_path / "out")
+    monkeypatch.undo()
+    outcome = execute(reference / "plan.toml", tmp_path / "out")
+    assert outcome.computed == outcome.planned - 3
+    assert rows_of(tmp_path / "out") == rows_of(reference / "out")
