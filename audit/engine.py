@@ -20,6 +20,7 @@ from attacks.probe import Examples
 from audit.subject.data import Data
 from audit.units import Unit
 from audit.work import Context, Result, perform
+from pruning.modes import one_thread
 from reports.ledger import VariantRow
 
 WorkerDied = BrokenProcessPool
@@ -165,17 +166,6 @@ def _die_with_parent() -> None:
 def _work(unit: Unit, made: Mapping[str, VariantRow]) -> Result:
     assert _context is not None
     return perform(unit, made, _context)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread, as in a worker, so that every engine computes the same."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

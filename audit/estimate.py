@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import torch
 from torch.nn import functional as F
 
-from audit.engine import one_thread
 from audit.preflight import Subject
 from audit.subject import models
 from audit.units import units
+from pruning.modes import one_thread
 
 BATCH = 64
 STEPS_PER_EXAMPLE = 600

@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pruning import prunable
-from pruning.modes import evaluating
+from pruning.modes import evaluating, one_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def latency(
         raise ValueError(f"a 95% interval of a median needs at least 6 rounds, got {rounds}")
     times: dict[str, list[float]] = {name: [] for name in models}
     turns = list(models.items())
-    with _one_thread(), evaluating(*models.values()), torch.inference_mode():
+    with one_thread(), evaluating(*models.values()), torch.inference_mode():
         for turn in range(warm_up + rounds):
             for name, model in turns:
                 start = time.perf_counter_ns()
@@ -117,13 +116,3 @@ def _count_zeros(skipped: list[int], layer: nn.Module, _inputs: tuple[object, ..
     assert isinstance(weight, Tensor)
     zeros = weight.numel() - int(weight.count_nonzero())
     skipped[0] += zeros * (output.numel() // weight.shape[0])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -1,8 +1,9 @@
-"""Running a model in eval mode and leaving it in the mode in which it was found."""
+"""States that hold for a while and are put back: a model in eval mode, torch on one thread."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 
@@ -17,3 +18,14 @@ def evaluating(*models: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: timings compare, and results do not depend on the thread count."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
