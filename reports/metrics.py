@@ -28,6 +28,11 @@ _KNOWN = (
         "Share of test examples still classified correctly under attack; natural errors count as broken.",
     ),
     Metric(
+        "adversarial_distance", "Distance to the closest adversarial example", "number", "lower",
+        "How far the closest adversarial example found lies from the input, in the named norm; the median "
+        "over the test examples, natural errors counting as 0.",
+    ),
+    Metric(
         "membership_auc", "Membership AUC", "auc", "higher",
         "How well an attacker ranks training examples above unseen ones: 0.5 is guessing, 1 is certainty.",
     ),
