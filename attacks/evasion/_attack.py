@@ -76,3 +76,6 @@ class EvasionAttack:
     them broke, and says so."""
     norms: tuple[str, ...] = ("linf", "l2")
     """The norms it can be held to; at others it is not run."""
+    sees: Literal["gradients", "scores", "labels", "others"] = "gradients"
+    """What the attacker uses of the model: its gradients, its outputs, its decisions, or only what fooled other
+    models. If one that sees less breaks what gradients do not, the gradients mislead."""

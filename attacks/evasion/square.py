@@ -184,4 +184,5 @@ ATTACK = EvasionAttack(
     "random search",
     cost=5000,
     on="survivors",
+    sees="scores",
 )

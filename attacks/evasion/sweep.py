@@ -77,7 +77,7 @@ def sweep(
     right, clean = _begin(target, settings, generator)
     ordered = dict(sorted(attacks.items(), key=lambda item: (item[1].cost, item[0])))
     return [
-        _in_norm(norm, replace(clean, ball=BALLS[norm]), right, ordered, settings, target.batch_size)
+        in_norm(norm, replace(clean, ball=BALLS[norm]), right, ordered, settings, target.batch_size)
         for norm in settings.norms
     ]
 
@@ -99,7 +99,7 @@ def _fit(target: Target) -> None:
         )
 
 
-def _in_norm(
+def in_norm(
     norm: str,
     batch: Batch,
     right: Tensor,

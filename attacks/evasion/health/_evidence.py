@@ -16,7 +16,7 @@ from attacks.evasion._settings import Settings
 
 SAMPLE = 100
 """Examples looked at: enough to see what a share of a few percent is, cheap beside the attacks."""
-RADII = 5
+RADII = 3
 """Balls walked in, at most: evenly spaced over the plan's radii."""
 
 
@@ -59,7 +59,8 @@ class Evidence:
     @cached_property
     def constant(self) -> bool:
         """Whether the model gives the same answer to every example: then there is nothing to attack."""
-        return bool((self.batch.logits == self.batch.logits[:1]).all())
+        logits = self.batch.logits
+        return len(logits) > 1 and bool((logits == logits[:1]).all())
 
     @cached_property
     def double(self) -> nn.Module | None:
@@ -85,8 +86,13 @@ class Evidence:
 
     @cached_property
     def unbounded(self) -> Tensor:
-        """Whether a walk without any ball breaks each example, (N,)."""
-        return walk(self.batch, widest(self.batch).view(1), self.settings).broken[0]
+        """Whether the walk breaks each example, if not in a ball then without any, (N,)."""
+        broken = self.walk.broken.any(dim=0)
+        index = torch.nonzero(~broken).squeeze(1)
+        if len(index):
+            free = self.batch.at(index, widest(self.batch).expand(len(index)))
+            broken[index] = (_walk_in(free, self.settings)[0] < 0).any(dim=0)
+        return broken
 
 
 def walk(batch: Batch, radii: Tensor, settings: Settings) -> Walk:

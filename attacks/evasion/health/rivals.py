@@ -12,7 +12,7 @@ from attacks.evasion.health._evidence import Evidence, in_ball
 from attacks.evasion.health._flag import SHARED, Flag, counted
 from attacks.evasion.square import square
 
-QUERIES = 200
+QUERIES = 100
 """Of the black-box attack on what the walk leaves standing."""
 DRAWS = 5
 FEWEST = 10
