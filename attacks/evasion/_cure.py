@@ -3,7 +3,7 @@
 Gradients come from a cured view of the model; every find is still checked against the model itself.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -11,20 +11,25 @@ from torch import Tensor, nn
 
 from attacks._model import checked
 from attacks.evasion._attack import Batch, EvasionAttack
-from attacks.evasion._losses import climb
+from attacks.evasion._losses import climb, margin
+from attacks.evasion._search import check
 from attacks.evasion._settings import Settings
 from attacks.evasion._straight_through import StraightThrough
 from attacks.evasion.health import Evidence, Flag
-from attacks.evasion.pgd import pgd
 from attacks.evasion.square import square
 from attacks.evasion.sweep import Sweep, in_norm
 
 NAME = "cured"
-ROUNDED = frozenset(("softmax_outputs", "saturated_softmax", "float32_gradients", "zero_gradients", "noisy_loss"))
+ROUNDED = frozenset(
+    ("softmax_outputs", "saturated_softmax", "float32_gradients", "zero_gradients", "noisy_loss")
+)
 """Flags that float64 may cure."""
 DRAWS = 16
 """Passes that a randomised model's outputs are averaged over."""
-LONGER, STARTS = 4, 3
+MARGIN = 10.0
+"""The median margin that logits are rescaled to: a healthy network's. Far above, the log-odds turn into the
+margin alone; far below, into the mean of all classes; and cross-entropy fades in float32."""
+LONGER, STARTS = 2, 2
 """Times the steps of the plan, and starts."""
 QUERIES = 2000
 """Of Square, where no gradient can be had at all."""
@@ -57,27 +62,45 @@ class Cured(nn.Module):
         return logits
 
 
+def _seen(part: Batch, view: nn.Module, starts: int) -> Batch:
+    """The batch as the cured view shows it."""
+    logits, _, gradient = climb(view, part.x, part.y)
+    seeds = part.seeds[:, :1] + torch.arange(starts, device=part.x.device).unsqueeze(0)
+    return replace(part, model=view, logits=logits, gradient=gradient, seeds=seeds)
+
+
 def _probabilities(outputs: Tensor) -> bool:
     values = outputs.detach()
     return bool((values >= 0).all()) and bool(((values.sum(dim=1) - 1).abs() < 1e-3).all())
 
 
 def treated(
-    found: Sweep, evidence: Evidence, flags: Mapping[str, Flag], settings: Settings, batch_size: int
+    found: Sweep,
+    evidence: Evidence,
+    flags: Mapping[str, Flag],
+    attacks: Mapping[str, EvasionAttack],
+    settings: Settings,
+    batch_size: int,
 ) -> Sweep:
     """The sweep with the cure's curve, and in the worst case what the cure broke; as it is if no flag is raised."""
     raised = [name for name, flag in flags.items() if flag.raised]
     if not raised:
         return found
+    climbers = [attacks[name] for name in found.curves if attacks[name].sees == "gradients"]
     again = in_norm(
-        found.norm, found.batch, found.right, {NAME: cure(evidence, raised)[0]}, settings, batch_size
+        found.norm,
+        found.batch,
+        found.right,
+        {NAME: cure(evidence, raised, climbers)[0]},
+        settings,
+        batch_size,
     )
-    return replace(
-        found, curves={**found.curves, **again.curves}, worst=found.worst | again.worst
-    )
+    return replace(found, curves={**found.curves, **again.curves}, worst=found.worst | again.worst)
 
 
-def cure(evidence: Evidence, raised: Collection[str]) -> tuple[EvasionAttack, str]:
+def cure(
+    evidence: Evidence, raised: Collection[str], attacks: Sequence[EvasionAttack]
+) -> tuple[EvasionAttack, str]:
     """The attack on the cured view of a model with these flags, and in words what the cure is."""
     batch = evidence.batch
     double = evidence.double if ROUNDED & set(raised) else None
@@ -87,30 +110,33 @@ def cure(evidence: Evidence, raised: Collection[str]) -> tuple[EvasionAttack, st
     )
     with torch.no_grad():
         logits = checked(plain(batch.x))
-    spread = float((logits.amax(dim=1) - logits.mean(dim=1)).median())
-    view = Cured(double or batch.model, scale=spread or 1.0, draws=draws, dtype=plain._dtype)
+    typical = float(margin(logits, batch.y).median())
+    scale = typical / MARGIN if typical > 0 else 1.0
+    view = Cured(double or batch.model, scale=scale, draws=draws, dtype=plain._dtype)
     steps = 1 if draws > 1 else LONGER
 
     def run(part: Batch, settings: Settings) -> Tensor:
         harder = settings.model_copy(
             update={"steps": steps * settings.steps, "restarts": max(STARTS, settings.restarts)}
         )
-        logits, _, gradient = climb(view, part.x, part.y)
-        starts = torch.arange(harder.restarts, device=part.x.device)
-        seen = replace(
-            part, model=view, logits=logits, gradient=gradient, seeds=part.seeds[:, :1] + starts.unsqueeze(0)
-        )
-        found = pgd(seen, harder)
-        blind = torch.nonzero((gradient == 0).flatten(1).all(dim=1)).squeeze(1)
+        seen = _seen(part, view, harder.restarts)
+        found, left = part.x.clone(), torch.arange(len(part), device=part.x.device)
+        for attack in attacks:
+            rest = seen.at(left, seen.eps[left])
+            found[left] = attack.run(rest, harder)
+            left = left[~check(part.at(left, part.eps[left]), found[left]).broken]
+            if len(left) == 0:
+                return found
+        blind = left[(seen.gradient[left] == 0).flatten(1).all(dim=1)]
         if len(blind):
-            rest = part.at(blind, part.eps[blind])
             queries = max(QUERIES, settings.queries)
+            rest = part.at(blind, part.eps[blind])
             found[blind] = square(rest, settings.model_copy(update={"queries": queries}))
         return found
 
     words = [
         "gradients pass straight through operations that have none",
-        "logits divided by their spread",
+        "logits rescaled",
         *(["float64"] if double else []),
         *([f"outputs averaged over {draws} passes"] if draws > 1 else [f"{LONGER} times the steps"]),
         "random starts",
