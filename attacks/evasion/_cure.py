@@ -1,4 +1,4 @@
-"""What is done where an attack's health is in doubt: the same model is attacked again, seen in a better light.
+"""What is done where an attack's health is in doubt: the model is attacked again, seen in a better light.
 
 Gradients come from a cured view of the model; every find is still checked against the model itself.
 """
@@ -51,11 +51,12 @@ class Cured(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, C)."""
-        return torch.stack([self._once(x) for _ in range(self._draws)]).mean(dim=0) / self._scale
+        mean: Tensor = torch.stack([self._once(x) for _ in range(self._draws)]).mean(dim=0)
+        return mean / self._scale
 
     def _once(self, x: Tensor) -> Tensor:
         with StraightThrough() as through:
-            outputs = self._model(x.to(self._dtype))
+            outputs: Tensor = self._model(x.to(self._dtype))
         logits = through.logits_of(outputs)
         if logits is outputs and _probabilities(outputs):
             logits = outputs.clamp(min=TINY if outputs.dtype == torch.float64 else 1e-38).log()
@@ -82,20 +83,17 @@ def treated(
     settings: Settings,
     batch_size: int,
 ) -> Sweep:
-    """The sweep with the cure's curve, and in the worst case what the cure broke; as it is if no flag is raised."""
+    """The sweep with the cure's curve, which the worst case takes in; as it is if no flag is raised."""
     raised = [name for name, flag in flags.items() if flag.raised]
     if not raised:
         return found
-    climbers = [attacks[name] for name in found.curves if attacks[name].sees == "gradients"]
-    again = in_norm(
-        found.norm,
-        found.batch,
-        found.right,
-        {NAME: cure(evidence, raised, climbers)[0]},
-        settings,
-        batch_size,
-    )
-    return replace(found, curves={**found.curves, **again.curves}, worst=found.worst | again.worst)
+    climbers = [
+        attack for name, attack in attacks.items() if name in found.curves and attack.sees == "gradients"
+    ]
+    attack, words = cure(evidence, raised, sorted(climbers, key=lambda attack: attack.cost))
+    again = in_norm(found.norm, found.batch, found.right, {NAME: attack}, settings, batch_size)
+    cured = replace(again.curves[NAME], note=f"against {', '.join(raised)}: {words}")
+    return replace(found, curves={**found.curves, NAME: cured}, worst=found.worst | again.worst)
 
 
 def cure(

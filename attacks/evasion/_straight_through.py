@@ -1,8 +1,8 @@
 """Gradients past operations that have none: rounding, casts to integers, detached tensors, a final softmax.
 
 Backward pass differentiable approximation (BPDA, Athalye et al. 2018): forward, each operation does what it
-does; backward, it is taken for the identity (the straight-through estimator, Bengio et al. 2013). No change to
-the model is needed: PyTorch tells of every operation while the mode is on.
+does; backward, it is taken for the identity (the straight-through estimator, Bengio et al. 2013). The model
+need not be changed: PyTorch tells of every operation while the mode is on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,19 +23,19 @@ CASTS = frozenset(
 )
 CUTS = frozenset((torch.detach, Tensor.detach, Tensor.data.__get__))  # type: ignore[attr-defined]
 SOFTMAX = frozenset((F.softmax, torch.softmax, Tensor.softmax))
-GRAD_SWITCH = torch._C._set_grad_enabled  # type: ignore[attr-defined]
+GRAD_SWITCH = torch._C._set_grad_enabled
 
 
 class _Identity(torch.autograd.Function):
     """Forward the second input, backward as if it had been the first."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
         del ctx
         return y.to(x.dtype, copy=True)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         del ctx
         return gradient, None
 
@@ -68,7 +68,7 @@ class StraightThrough(TorchFunctionMode):
             self._softmax = result, first
         cast = func in CASTS and first.is_floating_point() and not result.is_floating_point()
         if first.requires_grad and (func in ROUNDING or cast):
-            return _Identity.apply(first, result)
+            return _Identity.apply(first, result)  # type: ignore[no-untyped-call]
         return result
 
     def logits_of(self, outputs: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The ε curve: robust accuracy over a grid of radii, per attack and for the worst case over all attacks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from attacks._model import matched
 from attacks._rates import rate
 from attacks.evasion import _search
-from attacks.evasion._attack import Batch, EvasionAttack
+from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
 from attacks.evasion._balls import BALLS
 from attacks.evasion._losses import climb
 from attacks.evasion._settings import Settings
@@ -34,6 +34,8 @@ class Curve:
     distance: Tensor | None = None
     """To each closest adversarial example found, (n,) float64, infinite where none was; 0 for natural errors.
     None if the attack does not look for it, or only looked at survivors."""
+    note: str = ""
+    """What else its rows say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Sweep:
     """By attack, in the order in which they ran: from cheap to dear."""
     worst: Tensor
     """(len(grid), n) bool: broken by any attack, at this ε or a smaller one."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Attacks that could not be run, and why."""
 
 
 def robust_curves(
@@ -112,23 +116,35 @@ def in_norm(
     worst = torch.zeros(len(grid), len(batch), dtype=torch.bool, device=right.device)
     nothing = torch.zeros_like(worst)
     curves: dict[str, Curve] = {}
+    failed: dict[str, str] = {}
     for name, attack in attacks.items():
         if norm not in attack.norms:
             continue
         alone = attack.on == "all"
-        known, distance = nothing if alone else worst, None
-        if attack.search == "distance":
-            found = _search.distances(attack, batch, ~known.all(dim=0), settings, batch_size)
-            broken = known | (found <= grid.unsqueeze(1))
-            distance = _whole(found, right, 0.0) if alone else None
-        else:
-            broken = SEARCHES[attack.search](attack, batch, grid, known, settings, batch_size)
-        curves[name] = Curve(_whole(broken, right, True), () if alone else tuple(curves), distance)
+        known = nothing if alone else worst
+        size = max(len(batch), 1) if attack.whole else batch_size
+        try:
+            broken, distance = _curves(attack, batch, grid, known, settings, size)
+        except AttackFailedError as error:
+            failed[name] = str(error)
+            continue
+        distance = whole(distance, right, 0.0) if alone and distance is not None else None
+        curves[name] = Curve(whole(broken, right, True), () if alone else tuple(curves), distance)
         worst = worst | (broken.cumsum(dim=0) > 0)
-    return Sweep(norm, grid, right, batch, curves, _whole(worst, right, True))
+    return Sweep(norm, grid, right, batch, curves, whole(worst, right, True), failed)
 
 
-def _whole(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
+def _curves(
+    attack: EvasionAttack, batch: Batch, grid: Tensor, known: Tensor, settings: Settings, batch_size: int
+) -> tuple[Tensor, Tensor | None]:
+    """What is broken, (len(grid), N) bool; and the distances, (N,), where the attack measures them."""
+    if attack.search != "distance":
+        return SEARCHES[attack.search](attack, batch, grid, known, settings, batch_size), None
+    found = _search.distances(attack, batch, ~known.all(dim=0), settings, batch_size)
+    return known | (found <= grid.unsqueeze(1)), found
+
+
+def whole(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
     """Values of the examples that the model gets right, (…, right), put back among all, (…, n)."""
     whole = torch.full(
         (*values.shape[:-1], len(right)), natural_error, dtype=values.dtype, device=right.device
@@ -164,14 +180,16 @@ def rows(sweep: Sweep) -> list[Measurement]:
     """One row per (attack, ε), the worst case last; and one per attack that measures distances."""
     found = []
     for name, curve in sweep.curves.items():
-        note = (
-            f"attacked: what {', '.join(curve.after)} left standing; what they broke counts"
-            if curve.after
-            else ""
-        )
+        note = curve.note
+        if curve.after:
+            note = f"attacked: what {', '.join(curve.after)} left standing; what they broke counts"
         found += _curve(curve.broken, sweep, name, note)
         if curve.distance is not None:
             found.append(_distance(curve.distance, sweep, name))
+    for name, why in sweep.failed.items():
+        for eps in sweep.grid.tolist():
+            at: dict[str, str | int | float] = {"norm": sweep.norm, "eps": eps, "attack": name}
+            found.append(Measurement(METRIC, at=at, status="failed", note=why))
     return found + _curve(sweep.worst, sweep, "worst_case")
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from attacks.evasion._attack import EvasionAttack
 from attacks.evasion._settings import Settings
 from attacks.evasion.health._evidence import Evidence
 from attacks.evasion.health._flag import METRIC, Flag
@@ -54,19 +53,20 @@ def examine(evidence: Evidence) -> dict[str, Flag]:
     return {check.__name__: check(evidence) for check in CHECKS}
 
 
-def diagnose(
-    found: Sweep, attacks: Mapping[str, EvasionAttack], settings: Settings
-) -> tuple[Evidence, dict[str, Flag]]:
-    """The checks on a sample, and those that the sweep's own curves allow: do attacks that see less find more?"""
+def diagnose(found: Sweep, sees: Mapping[str, str], settings: Settings) -> tuple[Evidence, dict[str, Flag]]:
+    """The checks on a sample, and those of the sweep's own curves: do attacks that see less find more?
+
+    ``sees``: by attack, what it uses of the model (:attr:`attacks.evasion._attack.EvasionAttack.sees`).
+    """
     evidence = Evidence.of(found.batch, found.grid, settings)
     flags = examine(evidence)
     broken = {name: curve.broken.cumsum(dim=0) > 0 for name, curve in found.curves.items()}
-    white = [broken[name] for name in broken if attacks[name].sees == "gradients"]
+    white = [broken[name] for name in broken if sees[name] == "gradients"]
     if evidence.constant or not white:
         return evidence, flags
     together = torch.stack(white).any(dim=0)
     for flag, sights in (("black_box_stronger", ("scores", "labels")), ("transfer_stronger", ("others",))):
-        rivals = [name for name in broken if attacks[name].sees in sights]
+        rivals = [name for name in broken if sees[name] in sights]
         if rivals:
             rival = torch.stack([broken[name] for name in rivals]).any(dim=0)
             flags[flag] = stronger(flag, rival, together, " or ".join(rivals))
