@@ -93,14 +93,21 @@ class Settings(ProbeSettings):
     queries: int = Field(default=1000, ge=1, le=1_000_000)
     """Queries of an attack without gradients, for each example and ε."""
 
-    steps: int = Field(default=40, ge=1, le=10_000)
-    """Steps of an iterative attack."""
+    steps: int = Field(default=20, ge=1, le=10_000)
+    """Steps of ``pgd``, of falling length: 20 of them break what 40 steps of one length break, or more."""
 
     restarts: int = Field(default=1, ge=1, le=1_000)
-    """Starts of an iterative attack: the first from the clean input, the others at random in the ball."""
+    """Starts of an iterative attack: of ``pgd`` the first from the clean input, all others at random in the
+    ball."""
 
-    step_ratio: float = Field(default=2.5, gt=0)
-    """Length of a step: this times ε / steps. Above 1, so that the ball's rim can be reached and walked."""
+    apgd_steps: int = Field(default=100, ge=1, le=10_000)
+    """Steps of ``apgd_ce``, and of ``apgd_t`` for each target; 100 in the reference AutoAttack."""
+
+    targets: int = Field(default=9, ge=1)
+    """Classes that ``apgd_t`` aims at, the likeliest first; where there are fewer, all of them."""
+
+    fmn_steps: int = Field(default=100, ge=1, le=10_000)
+    """Steps of ``fmn``."""
 
     @field_validator("eps", "norms")
     @classmethod

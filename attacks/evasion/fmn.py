@@ -1,0 +1,69 @@
+"""Fast minimum norm: looks for each input's closest adversarial example (Pintor et al. 2021)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from attacks._model import checked
+from attacks.evasion._attack import Batch, EvasionAttack
+from attacks.evasion._balls import column
+from attacks.evasion._losses import climb, gap
+from attacks.evasion._settings import Settings
+
+SHRINK = 0.05
+"""The first share by which a radius changes; it falls to nothing."""
+HALVINGS = 12
+"""Of the line from the input to what was found."""
+
+
+def fmn(batch: Batch, settings: Settings) -> Tensor:
+    """The closest adversarial example found, or the input where none was.
+
+    Every example walks on a ball of its own radius, up the margin loss. The radius shrinks below the closest
+    find while the iterate fools the model and grows while it does not; until the first find it is the
+    first-order distance to the boundary, counted from the iterate. Steps are a share of the radius that
+    falls along half a cosine, as does the rate at which radii change. At last the line from the input
+    to the find is halved, which makes the distance exact where that line crosses the boundary once.
+    """
+    ball, x, y, bounds = batch.ball, batch.x, batch.y, batch.bounds
+    best, nearest = x.clone(), torch.full_like(batch.eps, torch.inf)
+    point, radius = x, torch.zeros_like(batch.eps)
+    for step in range(settings.fmn_steps):
+        fade = (1 + math.cos(math.pi * step / settings.fmn_steps)) / 2
+        logits, rise, gradient = climb(batch.model, point, y, gap)
+        away = ball.distance(point, x).to(radius)
+        fools = logits.argmax(dim=1) != y
+        closer = fools & (away < nearest)
+        nearest = torch.where(closer, away, nearest)
+        best = torch.where(column(closer, x), point, best)
+        needed = (-rise.double() / ball.slope(gradient).clamp(min=1e-30)).to(radius)
+        outward = torch.where(
+            nearest.isinf(), away + needed * (1 + 0.1 * SHRINK), radius * (1 + SHRINK * fade)
+        )
+        radius = torch.where(fools, torch.minimum(nearest, radius) * (1 - SHRINK * fade), outward)
+        radius = torch.minimum(torch.minimum(radius, nearest), batch.eps)
+        pace = radius if step == 0 else radius * fade
+        point = ball.project(point + column(pace, x) * ball.steepest(gradient), x, radius, bounds)
+    return _halve(batch, best, nearest.isfinite())
+
+
+@torch.no_grad()
+def _halve(batch: Batch, far: Tensor, found: Tensor) -> Tensor:
+    """Move each find towards its input, as far as it still fools the model."""
+    near = batch.x
+    for _ in range(HALVINGS):
+        middle = (near + far) / 2
+        fools = (checked(batch.model(middle)).argmax(dim=1) != batch.y) & found
+        wide = column(fools, far)
+        near, far = torch.where(wide, near, middle), torch.where(wide, middle, far)
+    return far
+
+
+ATTACK = EvasionAttack(
+    fmn,
+    search="distance",
+    cost=110,
+    paper="Pintor et al. 2021, Fast minimum-norm adversarial attacks through adaptive norm constraints, "
+    "arXiv:2102.12827",
+)
