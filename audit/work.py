@@ -200,7 +200,7 @@ def _perturbations_file(unit: str, context: Context) -> Path:
 
 
 def _others(unit: Unit, context: Context) -> dict[str, list[dict[str, Tensor]]]:
-    """What fools the other variants: the dense one by itself, and the rest together; for dense each by itself.
+    """What fools the other variants: dense by itself, and the rest together; for dense each by itself.
 
     A variant that could not be made has none.
     """

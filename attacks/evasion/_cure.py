@@ -57,7 +57,7 @@ class Cured(nn.Module):
     def _once(self, x: Tensor) -> Tensor:
         with StraightThrough() as through:
             outputs: Tensor = self._model(x.to(self._dtype))
-        logits = through.logits_of(outputs)
+        logits: Tensor = through.logits_of(outputs)
         if logits is outputs and _probabilities(outputs):
             logits = outputs.clamp(min=TINY if outputs.dtype == torch.float64 else 1e-38).log()
         return logits
@@ -88,7 +88,9 @@ def treated(
     if not raised:
         return found
     climbers = [
-        attack for name, attack in attacks.items() if name in found.curves and attack.sees == "gradients"
+        attack
+        for name, attack in attacks.items()
+        if name in found.curves and attack.sees == "gradients" and attack.search != "distance"
     ]
     attack, words = cure(evidence, raised, sorted(climbers, key=lambda attack: attack.cost))
     again = in_norm(found.norm, found.batch, found.right, {NAME: attack}, settings, batch_size)

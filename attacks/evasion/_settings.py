@@ -40,7 +40,7 @@ Level = Literal["quick", "standard", "thorough"]
 ART = "art:"
 """What the names of attacks of the Adversarial Robustness Toolbox begin with."""
 
-WHITE_BOX = ("fgsm", "pgd")
+WHITE_BOX = ("fgsm", "pgd", "apgd_ce", "fmn", "apgd_t")
 LEVELS: dict[str, dict[str, Any]] = {
     "quick": {"attacks": ("fgsm", "pgd")},
     "standard": {"attacks": (*WHITE_BOX, "square")},

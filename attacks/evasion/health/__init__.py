@@ -58,7 +58,7 @@ def diagnose(found: Sweep, sees: Mapping[str, str], settings: Settings) -> tuple
 
     ``sees``: by attack, what it uses of the model (:attr:`attacks.evasion._attack.EvasionAttack.sees`).
     """
-    evidence = Evidence.of(found.batch, found.grid, settings)
+    evidence = Evidence.of(found, settings)
     flags = examine(evidence)
     broken = {name: curve.broken.cumsum(dim=0) > 0 for name, curve in found.curves.items()}
     white = [broken[name] for name in broken if sees[name] == "gradients"]
