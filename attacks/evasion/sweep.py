@@ -11,6 +11,7 @@ from attacks._rates import rate
 from attacks.evasion import _search
 from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
 from attacks.evasion._balls import BALLS
+from attacks.evasion._examples import Broken, broken_examples
 from attacks.evasion._losses import climb
 from attacks.evasion._settings import Settings
 from attacks.intervals import median
@@ -55,6 +56,8 @@ class Sweep:
     """(len(grid), n) bool: broken by any attack, at this ε or a smaller one."""
     failed: Mapping[str, str] = field(default_factory=dict)
     """Attacks that could not be run, and why."""
+    examples: Broken | None = None
+    """A few of the broken ones, to be looked at."""
 
 
 def robust_curves(
@@ -131,7 +134,9 @@ def in_norm(
         distance = whole(distance, right, 0.0) if alone and distance is not None else None
         curves[name] = Curve(whole(broken, right, True), () if alone else tuple(curves), distance)
         worst = worst | (broken.cumsum(dim=0) > 0)
-    return Sweep(norm, grid, right, batch, curves, whole(worst, right, True), failed)
+    usable = {name: attack for name, attack in attacks.items() if name in curves and not attack.whole}
+    examples = broken_examples(usable, batch, grid, worst, right, settings)
+    return Sweep(norm, grid, right, batch, curves, whole(worst, right, True), failed, examples)
 
 
 def _curves(
@@ -190,7 +195,11 @@ def rows(sweep: Sweep) -> list[Measurement]:
         for eps in sweep.grid.tolist():
             at: dict[str, str | int | float] = {"norm": sweep.norm, "eps": eps, "attack": name}
             found.append(Measurement(METRIC, at=at, status="failed", note=why))
-    return found + _curve(sweep.worst, sweep, "worst_case")
+    worst = _curve(sweep.worst, sweep, "worst_case")
+    if sweep.examples is not None:
+        row = worst[sweep.examples.rung]
+        worst[sweep.examples.rung] = replace(row, outcomes={**(row.outcomes or {}), **sweep.examples.arrays})
+    return found + worst
 
 
 def _curve(broken: Tensor, sweep: Sweep, attack: str, note: str = "") -> list[Measurement]:
