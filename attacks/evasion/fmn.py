@@ -8,11 +8,14 @@ from torch import Tensor
 from attacks._model import checked
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import column
-from attacks.evasion._losses import climb, gap
+from attacks.evasion._losses import climb, gap, margin, odds
 from attacks.evasion._settings import Settings
 
 SHRINK = 0.05
 """The first share by which a radius changes; it falls to nothing."""
+EARLY = 0.5
+"""The share of steps that climb the log-odds, which lead to nearer boundaries than the margin, whose nearest
+rival changes; the rest climb the margin, whose slope is that of the boundary itself."""
 HALVINGS = 12
 """Of the line from the input to what was found."""
 
@@ -20,7 +23,7 @@ HALVINGS = 12
 def fmn(batch: Batch, settings: Settings) -> Tensor:
     """The closest adversarial example found, or the input where none was.
 
-    Every example walks on a ball of its own radius, up the margin loss. The radius shrinks below the closest
+    Every example walks on a ball of its own radius, uphill. The radius shrinks below the closest
     find while the iterate fools the model and grows while it does not; until the first find it is the
     first-order distance to the boundary, counted from the iterate. Steps are a share of the radius that
     falls along half a cosine, as does the rate at which radii change. At last the line from the input
@@ -31,13 +34,14 @@ def fmn(batch: Batch, settings: Settings) -> Tensor:
     point, radius = x, torch.zeros_like(batch.eps)
     for step in range(settings.fmn_steps):
         fade = (1 + math.cos(math.pi * step / settings.fmn_steps)) / 2
-        logits, rise, gradient = climb(batch.model, point, y, gap)
+        loss = odds if step < EARLY * settings.fmn_steps else gap
+        logits, _, gradient = climb(batch.model, point, y, loss)
         away = ball.distance(point, x).to(radius)
         fools = logits.argmax(dim=1) != y
         closer = fools & (away < nearest)
         nearest = torch.where(closer, away, nearest)
         best = torch.where(column(closer, x), point, best)
-        needed = (-rise.double() / ball.slope(gradient).clamp(min=1e-30)).to(radius)
+        needed = (margin(logits, y).double() / ball.slope(gradient).clamp(min=1e-30)).to(radius)
         outward = torch.where(
             nearest.isinf(), away + needed * (1 + 0.1 * SHRINK), radius * (1 + SHRINK * fade)
         )
