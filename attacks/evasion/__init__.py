@@ -15,10 +15,11 @@ from attacks.evasion._attack import EvasionAttack
 from attacks.evasion._settings import ART, PACKAGE, Settings
 from attacks.evasion.health import METRIC as HEALTH
 from attacks.evasion.health import diagnose
-from attacks.evasion.sweep import DISTANCE, METRIC, Sweep, rows, sweep
+from attacks.evasion.sweep import DISTANCE, METRIC, Sweep, rows
+from attacks.evasion.sweep import sweep as swept_in_every_norm
 from attacks.probe import Card, Measurement, Target
 
-__all__ = ["CARD", "Settings", "perturbations", "run"]
+__all__ = ["CARD", "Settings", "chosen_attacks", "perturbations", "run"]
 
 perturbations = _transfer.shifts
 
@@ -49,10 +50,10 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     """
     if problems := settings.problems(target.bounds):
         raise ValueError("; ".join(problems))
-    attacks = _attacks(settings)
+    attacks = chosen_attacks(settings)
     found: list[Measurement] = []
     sweeps = []
-    for swept in sweep(target, settings, attacks, generator):
+    for swept in swept_in_every_norm(target, settings, attacks, generator):
         whole, more = _judged(swept, target, settings, attacks)
         sweeps.append(whole)
         found += [*rows(whole), *more]
@@ -62,7 +63,7 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     return found
 
 
-def _attacks(settings: Settings) -> dict[str, EvasionAttack]:
+def chosen_attacks(settings: Settings) -> dict[str, EvasionAttack]:
     """The attacks of the settings, by name."""
     known = techniques(PACKAGE, EvasionAttack)
     attacks = {}

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from attacks import evasion
 from attacks._model import NotFiniteError
 from attacks._techniques import techniques
-from attacks.evasion import Settings, run
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._losses import climb
 from attacks.evasion._settings import PACKAGE
@@ -25,6 +26,16 @@ from attacks.probe import Examples, Measurement, Target
 WHITE_BOX = ("fgsm", "pgd", "apgd_ce", "apgd_t", "fmn")
 NORMS = pytest.mark.parametrize("norm", ["linf", "l2"])
 LIGHT = {"apgd_steps": 20, "targets": 3, "fmn_steps": 30, "steps": 10}
+
+
+Settings = partial(evasion.Settings, level="quick")
+
+
+def run(target: Target, settings: evasion.Settings, generator: torch.Generator) -> list[Measurement]:
+    """The curves alone, without the checks of health."""
+    if problems := settings.problems(target.bounds):
+        raise ValueError("; ".join(problems))
+    return robust_curves(target, settings, evasion.chosen_attacks(settings), generator)
 
 
 def generator() -> torch.Generator:
@@ -163,7 +174,7 @@ def test_radii_may_differ_by_norm(target: Target):
 def recorded(attack: EvasionAttack, seen: list[tuple[float, int]]) -> EvasionAttack:
     """The same, that takes down the ε and the seed of every example it is given."""
 
-    def spy(batch: Batch, config: Settings) -> Tensor:
+    def spy(batch: Batch, config: evasion.Settings) -> Tensor:
         seen.extend(zip(batch.eps.tolist(), batch.seeds[:, 0].tolist(), strict=True))
         return attack.run(batch, config)
 
