@@ -34,24 +34,29 @@ def gap(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return (rival - logits.gather(1, label)).squeeze(1), weights
 
 
+def lead(logits: Tensor, aims: Tensor) -> tuple[Tensor, Tensor]:
+    """L = z_t − z_y. ``aims``: (N, 2), label y and target t."""
+    label, target = aims[:, :1], aims[:, 1:]
+    weights = torch.zeros_like(logits).scatter_(1, target, 1.0).scatter_(1, label, -1.0)
+    return (logits.gather(1, target) - logits.gather(1, label)).squeeze(1), weights
+
+
 def dlr_targeted(logits: Tensor, aims: Tensor) -> tuple[Tensor, Tensor]:
     """L = (z_t − z_y) / (z_(1) − (z_(3) + z_(4)) / 2), z_(k) the k-th largest (Croce & Hein 2020, eq. 7).
 
     The difference of logits ratio: no scale or shift of the logits changes it. ``aims``: (N, 2), label y and
-    target t. With three classes the divisor is z_(1) − z_(3), which is as free of scale. With two classes no
-    such divisor is left (z_(1) − z_(2) is |z_t − z_y| itself, and L constant): L is z_t − z_y then.
+    target t. With two or three classes no such divisor is left (z_(1) − z_(3) would be |z_t − z_y| itself
+    where t is the least likely, and L constant): L is z_t − z_y then.
     """
-    label, target = aims[:, :1], aims[:, 1:]
-    rise = logits.gather(1, target) - logits.gather(1, label)
-    direction = torch.zeros_like(logits).scatter_(1, target, 1.0).scatter_(1, label, -1.0)
-    if logits.shape[1] == 2:
-        return rise.squeeze(1), direction
-    top, places = logits.topk(min(4, logits.shape[1]), dim=1)
-    low = places[:, 2:]
-    share = 1 / low.shape[1]
+    rise, direction = lead(logits, aims)
+    if logits.shape[1] < 4:
+        return rise, direction
+    top, places = logits.topk(4, dim=1)
     spread = (top[:, :1] - top[:, 2:].mean(dim=1, keepdim=True)).clamp(min=torch.finfo(logits.dtype).tiny)
-    spread_direction = torch.zeros_like(logits).scatter_(1, places[:, :1], 1.0).scatter_(1, low, -share)
-    loss = rise / spread
+    spread_direction = (
+        torch.zeros_like(logits).scatter_(1, places[:, :1], 1.0).scatter_(1, places[:, 2:], -0.5)
+    )
+    loss = rise.unsqueeze(1) / spread
     return loss.squeeze(1), (direction - loss * spread_direction) / spread
 
 

@@ -41,7 +41,7 @@ def check(batch: Batch, candidates: Tensor) -> Checked:
         & (values.amax(dim=1) <= batch.bounds[1] + allowed)
     )
     wrong = logits.argmax(dim=1) != batch.y
-    return Checked(inside & wrong, distance - allowed, margin(logits, batch.y))
+    return Checked(inside & wrong, distance - slack(batch.x, distance), margin(logits, batch.y))
 
 
 def each(

@@ -106,7 +106,7 @@ class Settings(ProbeSettings):
     targets: int = Field(default=9, ge=1)
     """Classes that ``apgd_t`` aims at, the likeliest first; where there are fewer, all of them."""
 
-    fmn_steps: int = Field(default=100, ge=1, le=10_000)
+    fmn_steps: int = Field(default=50, ge=1, le=10_000)
     """Steps of ``fmn``."""
 
     @field_validator("eps", "norms")

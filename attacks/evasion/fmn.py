@@ -8,9 +8,11 @@ from torch import Tensor
 from attacks._model import checked
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import column
-from attacks.evasion._losses import climb, gap, margin, odds
+from attacks.evasion._losses import climb, gap, lead, margin, odds
 from attacks.evasion._settings import Settings
 
+OVERSHOOT = 0.005
+"""How far beyond where the boundary is expected, as a share of the way."""
 SHRINK = 0.05
 """The first share by which a radius changes; it falls to nothing."""
 EARLY = 0.5
@@ -25,13 +27,14 @@ def fmn(batch: Batch, settings: Settings) -> Tensor:
 
     Every example walks on a ball of its own radius, uphill. The radius shrinks below the closest
     find while the iterate fools the model and grows while it does not; until the first find it is the
-    first-order distance to the boundary, counted from the iterate. Steps are a share of the radius that
-    falls along half a cosine, as does the rate at which radii change. At last the line from the input
+    first-order distance to the boundary, counted from the iterate. The first step goes to the class whose
+    boundary is nearest by that measure: on a linear model, the answer. Steps are a share of the radius
+    that falls along half a cosine, as does the rate at which radii change. At last the line from the input
     to the find is halved, which makes the distance exact where that line crosses the boundary once.
     """
     ball, x, y, bounds = batch.ball, batch.x, batch.y, batch.bounds
     best, nearest = x.clone(), torch.full_like(batch.eps, torch.inf)
-    point, radius = x, torch.zeros_like(batch.eps)
+    point, radius = _first_step(batch, settings.targets)
     for step in range(settings.fmn_steps):
         fade = (1 + math.cos(math.pi * step / settings.fmn_steps)) / 2
         loss = odds if step < EARLY * settings.fmn_steps else gap
@@ -42,14 +45,28 @@ def fmn(batch: Batch, settings: Settings) -> Tensor:
         nearest = torch.where(closer, away, nearest)
         best = torch.where(column(closer, x), point, best)
         needed = (margin(logits, y).double() / ball.slope(gradient).clamp(min=1e-30)).to(radius)
-        outward = torch.where(
-            nearest.isinf(), away + needed * (1 + 0.1 * SHRINK), radius * (1 + SHRINK * fade)
-        )
+        outward = torch.where(nearest.isinf(), away + needed * (1 + OVERSHOOT), radius * (1 + SHRINK * fade))
         radius = torch.where(fools, torch.minimum(nearest, radius) * (1 - SHRINK * fade), outward)
         radius = torch.minimum(torch.minimum(radius, nearest), batch.eps)
-        pace = radius if step == 0 else radius * fade
-        point = ball.project(point + column(pace, x) * ball.steepest(gradient), x, radius, bounds)
+        point = ball.project(point + column(radius * fade, x) * ball.steepest(gradient), x, radius, bounds)
     return _halve(batch, best, nearest.isfinite())
+
+
+def _first_step(batch: Batch, targets: int) -> tuple[Tensor, Tensor]:
+    """Points (N, …) and radii (N,): the linear model's answer, of the likeliest ``targets`` wrong classes."""
+    others = batch.logits.scatter(1, batch.y.unsqueeze(1), -torch.inf).argsort(dim=1, descending=True)
+    radius, uphill = torch.full_like(batch.eps, torch.inf), torch.zeros_like(batch.x)
+    for rank in range(min(targets, others.shape[1] - 1)):
+        aims = torch.stack((batch.y, others[:, rank]), dim=1)
+        _, behind, gradient = climb(batch.model, batch.x, aims, lead)
+        slope = batch.ball.slope(gradient).clamp(min=1e-30)
+        there = (-behind.double() / slope * (1 + OVERSHOOT)).to(radius)
+        nearer = there < radius
+        radius = torch.where(nearer, there, radius)
+        uphill = torch.where(column(nearer, batch.x), gradient, uphill)
+    radius = torch.minimum(radius, batch.eps)
+    step = column(radius, batch.x) * batch.ball.steepest(uphill)
+    return batch.ball.project(batch.x + step, batch.x, radius, batch.bounds), radius
 
 
 @torch.no_grad()
@@ -67,7 +84,7 @@ def _halve(batch: Batch, far: Tensor, found: Tensor) -> Tensor:
 ATTACK = EvasionAttack(
     fmn,
     search="distance",
-    cost=110,
+    cost=60,
     paper="Pintor et al. 2021, Fast minimum-norm adversarial attacks through adaptive norm constraints, "
     "arXiv:2102.12827",
 )

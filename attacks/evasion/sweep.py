@@ -183,41 +183,50 @@ def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tu
 
 def rows(sweep: Sweep) -> list[Measurement]:
     """One row per (attack, ε), the worst case last; and one per attack that measures distances."""
-    found = []
+    found: list[Measurement] = []
+    silent = silence(sweep.batch)
     for name, curve in sweep.curves.items():
-        note = curve.note
-        if curve.after:
-            note = f"attacked: what {', '.join(curve.after)} left standing; what they broke counts"
+        after = f"attacked: what {', '.join(curve.after)} left standing; what they broke counts"
+        note = _join(after if curve.after else "", curve.note or silent)
         found += _curve(curve.broken, sweep, name, note)
         if curve.distance is not None:
-            found.append(_distance(curve.distance, sweep, name))
+            found.append(_distance(curve.distance, sweep, name, silent))
     for name, why in sweep.failed.items():
         for eps in sweep.grid.tolist():
             at: dict[str, str | int | float] = {"norm": sweep.norm, "eps": eps, "attack": name}
             found.append(Measurement(METRIC, at=at, status="failed", note=why))
-    worst = _curve(sweep.worst, sweep, "worst_case")
+    worst = _curve(sweep.worst, sweep, "worst_case", silent)
     if sweep.examples is not None:
         row = worst[sweep.examples.rung]
         worst[sweep.examples.rung] = replace(row, outcomes={**(row.outcomes or {}), **sweep.examples.arrays})
     return found + worst
 
 
-def _curve(broken: Tensor, sweep: Sweep, attack: str, note: str = "") -> list[Measurement]:
+def _join(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
+
+
+def silence(batch: Batch) -> str:
+    """Says so where the gradient is zero in every entry: attacks that follow it have nothing to follow."""
+    zero = int((batch.gradient == 0).flatten(1).all(dim=1).sum()) if len(batch) else 0
+    return f"the input gradient is zero for {zero} of {len(batch)} examples" if zero else ""
+
+
+def _curve(broken: Tensor, sweep: Sweep, attack: str, note: str) -> list[Measurement]:
     return [
         rate(METRIC, ~at_eps, "correct", {"norm": sweep.norm, "eps": eps, "attack": attack}, note)
         for eps, at_eps in zip(sweep.grid.tolist(), broken, strict=True)
     ]
 
 
-def _distance(distance: Tensor, sweep: Sweep, attack: str) -> Measurement:
+def _distance(distance: Tensor, sweep: Sweep, attack: str, silent: str) -> Measurement:
     """The median over all examples; where nothing was found, the widest distance that the bounds allow."""
     missing = int(distance.isinf().sum())
     widest = float(_search.widest(sweep.batch)) if len(sweep.batch) else 0.0
     values = distance.clamp(max=widest).cpu().numpy()
     centre = median(values)
-    note = (
-        f"for {missing} of {len(values)} examples none was found; they count as {widest:g}" if missing else ""
-    )
+    lost = f"for {missing} of {len(values)} examples none was found; they count as {widest:g}"
+    note = _join(lost if missing else "", silent)
     return Measurement(
         DISTANCE, centre.value, centre.low, centre.high, centre.n,
         {"norm": sweep.norm, "attack": attack}, note=note,

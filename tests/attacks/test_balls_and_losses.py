@@ -123,10 +123,9 @@ def test_random_numbers_are_random_and_each_seeds_own():
 def naive_dlr(z: Tensor, y: int, t: int) -> Tensor:
     """As the paper prints it, one example; and our choices where it is not defined."""
     top = z.sort(descending=True).values
-    if len(z) == 2:
+    if len(z) < 4:
         return z[t] - z[y]
-    below = (top[2] + top[3]) / 2 if len(z) > 3 else top[2]
-    return -(z[y] - z[t]) / (top[0] - below)
+    return -(z[y] - z[t]) / (top[0] - (top[2] + top[3]) / 2)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 5, 10])
@@ -143,7 +142,7 @@ def test_dlr_and_its_slope_against_a_naive_twin(classes: int):
         assert torch.allclose(weights[i], slope)
 
 
-@pytest.mark.parametrize("classes", [3, 4, 10])
+@pytest.mark.parametrize("classes", [4, 10])
 def test_dlr_knows_no_scale(classes: int):
     logits = torch.randn(20, classes, generator=torch.Generator().manual_seed(0))
     aims = torch.stack((torch.zeros(20).long(), torch.ones(20).long()), 1)
