@@ -22,6 +22,7 @@ CASTS = frozenset(
     (Tensor.to, Tensor.type, Tensor.int, Tensor.long, Tensor.short, Tensor.char, Tensor.byte, Tensor.bool)
 )
 CUTS = frozenset((torch.detach, Tensor.detach, Tensor.data.__get__))  # type: ignore[attr-defined]
+EXITS = frozenset((Tensor.numpy, Tensor.__array__))
 SOFTMAX = frozenset((F.softmax, torch.softmax, Tensor.softmax))
 GRAD_SWITCH = torch._C._set_grad_enabled
 
@@ -61,6 +62,11 @@ class StraightThrough(TorchFunctionMode):
         first = args[0] if args else None
         if func in CUTS and isinstance(first, Tensor):
             return first
+        if func in EXITS and first is not None:
+            args = (
+                first.detach(),
+                *args[1:],
+            )  # a tensor that was not cut above: PyTorch refuses to let it go
         result = func(*args, **(kwargs or {}))
         if not isinstance(first, Tensor) or not isinstance(result, Tensor):
             return result
