@@ -22,7 +22,7 @@ CASTS = frozenset(
     (Tensor.to, Tensor.type, Tensor.int, Tensor.long, Tensor.short, Tensor.char, Tensor.byte, Tensor.bool)
 )
 CUTS = frozenset((torch.detach, Tensor.detach, Tensor.data.__get__))  # type: ignore[attr-defined]
-EXITS = frozenset((Tensor.numpy, Tensor.__array__))
+EXITS: frozenset[Any] = frozenset((Tensor.numpy, Tensor.__array__))
 SOFTMAX = frozenset((F.softmax, torch.softmax, Tensor.softmax))
 GRAD_SWITCH = torch._C._set_grad_enabled
 

@@ -62,7 +62,7 @@ AFTER = {
     "softmax": lambda z: z.softmax(dim=1),
     "saturated": lambda z: (z * 100).softmax(dim=1),
 }
-SIGNS = dict.fromkeys(BEFORE, {"zero_gradients", "unbounded_survivors", "black_box_stronger"}) | {
+SIGNS = {key: {"zero_gradients", "unbounded_survivors", "black_box_stronger"} for key in BEFORE} | {
     "large_logits": {"saturated_softmax"},
     "softmax": {"softmax_outputs"},
     "saturated": {"softmax_outputs", "zero_gradients"},
@@ -143,10 +143,10 @@ def test_a_cure_where_no_gradient_can_be_had_is_gradient_free(target: Target, un
 
 
 def test_an_attack_that_stops_too_early_is_flagged(target: Target):
-    config = Settings(level="quick", eps=(0.2,), attacks=("pgd",), steps=1)
+    config = Settings(level="quick", norms=("l2",), eps=(0.9,), attacks=("pgd",), steps=1)
     rows = list(run(target, config, generator()))
-    assert raised(rows) & {"black_box_stronger", "loss_still_falling"}
-    assert curve(rows, "cured")[0] < curve(rows, "pgd")[0] - 0.05
+    assert "loss_still_falling" in raised(rows)
+    assert curve(rows, "cured")[0] < curve(rows, "pgd")[0] - 0.1
 
 
 def test_gradients_lost_in_float32_are_flagged(target: Target):
@@ -193,7 +193,7 @@ def test_healthy_models_raise_nothing(
 
 
 def test_a_constant_model_is_no_masked_model(target: Target):
-    """It cannot be fooled, since nothing changes it: that is the truth, and accuracy shows what it is worth."""
+    """It cannot be fooled, since nothing changes it: that is the truth, and accuracy shows its worth."""
 
     class Constant(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -223,10 +223,8 @@ def test_a_vanishing_ball_leaves_clean_accuracy(target: Target):
 @pytest.mark.parametrize("name", ["quantised", "softmax"])
 def test_a_cure_is_the_same_whatever_the_batch(name: str, target: Target):
     few = replace(target, model=masked(target.model, name), test=target.test[:50])
-    first, second = (
-        list(run(replace(few, batch_size=size), Settings(**QUICK, steps=5), generator()))
-        for size in (16, 128)
-    )
+    config = Settings(**QUICK, steps=5)
+    first, second = (run(replace(few, batch_size=size), config, generator()) for size in (16, 128))
     assert [replace(r, outcomes=None) for r in first] == [replace(r, outcomes=None) for r in second]
 
 
