@@ -5,10 +5,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from attacks._model import checked
 from attacks.evasion._attack import Batch
 from attacks.evasion._balls import column
 from attacks.evasion._losses import Loss, climb
+from attacks.evasion._passes import look
 
 MOMENTUM = 0.25
 """Share of the previous move in the next."""
@@ -101,8 +101,7 @@ def _look(batch: Batch, state: _Climber, loss: Loss, *, last: bool) -> tuple[Ten
     """Logits, losses and gradients at the points; the last point is only tested."""
     if not last:
         return climb(batch.model, state.point, state.aims, loss)
-    with torch.no_grad():
-        return checked(batch.model(state.point)), state.loss, state.gradient
+    return look(batch.model, state.point), state.loss, state.gradient
 
 
 def _note(state: _Climber, value: Tensor, gradient: Tensor) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks._model import checked
+from attacks.evasion._passes import laid_out, pieces
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(logits (N, C), aims) → each example's loss (N,), and its gradient with respect to the logits (N, C). Aims
@@ -66,7 +67,13 @@ def climb(model: nn.Module, x: Tensor, y: Tensor, loss: Loss = odds) -> tuple[Te
     The gradient is zero where the model's outputs do not depend on the inputs in a way that autograd can
     follow. Raises NotFiniteError if a logit is NaN or infinite.
     """
-    x = x.detach().requires_grad_()
+    parts = zip(pieces(x), torch.split(y, len(pieces(x)[0])), strict=True)
+    logits, values, gradients = zip(*(_climb(model, *part, loss) for part in parts), strict=True)
+    return torch.cat(logits), torch.cat(values), torch.cat(gradients)
+
+
+def _climb(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
+    x = laid_out(x.detach()).requires_grad_()
     with torch.enable_grad():
         outputs = model(x)
     logits = checked(outputs.detach())

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks._model import checked
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import slack
 from attacks.evasion._losses import margin
+from attacks.evasion._passes import look
 from attacks.evasion._settings import Settings
 
 
@@ -28,10 +28,9 @@ class Checked:
     """The label's logit minus the best other."""
 
 
-@torch.no_grad()
 def check(batch: Batch, candidates: Tensor) -> Checked:
     """Hold candidates against the model, the ball and the bounds; raises NotFiniteError."""
-    logits = checked(batch.model(candidates))
+    logits = look(batch.model, candidates)
     allowed = slack(batch.x, batch.eps)
     distance = batch.ball.distance(candidates, batch.x)
     values = candidates.flatten(1).double()

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from attacks._model import checked
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import column
 from attacks.evasion._losses import climb, gap, lead, margin, odds
+from attacks.evasion._passes import look
 from attacks.evasion._settings import Settings
 
 OVERSHOOT = 0.005
@@ -69,13 +69,12 @@ def _first_step(batch: Batch, targets: int) -> tuple[Tensor, Tensor]:
     return batch.ball.project(batch.x + step, batch.x, radius, batch.bounds), radius
 
 
-@torch.no_grad()
 def _halve(batch: Batch, far: Tensor, found: Tensor) -> Tensor:
     """Move each find towards its input, as far as it still fools the model."""
     near = batch.x
     for _ in range(HALVINGS):
         middle = (near + far) / 2
-        fools = (checked(batch.model(middle)).argmax(dim=1) != batch.y) & found
+        fools = (look(batch.model, middle).argmax(dim=1) != batch.y) & found
         wide = column(fools, far)
         near, far = torch.where(wide, near, middle), torch.where(wide, middle, far)
     return far

@@ -13,6 +13,7 @@ from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
 from attacks.evasion._balls import BALLS
 from attacks.evasion._examples import Broken, broken_examples
 from attacks.evasion._losses import climb
+from attacks.evasion._passes import laid_out
 from attacks.evasion._settings import Settings
 from attacks.intervals import median
 from attacks.probe import Measurement, Target
@@ -162,7 +163,7 @@ def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tu
     """Which test examples the model gets right, (n,) bool, and those as one batch with their gradients."""
     total, device = len(target.test), target.device
     seeds = torch.randint(2**62, (total, settings.restarts), generator=generator, device=generator.device)
-    x, y, seeds = target.test.x.to(device), target.test.y.to(device), seeds.to(device)
+    x, y, seeds = laid_out(target.test.x.to(device)), target.test.y.to(device), seeds.to(device)
     parts = zip(torch.split(x, target.batch_size), torch.split(y, target.batch_size), strict=True)
     found = [climb(target.model, *part) for part in parts]
     logits, _, gradient = (torch.cat(pieces) for pieces in zip(*found, strict=True))
