@@ -13,6 +13,7 @@ from reports.results import Results
 from reports.words import counted, listing, shown
 
 METRIC = "attack_health"
+UNION = "union"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,16 @@ def flags(results: Results) -> list[Flag]:
 
 
 def raised(results: Results) -> dict[tuple[str, str], list[Flag]]:
-    """The raised flags by (variant, norm), over all seeds; a pair without any is absent."""
+    """The raised flags by (variant, norm), over all seeds; a pair without any is absent.
+
+    Where the attacker may choose the norm (:data:`UNION`), the figure is in doubt if that of any norm is.
+    """
     found: dict[tuple[str, str], list[Flag]] = {}
+    joined = not results.select("robust_accuracy", {"norm": UNION}).empty
     for flag in flags(results):
         if flag.raised:
-            found.setdefault((flag.variant, flag.norm), []).append(flag)
+            for norm in (flag.norm, UNION) if joined else (flag.norm,):
+                found.setdefault((flag.variant, norm), []).append(flag)
     return found
 
 
