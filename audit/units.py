@@ -159,10 +159,10 @@ def _perturbations(plan: Plan, namer: _Namer, models: list[Unit]) -> dict[str, U
     settings = plan.probes.get("evasion", {})
     if not settings.get("transfer"):
         return {}
+    balls = {key: settings[key] for key in ("norms", "eps")}
     return {
         model.id: namer.unit(
-            "perturbations", model.variant, model.replicate, {"settings": settings}, (model,),
-            probe="perturbations",
+            "perturbations", model.variant, model.replicate, balls, (model,), probe="perturbations"
         )
         for model in models
     }  # fmt: skip

@@ -30,8 +30,8 @@ def draw(results: Results) -> Chart | None:
 
 def _caption(results: Results, known: list[Flag]) -> str:
     told = (
-        "Robust accuracy is an upper bound: where attacks fail for reasons of their own, it flatters. Each row "
-        "is a known sign of such failure; a cross marks a model that shows it. "
+        "Robust accuracy is an upper bound: where attacks fail for reasons of their own, it flatters. Each "
+        "row is a known sign of such failure; a cross marks a model that shows it. "
     )
     doubt: dict[tuple[str, str], list[Flag]] = {}
     for flag in known:
@@ -40,9 +40,10 @@ def _caption(results: Results, known: list[Flag]) -> str:
     if not doubt:
         return told + "Here none does."
     (variant, norm), first = next(iter(doubt.items()))
+    where = conditions({"norm": norm})
     return (
-        f"{told}{counted(len(doubt), 'figure')} in doubt, and attacked again with a cure, whose figure counts "
-        f"in the worst case; the first: {shown(variant, 60)} ({conditions({'norm': norm})}): {sentence(first)}"
+        f"{told}{counted(len(doubt), 'figure')} in doubt, and attacked again with a cure, whose figure "
+        f"counts in the worst case. First {shown(variant, 60)} ({where}): {sentence(first)}"
     )
 
 
