@@ -57,7 +57,7 @@ def fates(found: dict[tuple[str, str, str], Sweep], last: str) -> tuple[np.ndarr
 
 
 def test_worst_case_is_the_references(found: dict[tuple[str, str, str], Sweep]):
-    """Robust accuracy within 0.2 points and 99% of the fates the same, over all nets, norms and ε; and in none
+    """Robust accuracy within 0.2 points, 99% of the fates the same, over all nets, norms and ε; and in none
     of them is ours more than one example behind."""
     ours, theirs = fates(found, "apgd_t")
     assert ours.mean() <= theirs.mean() + 0.002
