@@ -15,7 +15,6 @@ pip install git+https://github.com/fra31/auto-attack
 """
 
 import argparse
-import importlib.util
 import statistics
 import sys
 import time
@@ -23,9 +22,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
+from nets import SPARSITY, Net, cifar, digits, mnist
+from peers import PGD, STEPS, art_pgd, autoattack, missing
 from torch import Tensor, nn
 
 from attacks._techniques import techniques
@@ -35,24 +35,8 @@ from attacks.evasion._settings import PACKAGE, Settings
 from attacks.evasion.sweep import sweep
 from attacks.probe import Examples, Target
 
-BATCH = 256
-STEPS = 40
-"""Of every peer's PGD."""
-GRADE = ("pgd", "apgd_ce", "apgd_t")
+GRADE = ("pgd", "fmn", "apgd_ce", "apgd_t")
 """Our attacks that stand against the reference AutoAttack's four."""
-SPARSITY = 0.9
-
-
-@dataclass(frozen=True)
-class Net:
-    """A trained net, its test images, and the ε of the tables."""
-
-    name: str
-    dense: nn.Module
-    pruned: nn.Module
-    images: Examples
-    eps: tuple[float, ...]
-    autoattack_images: int
 
 
 @dataclass(frozen=True)
@@ -98,7 +82,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    nets = [net for net in (_mnist(options), _cifar(options), _digits(options)) if net]
+    nets = [net for net in (mnist(options), cifar(options), digits(options)) if net]
     if not nets:
         parser.error("give --root, --cifar or --digits")
     fine = True
@@ -107,89 +91,13 @@ def main() -> None:
     sys.exit(0 if fine else 1)
 
 
-# The nets
-
-
-def _mnist(options: argparse.Namespace) -> Net | None:
-    if not options.root:
-        return None
-    source = {"source": "torchvision:MNIST", "root": str(options.root.resolve()), "train_examples": 20_000}
-    eps = (0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3)
-    return _net("MNIST CNN", "audit.zoo:lenet5", source, 3, options, options.images or 1000, eps, 500)
-
-
-def _cifar(options: argparse.Namespace) -> Net | None:
-    if not options.cifar:
-        return None
-    source = {"source": f"folder:{options.cifar.resolve()}"}
-    eps = tuple(step / 255 for step in (0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4))
-    return _net(
-        "CIFAR-10 residual net", "audit.zoo:small_resnet", source, 4, options, options.images or 200, eps, 50
-    )
-
-
-def _digits(options: argparse.Namespace) -> Net | None:
-    if not options.digits:
-        return None
-    source = {"source": "digits", "train_examples": 900}
-    eps = (0.025, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2)
-    return _net("digits CNN", "audit.zoo:digits_cnn", source, 20, options, options.images or 100, eps, 30)
-
-
-def _net(
-    name: str,
-    build: str,
-    source: dict[str, Any],
-    epochs: int,
-    options: argparse.Namespace,
-    images: int,
-    eps: tuple[float, ...],
-    autoattack_images: int,
-) -> Net:
-    """Dense, and pruned by global magnitude with one epoch of fine-tuning: trained once, then read back."""
-    from audit.plan import parse
-    from audit.subject import data as subject_data
-    from audit.subject import models, training
-    from pruning import masks, storage
-    from pruning.methods import resolve
-    from pruning.prune import prune
-
-    table: dict[str, Any] = {"model": {"build": build}, "train": {"epochs": epochs, "batch_size": 128}}
-    table["data"] = {**source, "audit_examples": images}
-    plan = parse(table, Path("benchmark.toml"))
-    data = subject_data.load(plan)
-    assert data.train is not None
-    assert plan.train is not None
-    builder = models.builder(plan, data)
-    kept = {
-        part: options.models / f"{name.replace(' ', '-')}-{part}.safetensors" for part in ("dense", "pruned")
-    }
-    if not all(path.is_file() for path in kept.values()):
-        print(f"training the {name} …", flush=True)
-        dense = models.fresh(builder, 0)
-        training.train(dense, data.train, plan.train, epochs=epochs, seed=0)
-        generator = torch.Generator().manual_seed(0)
-        _, method = resolve("global-magnitude")
-        pruned = prune(dense, method, SPARSITY, example_input=data.test.x[:1], generator=generator)
-        hold = partial(masks.hold, model=pruned.model, masks=pruned.masks)
-        training.train(pruned.model, data.train, plan.train, epochs=1, seed=1, prepare=hold)
-        options.models.mkdir(parents=True, exist_ok=True)
-        storage.save(dense, kept["dense"])
-        storage.save(pruned.model, kept["pruned"])
-    dense, sparse = (
-        models.fill(builder(), models.weights(path), path).eval().requires_grad_(False)
-        for path in kept.values()
-    )
-    return Net(name, dense, sparse, data.test, eps, autoattack_images)
-
-
 # Our side
 
 
 def ours(model: nn.Module, images: Examples, eps: Sequence[float], attacks: Sequence[str]) -> Tensor:
     """Which examples stand at each ε in the worst case, (len(eps), n) bool."""
     known = techniques(PACKAGE, EvasionAttack)
-    target = Target(model, 10, (0.0, 1.0), images, batch_size=BATCH)
+    target = Target(model, 10, (0.0, 1.0), images)
     settings = Settings(eps=tuple(eps), attacks=tuple(attacks))
     chosen = {name: known[name] for name in attacks}
     (found,) = sweep(target, settings, chosen, torch.Generator().manual_seed(0))
@@ -222,70 +130,6 @@ def replay(model: nn.Module, x: Tensor, passes: Sequence[tuple[int, bool]]) -> N
         else:
             with torch.no_grad():
                 model(part)
-
-
-# The peers' sides: which examples stand, (n,) bool
-
-
-def _parts(images: Examples) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(torch.split(images.x, BATCH), torch.split(images.y, BATCH), strict=True))
-
-
-def _standing(model: nn.Module, moved: Tensor, images: Examples) -> Tensor:
-    with torch.no_grad():
-        return torch.cat([model(part).argmax(dim=1) for part in torch.split(moved, BATCH)]) == images.y
-
-
-def art_pgd(model: nn.Module, images: Examples, eps: float) -> Tensor:
-    """ART's documented call."""
-    from art.attacks.evasion import ProjectedGradientDescent
-    from art.estimators.classification import PyTorchClassifier
-
-    shape = tuple(images.x.shape[1:])
-    victim = PyTorchClassifier(
-        model, nn.CrossEntropyLoss(), shape, 10, clip_values=(0.0, 1.0), device_type="cpu"
-    )
-    attack = ProjectedGradientDescent(
-        victim, eps=eps, eps_step=2.5 * eps / STEPS, max_iter=STEPS, batch_size=BATCH, verbose=False
-    )
-    return _standing(model, torch.from_numpy(attack.generate(images.x.numpy(), images.y.numpy())), images)
-
-
-def torchattacks_pgd(model: nn.Module, images: Examples, eps: float) -> Tensor:
-    """torchattacks, from the clean input as all here."""
-    import torchattacks
-
-    attack = torchattacks.PGD(model, eps=eps, alpha=2.5 * eps / STEPS, steps=STEPS, random_start=False)
-    return _standing(model, torch.cat([attack(*part) for part in _parts(images)]), images)
-
-
-def foolbox_pgd(model: nn.Module, images: Examples, eps: float) -> Tensor:
-    """Foolbox, from the clean input as all here."""
-    import foolbox
-
-    attack = foolbox.attacks.LinfPGD(rel_stepsize=2.5 / STEPS, steps=STEPS, random_start=False)
-    victim = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
-    moved = [attack(victim, *part, epsilons=eps)[1] for part in _parts(images)]
-    return _standing(model, torch.cat(moved), images)
-
-
-PEERS = {"torchattacks": torchattacks_pgd, "foolbox": foolbox_pgd}
-
-
-def autoattack(model: nn.Module, images: Examples, eps: float) -> Tensor:
-    """The reference AutoAttack, standard."""
-    from autoattack import AutoAttack
-
-    attack = AutoAttack(model, norm="Linf", eps=eps, version="standard", verbose=False, device="cpu", seed=0)
-    return _standing(model, attack.run_standard_evaluation(images.x, images.y, bs=BATCH), images)
-
-
-def missing(package: str) -> bool:
-    """Whether a peer is not installed; says so."""
-    absent = importlib.util.find_spec(package) is None
-    if absent:
-        print(f"skipped: {package} is not installed (see --help)", file=sys.stderr)
-    return absent
 
 
 # The tables
@@ -336,8 +180,9 @@ def speed(net: Net, repeats: int) -> bool:
     """Print the table of one net; whether every promise is kept."""
     model, images, eps, one = net.dense, net.images, net.eps, quarter(net)
     few = images[: net.autoattack_images]
-    for warm in (art_pgd, *(f for name, f in PEERS.items() if importlib.util.find_spec(name))):
-        warm(model, images[:8], one)
+    peers = {name: attack for name, attack in PGD.items() if not missing(name)}
+    for attack in (art_pgd, *peers.values()):
+        attack(model, images[:8], one)  # so that no import is timed
     mine = partial(ours, model, images)
     rows = [
         versus(f"ART PGD, {STEPS} steps, ε = {one:.4g}", lambda: art_pgd(model, images, one),
@@ -345,11 +190,10 @@ def speed(net: Net, repeats: int) -> bool:
         versus(f"ART PGD, {STEPS} steps, 8 ε", lambda: torch.stack([art_pgd(model, images, e) for e in eps]),
                lambda: mine(net.eps, ("pgd",)), 6.0, repeats),
     ]  # fmt: skip
-    for package, attack in PEERS.items():
-        if not missing(package):
-            theirs = partial(attack, model, images, one)
-            name = f"{package} PGD, {STEPS} steps, ε = {one:.4g}"
-            rows.append(versus(name, theirs, lambda: mine([one], ("pgd",)), 2.5, repeats))
+    for package, attack in peers.items():
+        theirs = partial(attack, model, images, one)
+        name = f"{package} PGD, {STEPS} steps, ε = {one:.4g}"
+        rows.append(versus(name, theirs, lambda: mine([one], ("pgd",)), 2.5, repeats))
     if not missing("autoattack"):
         rows.append(versus(f"AutoAttack standard, ε = {one:.4g}, {len(few)} images",
                            lambda: autoattack(model, few, one), lambda: ours(model, few, [one], GRADE),
