@@ -35,7 +35,10 @@ CARD = Card(
     papers=(
         "Goodfellow et al. 2015, Explaining and harnessing adversarial examples, arXiv:1412.6572",
         "Madry et al. 2018, Towards deep learning models resistant to adversarial attacks, arXiv:1706.06083",
+        "Croce & Hein 2020, Reliable evaluation of adversarial robustness, arXiv:2003.01690",
         "Carlini et al. 2019, On evaluating adversarial robustness, arXiv:1902.06705",
+        "Athalye et al. 2018, Obfuscated gradients give a false sense of security, arXiv:1802.00420",
+        "Pintor et al. 2022, Indicators of attack failure, arXiv:2106.09947",
     ),
     ids=("AML.T0015", "AML.T0043", "ML01:2023", "NISTAML.022"),
 )
