@@ -16,14 +16,15 @@ from attacks.registry import probes
 QUICK: dict[str, dict[str, object]] = {
     "evasion": {
         "level": "thorough",
-        "eps": {"linf": (0.05, 0.15), "l2": (0.3, 0.9)},
+        "eps": {"linf": (0.1,), "l2": (0.6,)},
         "norms": ("linf", "l2"),
-        "steps": 8,
+        "steps": 6,
         "restarts": 2,
-        "queries": 20,
-        "apgd_steps": 8,
+        "queries": 12,
+        "apgd_steps": 6,
         "targets": 2,
-        "fmn_steps": 8,
+        "fmn_steps": 6,
+        "transfer": False,
     },
     "extraction": {"queries": (60, 120), "epochs": 2, "min_steps": 4},
 }
