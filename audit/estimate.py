@@ -14,8 +14,9 @@ from audit.units import units
 from pruning.modes import one_thread
 
 BATCH = 64
-STEPS_PER_EXAMPLE = 600
-"""Forward and backward passes that the default probes spend on one audit example, order of magnitude."""
+STEPS_PER_EXAMPLE = {"quick": 600, "standard": 3000, "thorough": 15_000}
+"""Forward and backward passes that the default probes spend on one audit example, by evasion's level; order
+of magnitude."""
 
 
 def facts(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -38,7 +39,8 @@ def facts(subject: Subject) -> Iterator[tuple[str, str]]:
     per_example = step_seconds(subject)
     epochs = (count["dense"] if plan.model.weights is None else 0) * (plan.train.epochs if plan.train else 0)
     epochs += (count["control"] + count["pruned"]) * plan.finetune_epochs
-    steps = epochs * train + sum(count.values()) * len(data.test) * STEPS_PER_EXAMPLE
+    level = plan.probes.get("evasion", {}).get("level", "quick")
+    steps = epochs * train + sum(count.values()) * len(data.test) * STEPS_PER_EXAMPLE[level]
     cores = os.cpu_count() or 1
     yield (
         "time",

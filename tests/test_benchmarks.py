@@ -18,3 +18,21 @@ def test_versus_art_compares_both_sides() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Robust accuracy under PGD" in result.stdout
     assert "ratio" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_evasion_is_no_weaker_than_art(tmp_path: Path) -> None:
+    """On the embedded digits, against ART alone; the peers that are not requirements are skipped aloud."""
+    command = [sys.executable, "benchmarks/evasion.py", "--digits", "--images", "60", "--repeats", "1"]
+    command += ["--models", str(tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    rows = [line.split("|") for line in result.stdout.splitlines() if line.startswith("| ART PGD")]
+    assert len(rows) == 2, result.stdout + result.stderr
+    for _, _, theirs, ours, *_ in rows:
+        assert all(
+            float(mine) <= float(their) for their, mine in zip(theirs.split(), ours.split(), strict=True)
+        )
+    for package in ("torchattacks", "foolbox", "autoattack"):
+        found = f"{package} is not installed" in result.stderr or package in result.stdout.lower()
+        assert found, package

@@ -1,5 +1,6 @@
 """Runs: the same rows whatever the engine, the interruptions and the crashes."""
 
+import json
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from audit import runner, work
 from audit.errors import IncompleteError, PlanError
 from audit.plan import load
 from audit.preflight import preflight
-from audit.units import units
+from audit.units import Unit, units
 from reports.ledger import Ledger
 
 Write = Callable[[dict[str, Any]], Path]
@@ -150,7 +151,7 @@ def test_a_model_that_cannot_be_made_fails_visibly_everywhere(
     tiny["pruning"]["methods"] = ["filter-l2"]
     tiny["pruning"]["sparsities"] = [0.99999]
     outcome = execute(write_plan(tiny), tmp_path / "out")
-    assert outcome.failed == 5  # the model, and the four probes of it; the costs of the others are measured
+    assert outcome.failed == 6  # the model, what would fool it, and its four probes; not the costs
     failed = [row for row in rows_of(tmp_path / "out") if row[9] == "failed"]
     assert {row[0] for row in failed} == {"filter-l2@0.99999"}
     assert {row[2] for row in failed} == {"accuracy", "evasion", "membership", "extraction", "cost"}
@@ -231,6 +232,35 @@ def test_units_are_named_by_what_determines_them(tiny: dict[str, Any], write_pla
     assert "train dense seed 0" not in changed
     assert "accuracy dense seed 0" not in changed
     assert "accuracy filter-l2@0.5 seed 0" in changed
+
+
+def test_every_variant_meets_what_fools_the_others(reference: Path, rows_of: RowsOf) -> None:
+    found: dict[str, dict[str, float]] = {}
+    for row in rows_of(reference / "out"):
+        at = json.loads(row[4]) if isinstance(row[4], str) else row[4]
+        if row[3] == "robust_accuracy" and at.get("attack") == "transfer" and at["eps"] == 0.2:
+            found.setdefault(row[0], {})[at.get("from", "")] = row[5]
+    others = {"dense-finetuned", "global-magnitude@0.5", "filter-l2@0.5"}
+    assert found["dense"].keys() == {"", *others}
+    for variant in others:
+        assert found[variant].keys() == {"", "dense", "other variants"}
+    for mine in found.values():
+        assert all(mine[""] <= alone for alone in mine.values())
+
+
+def test_perturbations_are_made_once_and_only_where_they_are_asked_for(
+    tiny: dict[str, Any], write_plan: Write
+) -> None:
+    def work() -> list[Unit]:
+        plan = load(write_plan(tiny))
+        return units(plan, preflight(plan).data, "cpu")
+
+    made = {unit.variant: unit.id for unit in work() if unit.kind == "perturbations"}
+    assert len(made) == 4
+    (dense,) = [unit for unit in work() if unit.probe == "evasion" and unit.variant == "dense"]
+    assert set(dense.parents[1:]) == set(made.values()) - {made["dense"]}
+    tiny["probes"]["evasion"]["transfer"] = False
+    assert not [unit for unit in work() if unit.kind == "perturbations" or unit.sources]
 
 
 def test_a_full_disk_is_one_message_and_loses_nothing(
