@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from reports.aggregate import Figure, figures
 from reports.compare import Comparison, compare_all
-from reports.key import Collapse, Key, collapsed, keys
+from reports.families import keys
+from reports.key import Collapse, Key, collapsed
 from reports.results import Results
 
 KEEPS = 0.02

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from reports.analysis import analyse
-from reports.key import collapsed, keys
+from reports.families import keys
+from reports.key import collapsed
 from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
 from reports.results import Results, read
 from reports.summary import sentences, summarise
