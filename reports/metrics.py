@@ -28,6 +28,20 @@ _KNOWN = (
         "Share of test examples still classified correctly under attack; natural errors count as broken.",
     ),
     Metric(
+        "corruption_accuracy", "Accuracy under corruption", "share", "lower",
+        "Share of test images still classified correctly after a common corruption such as noise or blur.",
+    ),
+    Metric(
+        "attack_health", "Attack health", "share", "neither",
+        "Evidence that the attacks failed rather than the model held: above its limit, a robustness figure "
+        "is not to be believed.",
+    ),
+    Metric(
+        "adversarial_distance", "Distance to the closest adversarial example", "number", "lower",
+        "How far the closest adversarial example found lies from the input, in the named norm; the median "
+        "over the test examples, natural errors counting as 0.",
+    ),
+    Metric(
         "membership_auc", "Membership AUC", "auc", "higher",
         "How well an attacker ranks training examples above unseen ones: 0.5 is guessing, 1 is certainty.",
     ),

@@ -11,7 +11,7 @@ import torch
 from attacks._techniques import techniques
 from attacks.evasion._attack import EvasionAttack
 from attacks.evasion._settings import PACKAGE, Settings
-from attacks.evasion.sweep import METRIC, robust_curves
+from attacks.evasion.sweep import DISTANCE, METRIC, robust_curves
 from attacks.probe import Card, Measurement, Target
 
 __all__ = ["CARD", "Settings", "run"]
@@ -24,7 +24,7 @@ CARD = Card(
     "and may change every input value by up to ε within the valid range.",
     limits="An upper bound on robustness: a stronger or adaptive attack may break more. It speaks of "
     "small changes measured by the named norm, not of rotations, patches or changes of meaning.",
-    metrics=(METRIC,),
+    metrics=(METRIC, DISTANCE),
     papers=(
         "Goodfellow et al. 2015, Explaining and harnessing adversarial examples, arXiv:1412.6572",
         "Madry et al. 2018, Towards deep learning models resistant to adversarial attacks, arXiv:1706.06083",
@@ -37,7 +37,8 @@ CARD = Card(
 def run(target: Target, settings: Settings, generator: torch.Generator) -> Sequence[Measurement]:
     """Robust accuracy at every norm, ε and attack, and in the worst case over all attacks.
 
-    Raises ValueError if ε does not fit the target's bounds, NotFiniteError if the model returns NaN.
+    Raises ValueError if ε or the inputs do not fit the target's bounds or the model is in training mode,
+    NotFiniteError if the model returns NaN.
     """
     if problems := settings.problems(target.bounds):
         raise ValueError("; ".join(problems))

@@ -1,4 +1,8 @@
-"""Finds what breaks each example on a rising grid of ε, and checks every find afresh."""
+"""Finds what breaks each example on a rising grid of ε, and checks every find afresh.
+
+Each search returns (len(grid), N) bool, the rungs of the grid at which an example is broken. ``known`` is the
+same of earlier attacks, rising with ε: what it holds is not attacked again, and counts as broken.
+"""
 
 from dataclasses import dataclass
 
@@ -40,20 +44,22 @@ def check(batch: Batch, candidates: Tensor) -> Checked:
     return Checked(inside & wrong, distance - allowed, margin(logits, batch.y))
 
 
-def each(attack: EvasionAttack, batch: Batch, grid: Tensor, settings: Settings, batch_size: int) -> Tensor:
-    """Whether each example is broken at each ε of its own accord, (len(grid), N) bool."""
-    broken = torch.zeros(len(grid), len(batch), dtype=torch.bool, device=batch.x.device)
-    for index in torch.split(torch.arange(len(batch), device=batch.x.device), batch_size):
-        for rung, eps in enumerate(grid):
+def each(
+    attack: EvasionAttack, batch: Batch, grid: Tensor, known: Tensor, settings: Settings, batch_size: int
+) -> Tensor:
+    """Every ε attacked of its own accord: at a larger one the attack may do worse."""
+    broken = known.clone()
+    for rung, eps in enumerate(grid):
+        for index in torch.split(torch.nonzero(~known[rung]).squeeze(1), batch_size):
             part = batch.at(index, eps.expand(len(index)))
             broken[rung, index] = check(part, attack.run(part, settings)).broken
     return broken
 
 
 def smallest(
-    attack: EvasionAttack, batch: Batch, grid: Tensor, settings: Settings, batch_size: int
+    attack: EvasionAttack, batch: Batch, grid: Tensor, known: Tensor, settings: Settings, batch_size: int
 ) -> Tensor:
-    """Whether each example is broken at each ε or below, (len(grid), N) bool.
+    """Broken at an ε is broken at every larger one.
 
     Each example has a bracket (largest ε at which the whole attack failed, smallest ε known to break it).
     Every round attacks each open bracket at one ε inside it, all in one batch, until no ε is left between.
@@ -67,7 +73,7 @@ def smallest(
     device = batch.x.device
     ladder = torch.arange(len(grid), device=device).unsqueeze(1)
     failed = torch.zeros(len(grid), len(batch), dtype=torch.bool, device=device)
-    broke = torch.full((len(batch),), len(grid), device=device)
+    broke = (~known).sum(dim=0)
     guess = torch.searchsorted(grid, _first_order(batch))
     while True:
         tried = torch.where(failed & (ladder < broke), ladder, -1).amax(dim=0)
@@ -82,6 +88,25 @@ def smallest(
             broke[index] = torch.where(seen.broken, fits, broke[index])
             failed[rung, index] = ~seen.broken
             guess[index] = torch.where(seen.broken, fits - 1, torch.searchsorted(grid, _secant(part, seen)))
+
+
+def distances(
+    attack: EvasionAttack, batch: Batch, wanted: Tensor, settings: Settings, batch_size: int
+) -> Tensor:
+    """How far the closest adversarial example that the attack finds lies from each input, (N,) float64; less
+    what rounding may have added; infinite where none is found, and where not ``wanted``, bool (N,)."""
+    found = torch.full((len(batch),), torch.inf, dtype=torch.float64, device=batch.x.device)
+    for index in torch.split(torch.nonzero(wanted).squeeze(1), batch_size):
+        part = batch.at(index, widest(batch).expand(len(index)))
+        seen = check(part, attack.run(part, settings))
+        found[index] = torch.where(seen.broken, seen.distance.clamp(min=0), torch.inf)
+    return found
+
+
+def widest(batch: Batch) -> Tensor:
+    """The distance of two opposite corners of the bounds, a scalar: no ball needs to be larger."""
+    low, high = (torch.full_like(batch.x[:1], bound) for bound in batch.bounds)
+    return batch.ball.distance(high, low)[0]
 
 
 def _first_order(batch: Batch) -> Tensor:

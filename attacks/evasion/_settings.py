@@ -1,11 +1,11 @@
 """What a plan may say about evasion."""
 
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from attacks._techniques import chosen, techniques
+from attacks._techniques import chosen
 from attacks.evasion._attack import EvasionAttack
 from attacks.settings import ProbeSettings
 
@@ -26,21 +26,31 @@ def _number(value: object) -> object:
     return value
 
 
+Norm = Literal["linf", "l2"]
+
 Epsilon = Annotated[float, BeforeValidator(_number), Field(gt=0)]
 """A radius in input units, above zero; text such as "8/255" is read as a fraction."""
+
+
+Radii = Annotated[tuple[Epsilon, ...], Field(min_length=1)]
 
 
 class Settings(ProbeSettings):
     """Which perturbations are allowed, and how hard the attacker tries."""
 
-    eps: tuple[Epsilon, ...] = Field(default=(0.05, 0.1, 0.15, 0.2), min_length=1)
-    """Radii of the perturbation, in input units: numbers, or fractions as text such as "8/255"."""
+    eps: Radii | dict[Norm, Radii] = (0.05, 0.1, 0.15, 0.2)
+    """Radii of the perturbation, in input units: numbers, or fractions as text such as "8/255". Either one
+    list for all norms, or a table with one list a norm, such as {linf = [0.1], l2 = [1.5]}."""
 
-    norms: tuple[Literal["linf"], ...] = Field(default=("linf",), min_length=1)
-    """How a perturbation is measured: "linf" is the largest change of any input."""
+    norms: tuple[Norm, ...] = Field(default=("linf",), min_length=1)
+    """How a perturbation is measured: "linf" is the largest change of any input value, "l2" the Euclidean
+    length of all changes together."""
 
-    attacks: tuple[str, ...] = Field(default_factory=lambda: tuple(techniques(PACKAGE, EvasionAttack)))
-    """Attacks to run, by name; all of them by default."""
+    attacks: tuple[str, ...] = ("fgsm", "pgd")
+    """Attacks to run, by name; they run from cheap to dear, whatever their order here."""
+
+    queries: int = Field(default=1000, ge=1, le=1_000_000)
+    """Queries of an attack without gradients, for each example and ε."""
 
     steps: int = Field(default=40, ge=1, le=10_000)
     """Steps of an iterative attack."""
@@ -53,9 +63,10 @@ class Settings(ProbeSettings):
 
     @field_validator("eps", "norms")
     @classmethod
-    def _no_repeats(cls, values: tuple[object, ...]) -> tuple[object, ...]:
-        if len(set(values)) < len(values):
-            raise ValueError(f"a value is given twice: {', '.join(map(str, values))}")
+    def _no_repeats(cls, values: Any) -> Any:
+        for some in values.values() if isinstance(values, dict) else (values,):
+            if len(set(some)) < len(some):
+                raise ValueError(f"a value is given twice: {', '.join(map(str, some))}")
         return values
 
     @field_validator("attacks")
@@ -63,12 +74,24 @@ class Settings(ProbeSettings):
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return chosen(names, PACKAGE, EvasionAttack)
 
+    @model_validator(mode="after")
+    def _every_norm_has_radii(self) -> Self:
+        if isinstance(self.eps, dict) and set(self.eps) != set(self.norms):
+            raise ValueError(
+                f"eps is given for {', '.join(self.eps)}, norms are {', '.join(self.norms)}: name the same"
+            )
+        return self
+
+    def radii(self, norm: str) -> list[float]:
+        """The ε of a norm, rising."""
+        return sorted(self.eps if isinstance(self.eps, tuple) else self.eps[cast(Norm, norm)])
+
     def problems(self, bounds: tuple[float, float]) -> list[str]:
-        """A radius beyond the width of the bounds allows any input at all: a slip of units, as a rule."""
+        """An L∞ radius beyond the width of the bounds allows any input at all: a slip of units, as a rule."""
         width = bounds[1] - bounds[0]
         return [
             f"eps: {eps:g} is larger than the width of the bounds [{bounds[0]:g}, {bounds[1]:g}]; "
             "ε is in the units of the inputs"
-            for eps in self.eps
+            for eps in (self.radii("linf") if "linf" in self.norms else ())
             if eps > width
         ]

@@ -38,7 +38,7 @@ def _ascend(
     for step in range(settings.steps + 1):
         if step > 0 or not from_clean:
             if step < settings.steps:
-                logits, gradient = climb(part.model, iterate, y)
+                logits, _, gradient = climb(part.model, iterate, y)
             else:
                 with torch.no_grad():
                     logits = checked(part.model(iterate))
@@ -60,5 +60,6 @@ def _ascend(
 ATTACK = EvasionAttack(
     pgd,
     search="smallest",
+    cost=40,
     paper="Madry et al. 2018, Towards deep learning models resistant to adversarial attacks",
 )
