@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from reports.aggregate import Figure, figures
 from reports.compare import Comparison, compare_all
@@ -42,6 +43,7 @@ class Analysis:
         )
 
 
+@lru_cache(maxsize=4)
 def analyse(results: Results) -> Analysis:
     """Compare every variant with dense, and every pruned one with the fine-tuned control, if there is one."""
     chosen = tuple(keys(results))

@@ -79,7 +79,7 @@ def against_sparsity(
     with drawing():
         height = max(300, 120 + 15 * (len(drawn) + 3))
         axes = blank(width, height, left=58, right=8 + 6 * LABEL)
-        labels = [_draw(axes, line) for line in drawn]
+        labels = [draw_line(axes, line) for line in drawn]
         right = max(place(s) for line in drawn for s, _ in line.points)
         for name, dashes in zip(results.names(pruned=False), ((), (4, 2), (1, 1)), strict=False):
             figure = found.get(name)
@@ -102,12 +102,13 @@ def against_sparsity(
         if level is not None:
             axes.axhline(level[0], color=MUTED, linewidth=1, dashes=(1, 2))
             labels.append((level[0], level[1], MUTED))
-        _frame(axes, results, unit, y_range, right)
-        _label(axes, labels, right)
+        sparsity_axis(axes, results, right)
+        _values_axis(axes, unit, y_range)
+        label_ends(axes, labels, right)
     return Panel(title, _alt(title, drawn, unit), axes.figure)
 
 
-def _draw(axes: Any, line: Line) -> tuple[float, str, str]:
+def draw_line(axes: Any, line: Line) -> tuple[float, str, str]:
     """One method: band or bars over the seeds, then the line; returns what its label needs."""
     x = [place(s) for s, _ in line.points]
     y = [f.value or 0.0 for _, f in line.points]
@@ -137,9 +138,8 @@ def _mean_line(results: Results, metric: str, at: Mapping[str, Any]) -> list[tup
     return sorted(means)
 
 
-def _frame(
-    axes: Any, results: Results, unit: Unit, y_range: tuple[float, float] | None, right: float
-) -> None:
+def sparsity_axis(axes: Any, results: Results, right: float) -> None:
+    """The axis of sparsities, up to ``right`` (see :func:`place`), with a tick at each that was asked for."""
     wanted = {variant.strength for variant in results.made.values() if variant.pruned}
     ticks: list[float] = []
     for sparsity in sorted((s for s in wanted if s is not None), reverse=True):
@@ -151,19 +151,19 @@ def _frame(
     axes.set_xlim(min(left, right) - pad, right + pad)
     axes.set_xlabel("Sparsity (log scale of compression)")
     axes.grid(visible=False, axis="x")
-    if y_range is not None:
-        axes.set_ylim(*y_range)
-    axes.yaxis.set_major_formatter(lambda value, _: _tick(value, unit))
-    axes.yaxis.set_major_locator(_locator())
 
 
-def _locator() -> Any:
+def _values_axis(axes: Any, unit: Unit, y_range: tuple[float, float] | None) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(nbins=6)
+    if y_range is not None:
+        axes.set_ylim(*y_range)
+    axes.yaxis.set_major_formatter(lambda value, _: tick(value, unit))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
 
 
-def _tick(value: float, unit: Unit) -> str:
+def tick(value: float, unit: Unit) -> str:
+    """A value at an axis: as short as it can be."""
     if unit == "share":
         return f"{100 * value:.3g}%"
     if unit == "auc":
@@ -171,27 +171,47 @@ def _tick(value: float, unit: Unit) -> str:
     return number(value, unit)
 
 
-def _label(axes: Any, labels: Sequence[tuple[float, str, str]], right: float) -> None:
+def spread_apart(values: Sequence[float], low: float, high: float, step: float) -> list[float]:
+    """Heights for labels of these values: at least ``step`` apart, within the axis where that can be."""
+    order = sorted(range(len(values)), key=lambda i: (values[i], i))
+    heights = [min(max(values[i], low), high) for i in order]
+    for i in range(1, len(heights)):
+        heights[i] = max(heights[i], heights[i - 1] + step)
+    if heights:
+        heights[-1] -= max(0.0, heights[-1] - high)
+    for i in range(len(heights) - 2, -1, -1):
+        heights[i] = min(heights[i], heights[i + 1] - step)
+    placed = dict(zip(order, heights, strict=True))
+    return [placed[i] for i in range(len(values))]
+
+
+def label_ends(axes: Any, labels: Sequence[tuple[float, str, str]], right: float) -> None:
     """Names at the lines' ends, pushed apart where they would overlap; hair lines lead to them."""
     low, high = axes.get_ylim()
     step = (high - low) * 14 / (axes.figure.get_figheight() * 72 - 52)
-    order = sorted(range(len(labels)), key=lambda i: (labels[i][0], i))
-    heights = [min(max(labels[i][0], low), high) for i in order]
-    for i in range(1, len(heights)):
-        heights[i] = max(heights[i], heights[i - 1] + step)
-    excess = max(0.0, heights[-1] - high)
-    heights[-1] -= excess
-    for i in range(len(heights) - 2, -1, -1):
-        heights[i] = min(heights[i], heights[i + 1] - step)
+    heights = spread_apart([value for value, _, _ in labels], low, high, step)
     edge = axes.get_xlim()[1]
-    unit = (edge - axes.get_xlim()[0]) / (axes.figure.get_figwidth() * 72 - 66 - 6 * LABEL)
-    for i, height in zip(order, heights, strict=True):
-        value, name, colour = labels[i]
+    unit = (edge - axes.get_xlim()[0]) / (axes.figure.get_figwidth() * 72 * axes.get_position().width)
+    for (value, name, colour), height in zip(labels, heights, strict=True):
         start = right if colour in SERIES else edge
         axes.plot(
             [start, edge + 10 * unit], [value, height], color=colour, linewidth=0.6, alpha=0.7, clip_on=False
         )
         axes.text(edge + 13 * unit, height, name, va="center", fontsize=10.5, color=INK, clip_on=False)
+
+
+def label_points(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
+    """Names beside points, on the side where there is room, pushed apart where they would overlap."""
+    low, high = axes.get_ylim()
+    step = (high - low) * 14 / (axes.figure.get_figheight() * 72 * axes.get_position().height)
+    heights = spread_apart([y + 0.55 * step for _, y, _ in points], low, high, step)
+    ends = [math.log(value) for value in axes.get_xlim()]
+    for (x, _, name), height in zip(points, heights, strict=True):
+        near_right = (math.log(x) - ends[0]) / (ends[1] - ends[0]) > 0.6
+        axes.annotate(
+            name, (x, height), xytext=(-9 if near_right else 9, 0), textcoords="offset points",
+            ha="right" if near_right else "left", va="center", fontsize=10, color=INK,
+        )  # fmt: skip
 
 
 def _alt(title: str, drawn: Sequence[Line], unit: Unit) -> str:
@@ -205,6 +225,13 @@ def _alt(title: str, drawn: Sequence[Line], unit: Unit) -> str:
         parts.append(f"{shown(line.name, 40)}: {ends}")
     more = f"; and {len(drawn) - 8} more" if len(drawn) > 8 else ""
     return f"Line chart. {title}. {'; '.join(parts)}{more}. The table below holds every point."
+
+
+def means(results: Results) -> str:
+    """What a single point or line is, where there is no band."""
+    if results.seeds > 1:
+        return f"Means over {counted(results.seeds, 'training seed')}."
+    return "One training seed."
 
 
 def band(results: Results) -> str:

@@ -23,6 +23,8 @@ class Family:
     order: int
     question: str
     """What a reader wants to know, as a question."""
+    metrics: tuple[str, ...]
+    """Its metrics, for a run or a policy that names one before any row does."""
     key: Callable[[Results], Key | None]
     """The figure that stands for the family in this run; None where it has none."""
     tile: bool = True
@@ -46,3 +48,15 @@ def keys(results: Results) -> list[Key]:
     """The figures that stand for this run, at most one a family; chosen on dense alone."""
     found = (family.key(results) for family in families().values())
     return [key for key in found if key is not None]
+
+
+def probe_of(results: Results, metric: str) -> str | None:
+    """The probe that a metric belongs to: that of its rows, else the one whose family or card names it."""
+    rows = results.select(metric, measured=False)
+    if len(rows):
+        return str(rows.iloc[0]["probe"])
+    for family in families().values():
+        if metric in family.metrics:
+            return family.probe
+    cards = results.about.get("cards", {})
+    return next((probe for probe in cards if metric in cards[probe].get("metrics", ())), None)

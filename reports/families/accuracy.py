@@ -8,6 +8,7 @@ FAMILY = Family(
     title="Clean accuracy",
     order=10,
     question="Does it still do its work when nobody attacks it?",
+    metrics=("accuracy",),
     key=clean,
     tile=False,
     stake="A model that has lost its accuracy fails its users before anyone attacks it, and near chance its "

@@ -8,6 +8,7 @@ FAMILY = Family(
     title="Evasion",
     order=20,
     question="Can small changes of an input fool it?",
+    metrics=("robust_accuracy", "attack_health"),
     key=robust,
     stake="Whoever holds the model, or a good copy of it, can make it err at will on inputs that look "
     "unchanged. An attack found stays found: the figure is an upper bound on robustness.",

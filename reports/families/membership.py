@@ -8,6 +8,7 @@ FAMILY = Family(
     title="Membership inference",
     order=30,
     question="Does it give away what it was trained on?",
+    metrics=("membership_auc", "membership_balanced_accuracy", "membership_tpr"),
     key=membership,
     stake="Where being in the training data is itself private (patients, customers), an attacker who holds a "
     "record learns that it was used. A leak found is a lower bound: a better attacker finds more.",

@@ -22,6 +22,7 @@ FAMILY = Family(
     title="Weight tampering",
     order=50,
     question="Do a few changed weights break it?",
+    metrics=("tampering_accuracy", "tampering_flips"),
     key=key,
     stake="Whoever can write to the stored model, or flip bits in its memory, can make it useless or bend "
     "its answers. Pruning changes how much hangs on each weight that is left.",
