@@ -11,6 +11,7 @@ from attacks._rates import rate
 from attacks.evasion import _search
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import BALLS
+from attacks.evasion._examples import Broken, broken_examples
 from attacks.evasion._losses import climb
 from attacks.evasion._settings import Settings
 from attacks.intervals import median
@@ -51,6 +52,8 @@ class Sweep:
     """By attack, in the order in which they ran: from cheap to dear."""
     worst: Tensor
     """(len(grid), n) bool: broken by any attack, at this ε or a smaller one."""
+    examples: Broken | None = None
+    """A few of the broken ones, to be looked at."""
 
 
 def robust_curves(
@@ -125,7 +128,9 @@ def _in_norm(
             broken = SEARCHES[attack.search](attack, batch, grid, known, settings, batch_size)
         curves[name] = Curve(_whole(broken, right, True), () if alone else tuple(curves), distance)
         worst = worst | (broken.cumsum(dim=0) > 0)
-    return Sweep(norm, grid, right, batch, curves, _whole(worst, right, True))
+    usable = {name: attack for name, attack in attacks.items() if name in curves}
+    examples = broken_examples(usable, batch, grid, worst, right, settings)
+    return Sweep(norm, grid, right, batch, curves, _whole(worst, right, True), examples)
 
 
 def _whole(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
@@ -172,7 +177,11 @@ def rows(sweep: Sweep) -> list[Measurement]:
         found += _curve(curve.broken, sweep, name, note)
         if curve.distance is not None:
             found.append(_distance(curve.distance, sweep, name))
-    return found + _curve(sweep.worst, sweep, "worst_case")
+    worst = _curve(sweep.worst, sweep, "worst_case")
+    if sweep.examples is not None:
+        row = worst[sweep.examples.rung]
+        worst[sweep.examples.rung] = replace(row, outcomes={**(row.outcomes or {}), **sweep.examples.arrays})
+    return found + worst
 
 
 def _curve(broken: Tensor, sweep: Sweep, attack: str, note: str = "") -> list[Measurement]:
