@@ -14,7 +14,7 @@ from reports.gate import Decision, Verdicts
 from reports.key import method_title
 from reports.metrics import metric as about_metric
 from reports.pictures import Picture, pictures
-from reports.plots import against_sparsity, band
+from reports.plots import against_sparsity, band, rings
 from reports.policy import Rule
 from reports.results import Results
 from reports.standards import Standard, standards
@@ -197,4 +197,6 @@ def _chart(results: Results, worst: Decision, anchor: str) -> tuple[tuple[str, M
         return None, ""
     side = "above" if rule.kind in ("min", "max_drop") else "below"
     caption = f"A line has to stay {side} the limit, with its whole interval: {meaning}. {band(results)}"
+    if rule.metric == "robust_accuracy":
+        caption += rings(results, at.get("norm"))
     return (title, inline(panel.figure, anchor, panel.alt)), caption

@@ -1,21 +1,20 @@
 """What the charts against sparsity have in common: a line per method, dense and its control as references."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reports import health
 from reports.aggregate import Figure, figures
 from reports.chart import Cell, Panel, Table, name_cell, range_cell, value_cell
+from reports.labels import LABEL, label_ends
 from reports.metrics import Unit
 from reports.metrics import metric as about_metric
 from reports.results import Results
-from reports.style import INK, MUTED, SERIES, Look, series
+from reports.style import INK, MUTED, Look, series
 from reports.svg import blank, drawing
 from reports.words import counted, number, percent, shown
-
-LABEL = 22
-"""Characters of a name that fit beside a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +74,12 @@ def against_sparsity(
     drawn = lines(results, found)
     if not drawn:
         return None
+    flagged = doubtful(results, at.get("norm")) if metric == "robust_accuracy" else set()
     unit = about_metric(metric).unit
     with drawing():
         height = max(300, 120 + 15 * (len(drawn) + 3))
         axes = blank(width, height, left=58, right=8 + 6 * LABEL)
-        labels = [draw_line(axes, line) for line in drawn]
+        labels = [draw_line(axes, line, flagged) for line in drawn]
         right = max(place(s) for line in drawn for s, _ in line.points)
         for name, dashes in zip(results.names(pruned=False), ((), (4, 2), (1, 1)), strict=False):
             figure = found.get(name)
@@ -87,7 +87,8 @@ def against_sparsity(
                 axes.axhline(figure.value, color=INK, linewidth=1.1, dashes=dashes or (None, None))
                 if not dashes and figure.low is not None and figure.high is not None:
                     axes.axhspan(figure.low, figure.high, color=INK, alpha=0.07, linewidth=0)
-                labels.append((figure.value, shown(name, LABEL), INK))
+                mark = " (ringed)" if name in flagged else ""
+                labels.append((figure.value, shown(name, LABEL - len(mark)) + mark, INK))
         for name, conditions in extra:
             mean = _mean_line(results, metric, conditions)
             if mean:
@@ -108,8 +109,11 @@ def against_sparsity(
     return Panel(title, _alt(title, drawn, unit), axes.figure)
 
 
-def draw_line(axes: Any, line: Line) -> tuple[float, str, str]:
-    """One method: band or bars over the seeds, then the line; returns what its label needs."""
+def draw_line(axes: Any, line: Line, flagged: Collection[str] = ()) -> tuple[float, str, str]:
+    """One method: band or bars over the seeds, then the line; returns what its label needs.
+
+    Points of variants in ``flagged`` get a ring.
+    """
     x = [place(s) for s, _ in line.points]
     y = [f.value or 0.0 for _, f in line.points]
     low = [f.low if f.low is not None else v for (_, f), v in zip(line.points, y, strict=True)]
@@ -122,7 +126,29 @@ def draw_line(axes: Any, line: Line) -> tuple[float, str, str]:
         x, y, color=line.look.colour, marker=line.look.marker, dashes=line.look.dashes or (None, None),
         markeredgewidth=0,
     )  # fmt: skip
+    ring(axes, [(place(s), f.value or 0.0) for s, f in line.points if f.variant in flagged])
     return y[-1], shown(line.name, LABEL), line.look.colour
+
+
+def ring(axes: Any, points: Sequence[tuple[float, float]]) -> None:
+    """A ring around each point: its figure is in doubt."""
+    if points:
+        axes.plot(
+            [x for x, _ in points], [y for _, y in points], linestyle="none", marker="o", markersize=11,
+            markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.1,
+        )  # fmt: skip
+
+
+def doubtful(results: Results, norm: object) -> set[str]:
+    """Variants whose attacks in that norm show signs of failure."""
+    return {variant for variant, where in health.raised(results) if where == norm}
+
+
+def rings(results: Results, norm: object) -> str:
+    """What a ring is, where there is one."""
+    if not doubtful(results, norm):
+        return ""
+    return " Ringed: attacks on that model show signs of failure, so it may be less robust than drawn."
 
 
 def _mean_line(results: Results, metric: str, at: Mapping[str, Any]) -> list[tuple[float, float]]:
@@ -169,49 +195,6 @@ def tick(value: float, unit: Unit) -> str:
     if unit == "auc":
         return f"{value:.2f}"
     return number(value, unit)
-
-
-def spread_apart(values: Sequence[float], low: float, high: float, step: float) -> list[float]:
-    """Heights for labels of these values: at least ``step`` apart, within the axis where that can be."""
-    order = sorted(range(len(values)), key=lambda i: (values[i], i))
-    heights = [min(max(values[i], low), high) for i in order]
-    for i in range(1, len(heights)):
-        heights[i] = max(heights[i], heights[i - 1] + step)
-    if heights:
-        heights[-1] -= max(0.0, heights[-1] - high)
-    for i in range(len(heights) - 2, -1, -1):
-        heights[i] = min(heights[i], heights[i + 1] - step)
-    placed = dict(zip(order, heights, strict=True))
-    return [placed[i] for i in range(len(values))]
-
-
-def label_ends(axes: Any, labels: Sequence[tuple[float, str, str]], right: float) -> None:
-    """Names at the lines' ends, pushed apart where they would overlap; hair lines lead to them."""
-    low, high = axes.get_ylim()
-    step = (high - low) * 14 / (axes.figure.get_figheight() * 72 - 52)
-    heights = spread_apart([value for value, _, _ in labels], low, high, step)
-    edge = axes.get_xlim()[1]
-    unit = (edge - axes.get_xlim()[0]) / (axes.figure.get_figwidth() * 72 * axes.get_position().width)
-    for (value, name, colour), height in zip(labels, heights, strict=True):
-        start = right if colour in SERIES else edge
-        axes.plot(
-            [start, edge + 10 * unit], [value, height], color=colour, linewidth=0.6, alpha=0.7, clip_on=False
-        )
-        axes.text(edge + 13 * unit, height, name, va="center", fontsize=10.5, color=INK, clip_on=False)
-
-
-def label_points(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
-    """Names beside points, on the side where there is room, pushed apart where they would overlap."""
-    low, high = axes.get_ylim()
-    step = (high - low) * 14 / (axes.figure.get_figheight() * 72 * axes.get_position().height)
-    heights = spread_apart([y + 0.55 * step for _, y, _ in points], low, high, step)
-    ends = [math.log(value) for value in axes.get_xlim()]
-    for (x, _, name), height in zip(points, heights, strict=True):
-        near_right = (math.log(x) - ends[0]) / (ends[1] - ends[0]) > 0.6
-        axes.annotate(
-            name, (x, height), xytext=(-9 if near_right else 9, 0), textcoords="offset points",
-            ha="right" if near_right else "left", va="center", fontsize=10, color=INK,
-        )  # fmt: skip
 
 
 def _alt(title: str, drawn: Sequence[Line], unit: Unit) -> str:

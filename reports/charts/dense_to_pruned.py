@@ -5,8 +5,9 @@ from reports.analysis import analyse
 from reports.chart import Cell, Chart, Panel, Table, name_cell, value_cell
 from reports.families import keys
 from reports.key import Key
+from reports.labels import LABEL, spread_apart
 from reports.metrics import metric as about_metric
-from reports.plots import LABEL, means, methods, spread_apart
+from reports.plots import means, methods
 from reports.results import Results
 from reports.style import INK, series
 from reports.svg import blank, drawing

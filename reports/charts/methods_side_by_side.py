@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from reports.aggregate import Figure, figures
 from reports.chart import Chart, Panel, Table, name_cell, range_cell, value_cell
 from reports.families import keys
-from reports.plots import LABEL, Line, band, draw_line, label_ends, lines, methods, place, sparsity_axis
+from reports.labels import LABEL, label_ends
+from reports.plots import Line, band, draw_line, lines, methods, place, sparsity_axis
 from reports.results import Results
 from reports.style import series
 from reports.svg import blank, drawing

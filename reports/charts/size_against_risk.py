@@ -8,8 +8,9 @@ from reports import words
 from reports.aggregate import figures
 from reports.chart import Cell, Chart, Panel, Table, name_cell
 from reports.key import Key, collapsed, membership, method_title, robust
+from reports.labels import label_points
 from reports.metrics import metric as about_metric
-from reports.plots import label_points, means, methods
+from reports.plots import means, methods
 from reports.results import Results
 from reports.style import INK, Look, series
 from reports.svg import blank, drawing
