@@ -93,7 +93,8 @@ def swatch(look: Look, prefix: str) -> Markup:
             (2, 18, 34), (6, 6, 6), color=look.colour, dashes=look.dashes or (None, None), marker=look.marker,
             markevery=[1], markeredgewidth=0,
         )  # fmt: skip
-    return Markup(inline(axes.figure, prefix, "").replace('role="img"', 'aria-hidden="true"'))  # noqa: S704
+    text = str(inline(axes.figure, prefix, "")).replace('role="img"', 'aria-hidden="true"', 1)
+    return Markup(text.replace(' aria-label=""', "", 1))  # noqa: S704
 
 
 def _tag(tag: str, prefix: str, used: set[str]) -> str:

@@ -109,7 +109,8 @@ def measurement_table(results: Results, probe: str | None = None) -> Table | Non
         "n",
         "Note",
     )
-    return Table("Every figure over its seeds", heads, tuple(rows))
+    which = "" if probe is None else f": {words.shown(probe, 60)}"
+    return Table(f"Every figure over its seeds{which}", heads, tuple(rows))
 
 
 def settings_rows(plan: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
