@@ -20,6 +20,7 @@ from reports.results import Results
 from reports.standards import Standard, standards
 from reports.status import MARKS, Mark, figure, gravity, limit_short, requirement, told
 from reports.svg import inline
+from reports.tiles import why_open
 
 CHARTED = 8
 """Findings that carry a chart of their own; further ones are in their family's section."""
@@ -39,6 +40,8 @@ class Finding:
     why: tuple[str, ...]
     chart: tuple[str, Markup] | None
     caption: str
+    broken: str
+    """The variant whose broken inputs are shown."""
     pictures: tuple[Picture, ...]
     table: Table
     met: Table | None
@@ -109,6 +112,7 @@ def _finding(
         tuple(why),
         chart,
         caption,
+        method_title(results, worst.variant),
         tuple(pictures(results, worst)) if charted else (),
         _table(results, rule, open_, "Variants that do not meet it, or are not shown to"),
         _table(results, rule, passed, "Variants that meet it") if passed else None,
@@ -158,7 +162,7 @@ def _table(results: Results, rule: Rule, decisions: list[Decision], caption: str
                 Cell(words.DASH if d.n is None else f"{d.n:,}", d.n),
                 Cell(str(d.seeds)),
                 Cell(words.conditions(d.at or {}) or words.DASH),
-                Cell(_remark(d)),
+                Cell(why_open(d)),
             )
         )
     judged = f"Worst seed ({limit_short(rule)})"
@@ -166,29 +170,18 @@ def _table(results: Results, rule: Rule, decisions: list[Decision], caption: str
     return Table(f"{caption} ({rule.id})", heads, tuple(rows))
 
 
-def _remark(decision: Decision) -> str:
-    """What the figure does not say of itself: the reason's last clause, or the waiver."""
-    if decision.waiver is not None:
-        return f"waived until {decision.waiver.expires}: {words.shown(decision.waiver.reason, 200)}"
-    if decision.status not in ("inconclusive", "not_run"):
-        return ""
-    return words.shown(
-        decision.reason if decision.value is None else decision.reason.rpartition("; ")[2], 300
-    )
-
-
 def _chart(results: Results, worst: Decision, anchor: str) -> tuple[tuple[str, Markup] | None, str]:
     """The figure against sparsity with the limit drawn in, at the conditions of the worst decision."""
     rule = worst.rule
     at: Mapping[str, object] = worst.at or rule.at
-    level, meaning = rule.limit, "the dashed line is the limit"
+    level, meaning = rule.limit, "the dotted line is the limit"
     if rule.compares:
         dense = figures(results, rule.metric, at).get("dense")
         if rule.reference != "dense" or dense is None or dense.value is None:
             return None, ""
         level = dense.value + (rule.limit if rule.kind == "max_rise" else -rule.limit)
         meaning = (
-            "the dashed line stands the allowed change away from dense’s mean; what is judged is the paired "
+            "the dotted line stands the allowed change away from dense’s mean; what is judged is the paired "
             "change of every seed, in the table"
         )
     title = ", ".join(filter(None, (about_metric(rule.metric).title, words.conditions(at))))

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import findings, glossary, sections, standards, status, strip, tables, tiles, words
+from reports import findings, glossary, sections, since, standards, status, strip, tables, tiles, words
 from reports.analysis import analyse
 from reports.gate import Verdicts, judge
 from reports.matrix import matrix
@@ -24,14 +24,16 @@ DEFAULT = "standard"
 """The preset that judges a page that is given no policy."""
 
 
-def render(results: Results, verdicts: Verdicts | None = None) -> str:
+def render(results: Results, verdicts: Verdicts | None = None, baseline: Results | None = None) -> str:
     """The page as HTML, judged by ``verdicts`` (by the preset ``standard`` if there are none).
+
+    ``baseline``: an earlier run that can be compared with this one; the page says what changed since.
 
     The same arguments give the same bytes; nothing in it asks for anything else. Every name is escaped as
     hostile; the Content-Security-Policy allows this page's own style sheet (by its hash), style attributes
     and pictures inside the page, and nothing else: no script, no request.
     """
-    verdicts = verdicts or judge(results, preset(DEFAULT))
+    verdicts = verdicts or judge(results, preset(DEFAULT), baseline)
     analysis = analyse(results)
     variant = shown_variant(analysis, verdicts)
     anchors = findings.anchors(verdicts)
@@ -47,6 +49,7 @@ def render(results: Results, verdicts: Verdicts | None = None) -> str:
         overall=status.MARKS[verdicts.status],
         tally=tally(results, verdicts),
         marks=status.MARKS,
+        used=[mark for state, mark in status.MARKS.items() if verdicts.count(state)],
         requirement=status.requirement,
         summary=summarise(analysis, verdicts),
         tiles=tiles.tiles(analysis, verdicts, variant),
@@ -55,6 +58,7 @@ def render(results: Results, verdicts: Verdicts | None = None) -> str:
         matrix=matrix(results, verdicts, variant, anchors),
         strip=strip.strip(results, verdicts, variant),
         trouble=tables.trouble_table(results),
+        since=None if baseline is None else since.since(analysis, verdicts, baseline),
         findings=findings.findings(results, verdicts),
         met=findings.met(verdicts),
         tradeoffs=sections.tradeoffs(results),

@@ -141,7 +141,5 @@ def _drawn(results: Results, entry: Entry) -> Drawn | None:
         for i, panel in enumerate(chart.panels)
     )
     column = round(max(panel.figure.get_figwidth() for panel in chart.panels) * 72)
-    legend = tuple(
-        (label, swatch(look, f"{entry.name}-key-{i}")) for i, (label, look) in enumerate(chart.legend)
-    )
+    legend = tuple((label, swatch(look)) for label, look in chart.legend)
     return Drawn(entry.name, entry.title, chart.caption, panels, legend, chart.table, column)

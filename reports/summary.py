@@ -9,7 +9,7 @@ from reports.gate import Verdicts, judge
 from reports.key import Key, chance, method_title
 from reports.metrics import metric as about_metric
 from reports.policy import preset
-from reports.reach import MET, Reach, reaches, shown_variant, worst
+from reports.reach import Reach, reaches, shown_variant, worst
 from reports.results import Results
 from reports.status import gravity, name_of, subject, told
 
@@ -59,8 +59,8 @@ def _headline(a: Analysis, verdicts: Verdicts) -> list[str]:
         return ["The dense model has no clean accuracy here, so nothing can be said about what pruning did."]
     found = [_answer(a, verdicts)]
     shown = shown_variant(a, verdicts)
-    if shown is not None and (open_ := _undecided(verdicts, shown)):
-        found.append(f"At {method_title(results, shown)}, {open_}.")
+    if shown is not None and (open_ := _open(verdicts, shown)):
+        found.append(f"Not decided for {method_title(results, shown)}: {words.listing(open_)}.")
     if shown is not None and dense is not None:
         found += _at(a, shown, dense)
     return found
@@ -105,15 +105,12 @@ def _answer(a: Analysis, verdicts: Verdicts) -> str:
     )
 
 
-def _undecided(verdicts: Verdicts, variant: str) -> str:
-    """What keeps a variant that fails nothing from meeting the policy; empty if nothing does."""
-    open_ = [d for d in verdicts.decisions if d.variant == variant and d.status not in MET]
-    names = dict.fromkeys(name_of(d.rule.metric) for d in sorted(open_, key=gravity))
-    if not names:
-        return ""
-    missing = all(d.status == "not_run" for d in open_)
-    verb = "was not measured" if missing else "is not decided" if len(names) == 1 else "are not decided"
-    return f"{words.listing(list(names))} {verb}"
+def _open(verdicts: Verdicts, variant: str) -> list[str]:
+    """What keeps a variant from meeting the policy without failing it, worst first."""
+    found = [
+        d for d in verdicts.decisions if d.variant == variant and d.status in ("inconclusive", "not_run")
+    ]
+    return list(dict.fromkeys(name_of(d.rule.metric) for d in sorted(found, key=gravity)))
 
 
 def _beyond(a: Analysis, reach: Reach) -> str:
@@ -137,7 +134,7 @@ def _methods(a: Analysis, verdicts: Verdicts) -> list[str]:
         if reach.meets is not None:
             lead = f"meets the policy{upto}"
         elif last is not None:
-            lead = f"nothing fails{upto}, but {_undecided(verdicts, last)}"
+            lead = f"nothing fails{upto}, but not decided there: {words.listing(_open(verdicts, last))}"
         else:
             lead = ""
         after = ""

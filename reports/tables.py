@@ -7,6 +7,7 @@ from reports import words
 from reports.aggregate import over_seeds
 from reports.analysis import Analysis
 from reports.chart import Cell, Table, name_cell, range_cell, value_cell
+from reports.compare import Comparison
 from reports.key import chance
 from reports.metrics import metric as about_metric
 from reports.results import Results
@@ -25,6 +26,14 @@ def comparison_table(analysis: Analysis, against: str = "dense") -> Table | None
     ``against``: dense, or the control that the analysis compared with.
     """
     compared = analysis.against_dense if against == "dense" else analysis.against_control
+    caption = f"Difference from {words.shown(against)} on the same examples (95% interval)"
+    return differences_table(analysis, compared, caption)
+
+
+def differences_table(
+    analysis: Analysis, compared: Mapping[str, Mapping[str, Comparison]], caption: str
+) -> Table | None:
+    """One row a variant, one column a figure, from paired differences by metric and variant."""
     if not any(compared.values()):
         return None
     heads = ["Variant", "Achieved sparsity", *(key.label[0].upper() + key.label[1:] for key in analysis.keys)]
@@ -42,7 +51,6 @@ def comparison_table(analysis: Analysis, against: str = "dense") -> Table | None
             value = None if comparison is None else comparison.pooled.value
             cells.append(Cell(text.replace(" points", "") or words.DASH, value, verdict))
         rows.append(tuple(cells))
-    caption = f"Difference from {words.shown(against)} on the same examples (95% interval)"
     return Table(caption, tuple(heads), tuple(rows))
 
 

@@ -15,7 +15,7 @@ from reports.key import method_title
 from reports.metrics import metric as about_metric
 from reports.results import Results
 from reports.status import MARKS, NO_LIMIT, Mark, figure, gravity, limit_words
-from reports.words import DASH, change, change_span, conditions, span
+from reports.words import DASH, change, change_span, conditions, shown, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ def _tile(analysis: Analysis, verdicts: Verdicts, variant: str, family: Family) 
         value_cell(by.get("dense")) if variant != "dense" else None,
         tuple(_facts(results, variant, metric, at, decided)),
         "" if decided is None else gauge(decided),
+        why_open(decided) if decided is not None else "",
     )
 
 
@@ -120,6 +121,16 @@ def _facts(
         label = decided.rule.kind.removeprefix("max_").capitalize() if decided.rule.compares else "Judged"
         which = f", worst of {decided.seeds} seeds" if decided.seeds > 1 else ""
         yield label, f"{figure(decided.rule, decided.value)}{f' ({ends})' if ends else ''}{which}"
+
+
+def why_open(decided: Decision) -> str:
+    """Why a figure decides nothing, where that is so; a waiver, where there is one."""
+    if decided.waiver is not None:
+        return f"Waived until {decided.waiver.expires}: {shown(decided.waiver.reason, 200)}"
+    if decided.status not in ("inconclusive", "not_run"):
+        return ""
+    why = shown(decided.reason if decided.value is None else decided.reason.rpartition("; ")[2], 300)
+    return f"{why[:1].upper()}{why[1:]}."
 
 
 def change_of(metric: str, comparison: Comparison | None) -> tuple[str, str]:

@@ -27,6 +27,8 @@ _ATTACKS = {
 
 def clean(text: str) -> str:
     """Text without characters that are invisible or turn the direction of what follows; one line."""
+    if text.isprintable():
+        return text
     return "".join(
         " "
         if c in "\n\r\t"

@@ -18,3 +18,12 @@ def test_versus_art_compares_both_sides() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Robust accuracy under PGD" in result.stdout
     assert "ratio" in result.stdout
+
+
+def test_the_report_benchmark_measures_a_small_run() -> None:
+    command = [sys.executable, "benchmarks/report.py", "--small", "--repeats", "1"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    line = result.stdout.splitlines()[-1]
+    assert line.startswith("4 variants")
+    assert " MB" in line

@@ -76,7 +76,7 @@ def test_where_nothing_meets_it_the_strongest_that_fails_nothing_is_named(tmp_pa
         "No pruned version is shown to meet the policy “house”; nothing fails up to m at 50%, and beyond it, "
         "at 90%, clean accuracy breaks first."
     )
-    assert said[1] == "At m at 50%, clean accuracy is not decided."
+    assert said[1] == "Not decided for m at 50%: clean accuracy."
 
 
 def test_where_everything_fails_the_mildest_is_named(tmp_path: Path) -> None:
