@@ -82,7 +82,7 @@ def render(results: Results, verdicts: Verdicts | None = None, baseline: Results
 
 
 def tally(results: Results, verdicts: Verdicts) -> str:
-    """``5 of 12 pruned versions fail, 7 are not decided``."""
+    """``for the run as a whole: of 12 pruned versions, 5 fail and 7 are inconclusive.``"""
     pruned = results.names(pruned=True)
     found = [verdicts.of(name).status for name in pruned] if pruned else []
     parts = []
@@ -96,8 +96,10 @@ def tally(results: Results, verdicts: Verdicts) -> str:
         if count:
             parts.append(f"{count} {one if count == 1 else more}")
     if not parts:
-        return ""
-    return f"Of {words.counted(len(pruned), 'pruned version')}, {words.listing(parts)}."
+        return "for the run as a whole."
+    return (
+        f"for the run as a whole: of {words.counted(len(pruned), 'pruned version')}, {words.listing(parts)}."
+    )
 
 
 def _csp(style: str) -> str:

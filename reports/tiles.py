@@ -110,7 +110,8 @@ def _facts(
     if variant != "dense":
         comparison = None if decided is None or decided.rule.reference != "dense" else decided.change
         comparison = comparison or compare_all(results, [variant], metric, at).get(variant)
-        yield "Mean change", DASH if comparison is None else change_of(metric, comparison)[0]
+        mean = ", mean" if comparison is not None and len(comparison.each) > 1 else ""
+        yield "Change", DASH if comparison is None else change_of(metric, comparison)[0] + mean
     if decided is None:
         yield "Limit", "none in this policy"
         return
