@@ -17,7 +17,7 @@ from audit.plan import Plan
 from audit.subject.data import Data
 from reports.ledger import canonical
 
-Kind = Literal["dense", "control", "pruned", "checkpoint", "probe", "cost"]
+Kind = Literal["dense", "control", "pruned", "checkpoint", "perturbations", "probe", "cost"]
 MODELS = ("dense", "control", "pruned", "checkpoint")
 
 
@@ -42,11 +42,16 @@ class Unit:
     probe: str = ""
     of: tuple[str, ...] = ()
     """The variants that are measured, one for each parent."""
+    sources: tuple[str, ...] = ()
+    """The variants whose perturbations are tried, one for each parent after the first."""
 
     @property
     def label(self) -> str:
         """For people: what is being done to which model."""
-        what = {"dense": "train", "control": "fine-tune", "pruned": "prune", "checkpoint": "load"}
+        what = {
+            "dense": "train", "control": "fine-tune", "pruned": "prune", "checkpoint": "load",
+            "perturbations": "perturb for",
+        }  # fmt: skip
         return f"{what.get(self.kind, self.probe)} {self.variant} seed {self.replicate}"
 
     @property
@@ -124,25 +129,54 @@ def units(plan: Plan, data: Data, device: str) -> list[Unit]:
     """Every unit of the plan, parents before children."""
     namer = _Namer(plan, data, device)
     models = list(_models(plan, namer))
-    measured = [
-        namer.unit(
-            "probe",
-            model.variant,
-            model.replicate,
-            {"probe": probe, "settings": settings},
-            (model,),
-            probe=probe,
-            of=(model.variant,),
-        )
-        for model in models
-        for probe, settings in plan.probes.items()
-    ]
+    perturbed = _perturbations(plan, namer, models)
+    measured = []
+    for model in models:
+        for probe, settings in plan.probes.items():
+            sources = _sources_of(model, models) if probe == "evasion" and perturbed else ()
+            measured.append(
+                namer.unit(
+                    "probe",
+                    model.variant,
+                    model.replicate,
+                    {"probe": probe, "settings": settings},
+                    (model, *(perturbed[source.id] for source in sources)),
+                    probe=probe,
+                    of=(model.variant,),
+                    sources=tuple(source.variant for source in sources),
+                )
+            )
     costs = []
     for replicate in plan.seeds:
         ours = tuple(model for model in models if model.replicate == replicate)
         names = tuple(model.variant for model in ours)
         costs.append(namer.unit("cost", "all variants", replicate, {}, ours, probe="cost", of=names))
-    return [*models, *measured, *costs]
+    return [*models, *perturbed.values(), *measured, *costs]
+
+
+def _perturbations(plan: Plan, namer: _Namer, models: list[Unit]) -> dict[str, Unit]:
+    """By model's id, the unit that perturbs the audit examples for it; empty if no plan asks for transfer."""
+    settings = plan.probes.get("evasion", {})
+    if not settings.get("transfer"):
+        return {}
+    return {
+        model.id: namer.unit(
+            "perturbations", model.variant, model.replicate, {"settings": settings}, (model,),
+            probe="perturbations",
+        )
+        for model in models
+    }  # fmt: skip
+
+
+def _sources_of(model: Unit, models: list[Unit]) -> list[Unit]:
+    """Every other model of the same seed; and the dense one, where there is one for all seeds."""
+    dense = [other for other in models if other.kind == "dense"]
+    return [
+        other
+        for other in models
+        if other.id != model.id
+        and (other.replicate == model.replicate or (other.kind == "dense" and len(dense) == 1))
+    ]
 
 
 def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:

@@ -1,5 +1,6 @@
 """What a unit does: make one model, or measure one. Runs in a worker; the caller writes the results down."""
 
+import os
 import time
 import traceback
 from collections.abc import Mapping
@@ -7,8 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from attacks.evasion import Settings as EvasionSettings
+from attacks.evasion import perturbations
 from attacks.probe import Target, unavailable
 from attacks.registry import probes
 from audit import costs
@@ -53,6 +57,9 @@ def perform(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Res
         if unit.kind in MODELS:
             variant = _make(unit, made, context)
             return Result(time.perf_counter() - start, variant=variant)
+        if unit.kind == "perturbations":
+            _perturb(unit, made, context)
+            return Result(time.perf_counter() - start)
         rows = (_costs if unit.kind == "cost" else _probe)(unit, made, context)
         return Result(time.perf_counter() - start, measurements=tuple(rows))
     except Exception as error:
@@ -176,13 +183,42 @@ def _costs(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
     return found
 
 
-def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list[MeasurementRow]:
-    """Measure one model by one probe."""
+def _perturb(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
+    """Make what fools one model, for other models to be tried with, and keep it in the run's folder."""
+    target = _target(unit, made, context)
+    path = _perturbations_file(unit.id, context)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(f".{os.getpid()}.tmp")
+    settings = context.plan.settings["evasion"]
+    assert isinstance(settings, EvasionSettings)
+    save_file(perturbations(target, settings), half)
+    half.replace(path)
+
+
+def _perturbations_file(unit: str, context: Context) -> Path:
+    return context.out / "perturbations" / f"{unit[:16]}.safetensors"
+
+
+def _others(unit: Unit, context: Context) -> dict[str, list[dict[str, Tensor]]]:
+    """What fools the other variants: dense by itself, and the rest together; for dense each by itself.
+
+    A variant that could not be made has none.
+    """
+    found: dict[str, list[dict[str, Tensor]]] = {}
+    for parent, source in zip(unit.parents[1:], unit.sources, strict=True):
+        path = _perturbations_file(parent, context)
+        if path.is_file():
+            alone = unit.variant == "dense" or source == "dense"
+            found.setdefault(source if alone else "other variants", []).append(load_file(path))
+    return found
+
+
+def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Target:
+    """The model that a unit is about, as an attack sees it."""
     plan, data = context.plan, context.data
     if unit.parents[0] not in made:
         raise ValueError(f"{unit.variant} could not be made, see its own error")
-    probe = probes()[unit.probe]
-    target = Target(
+    return Target(
         model=models.wrap(_load(made[unit.parents[0]], context), plan, data).to(context.device),
         num_classes=len(data.classes),
         bounds=data.bounds,
@@ -192,11 +228,17 @@ def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
         pool=data.pool,
         surrogate=lambda seed: models.wrap(models.fresh(models.builder(plan, data), seed), plan, data)
         .requires_grad_(True),
+        others=lambda: _others(unit, context),
     )  # fmt: skip
+
+
+def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list[MeasurementRow]:
+    """Measure one model by one probe."""
+    target, probe = _target(unit, made, context), probes()[unit.probe]
     generator = torch.Generator().manual_seed(unit.seed)
     with torch.random.fork_rng():
         torch.manual_seed(unit.seed)
-        found = probe.run(target, plan.settings[unit.probe], generator)
+        found = probe.run(target, context.plan.settings[unit.probe], generator)
     return [
         MeasurementRow(
             unit.variant, unit.replicate, unit.probe, m.metric, m.at, m.value, m.low, m.high, m.n, m.status,

@@ -55,6 +55,10 @@ class Batch:
         )
 
 
+class AttackFailedError(RuntimeError):
+    """One attack cannot be run on this model; the others go on. The message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvasionAttack:
     """One technique: its module's name is its name in plan and report."""
@@ -76,3 +80,8 @@ class EvasionAttack:
     them broke, and says so."""
     norms: tuple[str, ...] = ("linf", "l2")
     """The norms it can be held to; at others it is not run."""
+    sees: Literal["gradients", "scores", "labels", "others"] = "gradients"
+    """What the attacker uses of the model: its gradients, its outputs, its decisions, or only what fooled
+    other models. If one that sees less breaks what gradients do not, the gradients mislead."""
+    whole: bool = False
+    """Whether it is given all examples at once, since what it does to one depends on the others."""

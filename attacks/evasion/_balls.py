@@ -60,14 +60,14 @@ def _l1_norm(gradient: Tensor) -> Tensor:
 
 
 def _l2_norm(values: Tensor) -> Tensor:
-    return values.flatten(1).double().norm(dim=1)
+    return values.flatten(1).double().square().sum(dim=1).sqrt()
 
 
 def _l2_steepest(gradient: Tensor) -> Tensor:
     """In float64 and scaled first: squares of tiny gradients underflow."""
     flat = gradient.flatten(1).double()
     flat = flat / flat.abs().amax(dim=1, keepdim=True).clamp(min=1e-300)
-    norm = flat.norm(dim=1, keepdim=True).clamp(min=1e-300)
+    norm = flat.square().sum(dim=1, keepdim=True).sqrt().clamp_(min=1e-300)
     return (flat / norm).to(gradient).view_as(gradient)
 
 
@@ -85,9 +85,10 @@ def _l2_project(moved: Tensor, centre: Tensor, eps: Tensor, bounds: Bounds) -> T
         left = target - torch.where(clipped, room_squares, 0).sum(dim=1)
         free = torch.where(clipped, 0, squares).sum(dim=1)
         wider = torch.where(free > 0, (left.clamp(min=0) / free.clamp(min=1e-30)).sqrt(), scale).clamp_(max=1)
-        if not bool((wider > scale * (1 + 1e-6)).any()):
+        rising = wider > scale * (1 + 1e-6)
+        if not bool(rising.any()):
             break
-        scale = torch.maximum(scale, wider)
+        scale = torch.where(rising, wider, scale)
     return (centre + (shift * scale.unsqueeze(1)).view_as(centre)).clamp_(*bounds)
 
 

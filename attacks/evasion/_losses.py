@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from attacks._model import checked
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(logits (N, C), labels (N,)) → each example's loss (N,), and its gradient with respect to the logits."""
+"""(logits (N, C), aims) → each example's loss (N,), and its gradient with respect to the logits (N, C). Aims
+are labels (N,), or (N, 2) labels and the classes aimed at."""
 
 
 def odds(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,6 +24,40 @@ def odds(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     others = logits.scatter(1, label, -torch.inf)
     loss = others.logsumexp(dim=1) - logits.gather(1, label).squeeze(1)
     return loss, others.softmax(dim=1).scatter_(1, label, -1.0)
+
+
+def gap(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """L = max_{j≠y} z_j − z_y (Carlini & Wagner 2017): above zero where the label has lost."""
+    label = y.unsqueeze(1)
+    rival, aim = logits.scatter(1, label, -torch.inf).max(dim=1, keepdim=True)
+    weights = torch.zeros_like(logits).scatter_(1, aim, 1.0).scatter_(1, label, -1.0)
+    return (rival - logits.gather(1, label)).squeeze(1), weights
+
+
+def lead(logits: Tensor, aims: Tensor) -> tuple[Tensor, Tensor]:
+    """L = z_t − z_y. ``aims``: (N, 2), label y and target t."""
+    label, target = aims[:, :1], aims[:, 1:]
+    weights = torch.zeros_like(logits).scatter_(1, target, 1.0).scatter_(1, label, -1.0)
+    return (logits.gather(1, target) - logits.gather(1, label)).squeeze(1), weights
+
+
+def dlr_targeted(logits: Tensor, aims: Tensor) -> tuple[Tensor, Tensor]:
+    """L = (z_t − z_y) / (z_(1) − (z_(3) + z_(4)) / 2), z_(k) the k-th largest (Croce & Hein 2020, eq. 7).
+
+    The difference of logits ratio: no scale or shift of the logits changes it. ``aims``: (N, 2), label y and
+    target t. With two or three classes no such divisor is left (z_(1) − z_(3) would be |z_t − z_y| itself
+    where t is the least likely, and L constant): L is z_t − z_y then.
+    """
+    rise, direction = lead(logits, aims)
+    if logits.shape[1] < 4:
+        return rise, direction
+    top, places = logits.topk(4, dim=1)
+    spread = (top[:, :1] - top[:, 2:].mean(dim=1, keepdim=True)).clamp(min=torch.finfo(logits.dtype).tiny)
+    spread_direction = (
+        torch.zeros_like(logits).scatter_(1, places[:, :1], 1.0).scatter_(1, places[:, 2:], -0.5)
+    )
+    loss = rise.unsqueeze(1) / spread
+    return loss.squeeze(1), (direction - loss * spread_direction) / spread
 
 
 def climb(model: nn.Module, x: Tensor, y: Tensor, loss: Loss = odds) -> tuple[Tensor, Tensor, Tensor]:

@@ -114,4 +114,5 @@ ATTACK = EvasionAttack(
     paper="Chen & Gu 2020, RayS: a ray searching method for hard-label adversarial attack",
     cost=6000,
     on="survivors",
+    sees="labels",
 )

@@ -130,7 +130,8 @@ def _hill(height: int, width: int, like: Tensor) -> Tensor:
         steps = 1 / (1 + torch.arange(max(half, width), device=like.device)).to(like) ** 2
         rows.append(sign * steps.flip(0).cumsum(0).flip(0)[ring])
     hill = torch.cat(rows)
-    return hill / torch.linalg.vector_norm(hill)
+    length: Tensor = torch.linalg.vector_norm(hill)
+    return hill / length
 
 
 def _scaled(shift: Tensor, batch: Batch) -> Tensor:
@@ -184,4 +185,5 @@ ATTACK = EvasionAttack(
     "random search",
     cost=5000,
     on="survivors",
+    sees="scores",
 )

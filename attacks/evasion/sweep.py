@@ -1,7 +1,7 @@
 """The ε curve: robust accuracy over a grid of radii, per attack and for the worst case over all attacks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from attacks._model import matched
 from attacks._rates import rate
 from attacks.evasion import _search
-from attacks.evasion._attack import Batch, EvasionAttack
+from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
 from attacks.evasion._balls import BALLS
 from attacks.evasion._examples import Broken, broken_examples
 from attacks.evasion._losses import climb
@@ -35,6 +35,8 @@ class Curve:
     distance: Tensor | None = None
     """To each closest adversarial example found, (n,) float64, infinite where none was; 0 for natural errors.
     None if the attack does not look for it, or only looked at survivors."""
+    note: str = ""
+    """What else its rows say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Sweep:
     """By attack, in the order in which they ran: from cheap to dear."""
     worst: Tensor
     """(len(grid), n) bool: broken by any attack, at this ε or a smaller one."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Attacks that could not be run, and why."""
     examples: Broken | None = None
     """A few of the broken ones, to be looked at."""
 
@@ -80,7 +84,7 @@ def sweep(
     right, clean = _begin(target, settings, generator)
     ordered = dict(sorted(attacks.items(), key=lambda item: (item[1].cost, item[0])))
     return [
-        _in_norm(norm, replace(clean, ball=BALLS[norm]), right, ordered, settings, target.batch_size)
+        in_norm(norm, replace(clean, ball=BALLS[norm]), right, ordered, settings, target.batch_size)
         for norm in settings.norms
     ]
 
@@ -102,7 +106,7 @@ def _fit(target: Target) -> None:
         )
 
 
-def _in_norm(
+def in_norm(
     norm: str,
     batch: Batch,
     right: Tensor,
@@ -115,25 +119,37 @@ def _in_norm(
     worst = torch.zeros(len(grid), len(batch), dtype=torch.bool, device=right.device)
     nothing = torch.zeros_like(worst)
     curves: dict[str, Curve] = {}
+    failed: dict[str, str] = {}
     for name, attack in attacks.items():
         if norm not in attack.norms:
             continue
         alone = attack.on == "all"
-        known, distance = nothing if alone else worst, None
-        if attack.search == "distance":
-            found = _search.distances(attack, batch, ~known.all(dim=0), settings, batch_size)
-            broken = known | (found <= grid.unsqueeze(1))
-            distance = _whole(found, right, 0.0) if alone else None
-        else:
-            broken = SEARCHES[attack.search](attack, batch, grid, known, settings, batch_size)
-        curves[name] = Curve(_whole(broken, right, True), () if alone else tuple(curves), distance)
+        known = nothing if alone else worst
+        size = max(len(batch), 1) if attack.whole else batch_size
+        try:
+            broken, distance = _curves(attack, batch, grid, known, settings, size)
+        except AttackFailedError as error:
+            failed[name] = str(error)
+            continue
+        distance = whole(distance, right, 0.0) if alone and distance is not None else None
+        curves[name] = Curve(whole(broken, right, True), () if alone else tuple(curves), distance)
         worst = worst | (broken.cumsum(dim=0) > 0)
-    usable = {name: attack for name, attack in attacks.items() if name in curves}
+    usable = {name: attack for name, attack in attacks.items() if name in curves and not attack.whole}
     examples = broken_examples(usable, batch, grid, worst, right, settings)
-    return Sweep(norm, grid, right, batch, curves, _whole(worst, right, True), examples)
+    return Sweep(norm, grid, right, batch, curves, whole(worst, right, True), failed, examples)
 
 
-def _whole(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
+def _curves(
+    attack: EvasionAttack, batch: Batch, grid: Tensor, known: Tensor, settings: Settings, batch_size: int
+) -> tuple[Tensor, Tensor | None]:
+    """What is broken, (len(grid), N) bool; and the distances, (N,), where the attack measures them."""
+    if attack.search != "distance":
+        return SEARCHES[attack.search](attack, batch, grid, known, settings, batch_size), None
+    found = _search.distances(attack, batch, ~known.all(dim=0), settings, batch_size)
+    return known | (found <= grid.unsqueeze(1)), found
+
+
+def whole(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
     """Values of the examples that the model gets right, (…, right), put back among all, (…, n)."""
     whole = torch.full(
         (*values.shape[:-1], len(right)), natural_error, dtype=values.dtype, device=right.device
@@ -167,39 +183,50 @@ def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tu
 
 def rows(sweep: Sweep) -> list[Measurement]:
     """One row per (attack, ε), the worst case last; and one per attack that measures distances."""
-    found = []
+    found: list[Measurement] = []
+    silent = silence(sweep.batch)
     for name, curve in sweep.curves.items():
-        note = (
-            f"attacked: what {', '.join(curve.after)} left standing; what they broke counts"
-            if curve.after
-            else ""
-        )
+        after = f"attacked: what {', '.join(curve.after)} left standing; what they broke counts"
+        note = _join(after if curve.after else "", curve.note or silent)
         found += _curve(curve.broken, sweep, name, note)
         if curve.distance is not None:
-            found.append(_distance(curve.distance, sweep, name))
-    worst = _curve(sweep.worst, sweep, "worst_case")
+            found.append(_distance(curve.distance, sweep, name, silent))
+    for name, why in sweep.failed.items():
+        for eps in sweep.grid.tolist():
+            at: dict[str, str | int | float] = {"norm": sweep.norm, "eps": eps, "attack": name}
+            found.append(Measurement(METRIC, at=at, status="failed", note=why))
+    worst = _curve(sweep.worst, sweep, "worst_case", silent)
     if sweep.examples is not None:
         row = worst[sweep.examples.rung]
         worst[sweep.examples.rung] = replace(row, outcomes={**(row.outcomes or {}), **sweep.examples.arrays})
     return found + worst
 
 
-def _curve(broken: Tensor, sweep: Sweep, attack: str, note: str = "") -> list[Measurement]:
+def _join(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
+
+
+def silence(batch: Batch) -> str:
+    """Says so where the gradient is zero in every entry: attacks that follow it have nothing to follow."""
+    zero = int((batch.gradient == 0).flatten(1).all(dim=1).sum()) if len(batch) else 0
+    return f"the input gradient is zero for {zero} of {len(batch)} examples" if zero else ""
+
+
+def _curve(broken: Tensor, sweep: Sweep, attack: str, note: str) -> list[Measurement]:
     return [
         rate(METRIC, ~at_eps, "correct", {"norm": sweep.norm, "eps": eps, "attack": attack}, note)
         for eps, at_eps in zip(sweep.grid.tolist(), broken, strict=True)
     ]
 
 
-def _distance(distance: Tensor, sweep: Sweep, attack: str) -> Measurement:
+def _distance(distance: Tensor, sweep: Sweep, attack: str, silent: str) -> Measurement:
     """The median over all examples; where nothing was found, the widest distance that the bounds allow."""
     missing = int(distance.isinf().sum())
     widest = float(_search.widest(sweep.batch)) if len(sweep.batch) else 0.0
     values = distance.clamp(max=widest).cpu().numpy()
     centre = median(values)
-    note = (
-        f"for {missing} of {len(values)} examples none was found; they count as {widest:g}" if missing else ""
-    )
+    lost = f"for {missing} of {len(values)} examples none was found; they count as {widest:g}"
+    note = _join(lost if missing else "", silent)
     return Measurement(
         DISTANCE, centre.value, centre.low, centre.high, centre.n,
         {"norm": sweep.norm, "attack": attack}, note=note,

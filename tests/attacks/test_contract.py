@@ -14,7 +14,17 @@ from attacks.probe import Measurement, Probe, Target
 from attacks.registry import probes
 
 QUICK: dict[str, dict[str, object]] = {
-    "evasion": {"eps": (0.05, 0.15), "steps": 8, "restarts": 2},
+    "evasion": {
+        "level": "thorough",
+        "eps": {"linf": (0.05, 0.15), "l2": (0.3, 0.9)},
+        "norms": ("linf", "l2"),
+        "steps": 8,
+        "restarts": 2,
+        "queries": 20,
+        "apgd_steps": 8,
+        "targets": 2,
+        "fmn_steps": 8,
+    },
     "extraction": {"queries": (60, 120), "epochs": 2, "min_steps": 4},
 }
 

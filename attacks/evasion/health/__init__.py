@@ -3,8 +3,11 @@
 Each flag is one function of the evidence. To add one: write it, and name it in :data:`CHECKS`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
+import torch
+
+from attacks.evasion._settings import Settings
 from attacks.evasion.health._evidence import Evidence
 from attacks.evasion.health._flag import METRIC, Flag
 from attacks.evasion.health.gradients import float32_gradients, noisy_loss, saturated_softmax, zero_gradients
@@ -16,9 +19,10 @@ from attacks.evasion.health.progress import (
     path_not_end,
     unbounded_survivors,
 )
-from attacks.evasion.health.rivals import black_box_stronger, noise_as_strong
+from attacks.evasion.health.rivals import black_box_stronger, noise_as_strong, stronger
+from attacks.evasion.sweep import Sweep
 
-__all__ = ["CHECKS", "METRIC", "Evidence", "Flag", "examine"]
+__all__ = ["CHECKS", "METRIC", "Evidence", "Flag", "diagnose", "examine"]
 
 CHECKS: tuple[Callable[[Evidence], Flag], ...] = (
     randomised,
@@ -37,6 +41,33 @@ CHECKS: tuple[Callable[[Evidence], Flag], ...] = (
 )
 
 
-def examine(evidence: Evidence) -> Sequence[Flag]:
-    """Every check of one model in one norm. A model that answers the same to all inputs has no health."""
-    return [check(evidence) for check in CHECKS]
+NOTHING = "the model gets no example right: there is nothing to attack."
+CONSTANT = "the model answers the same to every input: no attack can change it, and none need be doubted."
+
+
+def examine(evidence: Evidence) -> dict[str, Flag]:
+    """Every check of one model in one norm, by the flag's name."""
+    if len(evidence.batch) == 0 or evidence.constant:
+        why = NOTHING if len(evidence.batch) == 0 else CONSTANT
+        return {check.__name__: Flag(check.__name__, 1.0, None, why) for check in CHECKS}
+    return {check.__name__: check(evidence) for check in CHECKS}
+
+
+def diagnose(found: Sweep, sees: Mapping[str, str], settings: Settings) -> tuple[Evidence, dict[str, Flag]]:
+    """The checks on a sample, and those of the sweep's own curves: do attacks that see less find more?
+
+    ``sees``: by attack, what it uses of the model (:attr:`attacks.evasion._attack.EvasionAttack.sees`).
+    """
+    evidence = Evidence.of(found, settings)
+    flags = examine(evidence)
+    broken = {name: curve.broken.cumsum(dim=0) > 0 for name, curve in found.curves.items()}
+    white = [broken[name] for name in broken if sees[name] == "gradients"]
+    if evidence.constant or not white:
+        return evidence, flags
+    together = torch.stack(white).any(dim=0)
+    for flag, sights in (("black_box_stronger", ("scores", "labels")), ("transfer_stronger", ("others",))):
+        rivals = [name for name in broken if sees[name] in sights]
+        if rivals:
+            rival = torch.stack([broken[name] for name in rivals]).any(dim=0)
+            flags[flag] = stronger(flag, rival, together, " or ".join(rivals))
+    return evidence, flags

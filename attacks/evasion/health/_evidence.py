@@ -1,6 +1,7 @@
 """What the checks look at: a sample of examples, and one plain walk uphill in balls of several sizes."""
 
 import copy
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,10 +14,11 @@ from attacks.evasion._balls import column
 from attacks.evasion._losses import climb, margin
 from attacks.evasion._search import widest
 from attacks.evasion._settings import Settings
+from attacks.evasion.sweep import Sweep
 
 SAMPLE = 100
 """Examples looked at: enough to see what a share of a few percent is, cheap beside the attacks."""
-RADII = 5
+RADII = 3
 """Balls walked in, at most: evenly spaced over the plan's radii."""
 
 
@@ -45,21 +47,28 @@ class Evidence:
     """The sample."""
     radii: Tensor
     """The balls walked in, rising, (B,)."""
+    standing: Tensor
+    """What the attacks left standing at each ε of the plan, (len(grid), N) bool."""
+    grid: Tensor
+    """Those ε."""
     settings: Settings
 
     @classmethod
-    def of(cls, batch: Batch, grid: Tensor, settings: Settings) -> "Evidence":
-        """A fixed sample of a batch, and some of the radii, the smallest and the largest among them."""
+    def of(cls, found: Sweep, settings: Settings) -> "Evidence":
+        """A fixed sample of a sweep, and some of its radii, the smallest and the largest among them."""
+        batch, grid = found.batch, found.grid
         order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(len(batch)))
         chosen = order[:SAMPLE].sort().values.to(batch.x.device)
         spread = torch.linspace(0, len(grid) - 1, min(RADII, len(grid))).round().long()
         part = batch.at(chosen, torch.zeros(len(chosen), device=batch.x.device))
-        return cls(part, grid[spread.to(grid.device)], settings)
+        standing = ~found.worst[:, found.right][:, chosen]
+        return cls(part, grid[spread.to(grid.device)], standing, grid, settings)
 
     @cached_property
     def constant(self) -> bool:
         """Whether the model gives the same answer to every example: then there is nothing to attack."""
-        return bool((self.batch.logits == self.batch.logits[:1]).all())
+        logits = self.batch.logits
+        return len(logits) > 1 and bool((logits == logits[:1]).all())
 
     @cached_property
     def double(self) -> nn.Module | None:
@@ -79,14 +88,19 @@ class Evidence:
 
     @cached_property
     def halfway(self) -> int:
-        """The ball in which the walk breaks nearest to half of the sample; of several the largest."""
-        off = (self.walk.broken.double().mean(dim=1) - 0.5).abs()
+        """The rung of the grid at which nearest to half of the sample stands; of several the largest."""
+        off = (self.standing.double().mean(dim=1) - 0.5).abs()
         return int(torch.nonzero(off == off.amin())[-1])
 
     @cached_property
     def unbounded(self) -> Tensor:
-        """Whether a walk without any ball breaks each example, (N,)."""
-        return walk(self.batch, widest(self.batch).view(1), self.settings).broken[0]
+        """Whether the walk breaks each example, if not in a ball then without any, (N,)."""
+        broken = self.walk.broken.any(dim=0)
+        index = torch.nonzero(~broken).squeeze(1)
+        if len(index):
+            free = self.batch.at(index, widest(self.batch).expand(len(index)))
+            broken[index] = (_walk_in(free, self.settings)[0] < 0).any(dim=0)
+        return broken
 
 
 def walk(batch: Batch, radii: Tensor, settings: Settings) -> Walk:
@@ -99,14 +113,11 @@ def walk(batch: Batch, radii: Tensor, settings: Settings) -> Walk:
 
 
 def _walk_in(batch: Batch, settings: Settings) -> tuple[Tensor, Tensor, Tensor]:
-    length = column(batch.eps, batch.x) * (settings.step_ratio / settings.steps)
     iterate, gradient, margins = batch.x, batch.gradient, [batch.margin]
     found, fooled = batch.x.clone(), torch.zeros_like(batch.y, dtype=torch.bool)
-    for step in range(1, settings.steps + 1):
-        iterate = batch.ball.project(
-            iterate + length * batch.ball.steepest(gradient), batch.x, batch.eps, batch.bounds
-        )
-        if step < settings.steps:
+    for step in range(settings.steps):
+        iterate = _uphill(batch, iterate, gradient, step, settings.steps)
+        if step < settings.steps - 1:
             logits, _, gradient = climb(batch.model, iterate, batch.y)
         else:
             with torch.no_grad():
@@ -120,18 +131,20 @@ def _walk_in(batch: Batch, settings: Settings) -> tuple[Tensor, Tensor, Tensor]:
 
 def onward(batch: Batch, start: Tensor, settings: Settings) -> Tensor:
     """Whether as many steps again from ``start`` break each example, (N,)."""
-    logits, _, gradient = climb(batch.model, start, batch.y)
-    del logits
-    length = column(batch.eps, batch.x) * (settings.step_ratio / settings.steps)
-    broken = torch.zeros_like(batch.y, dtype=torch.bool)
-    iterate = start
-    for _ in range(settings.steps):
-        iterate = batch.ball.project(
-            iterate + length * batch.ball.steepest(gradient), batch.x, batch.eps, batch.bounds
-        )
-        logits, _, gradient = climb(batch.model, iterate, batch.y)
-        broken |= margin(logits, batch.y) < 0
+    broken, iterate = torch.zeros_like(batch.y, dtype=torch.bool), start
+    for step in range(settings.steps):
+        _, _, gradient = climb(batch.model, iterate, batch.y)
+        iterate = _uphill(batch, iterate, gradient, step, settings.steps)
+        with torch.no_grad():
+            broken |= margin(checked(batch.model(iterate)), batch.y) < 0
     return broken
+
+
+def _uphill(batch: Batch, iterate: Tensor, gradient: Tensor, step: int, steps: int) -> Tensor:
+    """The next iterate; steps grow shorter as those of PGD do here."""
+    length = column(batch.eps, batch.x) * ((1 + math.cos(math.pi * step / steps)) / 2)
+    moved = iterate + length * batch.ball.steepest(gradient)
+    return batch.ball.project(moved, batch.x, batch.eps, batch.bounds)
 
 
 def in_ball(batch: Batch, radius: Tensor) -> Batch:

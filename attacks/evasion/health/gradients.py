@@ -8,8 +8,8 @@ from attacks.evasion._losses import odds
 from attacks.evasion.health._evidence import Evidence
 from attacks.evasion.health._flag import SHARED, Flag, counted
 
-ALIGNED = 0.9
-"""Cosine of two gradients that are taken for the same."""
+GAIN = 0.5
+"""Share of the steepest ascent that a step along the float32 gradient must gain."""
 TWOFOLD = 2.0
 """By what factor the loss may rise more or less than its gradient says."""
 NEARBY = 0.1
@@ -37,15 +37,18 @@ def saturated_softmax(evidence: Evidence) -> Flag:
 
 
 def float32_gradients(evidence: Evidence) -> Flag:
-    """Gradients in float32 point elsewhere than those of the same model in float64."""
+    """A step along the float32 gradient gains less than half of what the float64 gradient promises.
+
+    Not the angle between the two: where a network has a kink, both may be right.
+    """
     batch, name, limit = evidence.batch, "float32_gradients", 0.05
     if evidence.double is None:
         return Flag(name, limit, None, "the model does not run in float64, so that nothing can be compared.")
-    single = _gradient(batch.model, batch.x, batch.y).double().flatten(1)
-    double = _gradient(evidence.double, batch.x.double(), batch.y).flatten(1)
-    alive = ~_dead(double)
-    cosine = nn.functional.cosine_similarity(_unit(single), _unit(double), dim=1)
-    hits = alive & (_dead(single) | (cosine < ALIGNED))
+    single = _gradient(batch.model, batch.x, batch.y)
+    double = _gradient(evidence.double, batch.x.double(), batch.y)
+    step = batch.ball.steepest(single.nan_to_num()).double()
+    gain = (double * step).flatten(1).sum(dim=1) / batch.ball.slope(double).clamp(min=1e-300)
+    hits = ~_dead(double) & (_dead(single) | (gain < GAIN))
     return Flag(name, limit, hits, counted(hits, "float32 loses the gradient's direction."))
 
 
@@ -87,9 +90,3 @@ def _gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 def _dead(gradient: Tensor) -> Tensor:
     flat = gradient.flatten(1)
     return ~flat.isfinite().all(dim=1) | (flat == 0).all(dim=1)
-
-
-def _unit(gradient: Tensor) -> Tensor:
-    """Scaled so that squares do not underflow."""
-    flat = gradient.flatten(1).nan_to_num()
-    return flat / flat.abs().amax(dim=1, keepdim=True).clamp(min=1e-300)
