@@ -12,6 +12,7 @@ from PIL import Image
 
 from reports.gate import judge
 from reports.page import render
+from reports.policy import Policy, Rule, Waiver
 from reports.results import read
 
 NAMES = (
@@ -90,3 +91,20 @@ def test_a_crash_is_a_finding(pages: dict[str, str]) -> None:
     text = pages["crashed"]
     assert "RuntimeError: no memory" in text[text.index('id="findings"') :]
     assert "not run" in text
+
+
+def test_a_hostile_policy_is_text(tmp_path: Path, synthetic: ModuleType) -> None:
+    hostile = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e{{ 7*7 }}"
+    rule = {"id": "r", "metric": hostile[:150], "at": {hostile: hostile}, "min": 0.5, "description": hostile}
+    waiver = {"rule": "r", "variant": "*", "expires": "2999-01-01", "reason": hostile}
+    policy = Policy(
+        (Rule.model_validate(rule),), (Waiver.model_validate(waiver),), name=hostile, file=hostile, digest="0"
+    )
+    results = read(synthetic.build(tmp_path, seeds=[0], methods=["m"], sparsities=[0.5], n=60))
+    text = render(results, judge(results, policy))
+    assert "WAIVED" in text
+    assert "2999-01-01" in text
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "\u202e" not in text
+    assert "{{ 7*7 }}" in text
