@@ -3,12 +3,14 @@
     python benchmarks/report.py
 
 Two made-up runs, of the demo's size (14 variants, 3 seeds) and of 62 variants (2 seeds); with ``--run DIR``
-that run instead. Prints seconds (the median of the repeats), the page's size, and the browser's first
-contentful paint over file:// in headless Chromium, where one is installed.
+that run instead. Prints the seconds of the whole process and of its processor (the same on an idle machine),
+of rendering alone (medians of the repeats), the page's size, and the browser's first contentful paint over
+file:// in headless Chromium, where one is installed.
 """
 
 import argparse
 import importlib.util
+import os
 import shutil
 import statistics
 import subprocess
@@ -41,14 +43,15 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a run of four variants only, to try this out")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        print(f"{'run':24}{'process':>10}{'render':>10}{'page':>10}{'first paint':>14}")
+        print(f"{'run':24}{'process':>10}{'processor':>12}{'render':>10}{'page':>10}{'first paint':>14}")
         for title, folder in runs(Path(name), options.run, small=options.small).items():
-            whole, inside = [], []
+            whole, used, inside = [], [], []
             for _ in range(options.repeats):
-                start = time.perf_counter()
+                start, before = time.perf_counter(), children()
                 command = [sys.executable, "-m", "audit", "report", str(folder), "--format", "html"]
                 subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
                 whole.append(time.perf_counter() - start)
+                used.append(children() - before)
                 start = time.perf_counter()
                 page = render(read(folder))
                 inside.append(time.perf_counter() - start)
@@ -56,9 +59,15 @@ def main() -> None:
             size = f"{len(page.encode()) / 1e6:.2f} MB"
             shown = "no Chromium" if painted is None else f"{painted:.2f} s"
             print(
-                f"{title:24}{statistics.median(whole):>8.1f} s{statistics.median(inside):>8.1f} s{size:>10}"
-                f"{shown:>14}"
+                f"{title:24}{statistics.median(whole):>8.1f} s{statistics.median(used):>10.1f} s"
+                f"{statistics.median(inside):>8.1f} s{size:>10}{shown:>14}"
             )
+
+
+def children() -> float:
+    """Processor seconds of all finished child processes."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def runs(root: Path, run: Path | None, *, small: bool) -> dict[str, Path]:

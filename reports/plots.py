@@ -166,12 +166,15 @@ def _mean_line(results: Results, metric: str, at: Mapping[str, Any]) -> list[tup
 
 def sparsity_axis(axes: Any, results: Results, right: float) -> None:
     """The axis of sparsities, up to ``right`` (see :func:`place`), with a tick at each that was asked for."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator
+
     wanted = {variant.strength for variant in results.made.values() if variant.pruned}
     ticks: list[float] = []
     for sparsity in sorted((s for s in wanted if s is not None), reverse=True):
         if all(place(kept) - place(sparsity) > 0.08 * max(right, 0.1) for kept in ticks):
             ticks.append(sparsity)
-    axes.set_xticks([place(s) for s in ticks], [percent(s) for s in ticks])
+    axes.xaxis.set_major_locator(FixedLocator([place(s) for s in ticks]))
+    axes.xaxis.set_major_formatter(FixedFormatter([percent(s) for s in ticks]))
     left = min((place(s) for s in ticks), default=0.0)
     pad = 0.04 * max(right - left, 0.2)
     axes.set_xlim(min(left, right) - pad, right + pad)

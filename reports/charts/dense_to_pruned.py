@@ -57,6 +57,8 @@ def draw(results: Results) -> Chart | None:
 def _panel(key: Key, dense: Figure, ends: list[tuple[str, int, Figure]], pruned: str) -> Panel:
     unit = about_metric(key.metric).unit
     start = dense.value or 0.0
+    from matplotlib.ticker import FixedFormatter, FixedLocator
+
     with drawing():
         axes = blank(430, 230, left=72, right=40 + 8 * LABEL, bottom=26, top=16)
         axes.grid(visible=False)
@@ -69,8 +71,9 @@ def _panel(key: Key, dense: Figure, ends: list[tuple[str, int, Figure]], pruned:
         axes.plot([0], [start], marker="o", color=INK, markersize=5)
         axes.set(xlim=(-0.04, 1.04))
         axes.margins(y=0.2)
-        axes.set_xticks([0, 1], ["dense", pruned])
-        axes.set_yticks([])
+        axes.xaxis.set_major_locator(FixedLocator([0, 1]))
+        axes.xaxis.set_major_formatter(FixedFormatter(["dense", pruned]))
+        axes.yaxis.set_visible(False)
         axes.spines["left"].set_visible(False)
         axes.text(-0.08, start, number(start, unit), ha="right", va="center", fontsize=10.5, color=INK)
         low, high = axes.get_ylim()
