@@ -20,7 +20,7 @@ class Reach:
     meets: str | None
     """The strongest variant that meets the policy."""
     unbroken: str | None
-    """The strongest variant below the first that fails: everything up to it is met or not decided."""
+    """The strongest variant with a figure below the first that fails: up to it nothing measured fails."""
     beyond: str | None
     """The next stronger variant after ``meets`` (else ``unbroken``), which does not meet it."""
     stops: Decision | None
@@ -36,13 +36,14 @@ def reaches(results: Results, verdicts: Verdicts) -> list[Reach]:
 
 
 def _reach(series: str, names: list[str], verdicts: Verdicts) -> Reach:
-    states = {name: verdicts.of(name).status for name in names}
-    met = [name for name in names if states[name] == "pass"]
+    judged = {name: verdicts.of(name) for name in names}
+    met = [name for name in names if judged[name].status == "pass"]
     unbroken: list[str] = []
     for name in names:
-        if states[name] == "fail":
+        if judged[name].status == "fail":
             break
-        unbroken.append(name)
+        if any(decision.value is not None for decision in judged[name].decisions):
+            unbroken.append(name)
     meets = met[-1] if met else None
     last = meets or (unbroken[-1] if unbroken else None)
     rest = names[names.index(last) + 1 :] if last is not None else names

@@ -65,7 +65,8 @@ def _health(results: Results) -> Item:
 def _examples(results: Results) -> str:
     """The number of examples behind the figures of attacks, fewest to most."""
     rows = results.measurements
-    counts = rows.loc[(rows["status"] == "ok") & (rows["probe"] != "cost"), "n"].dropna()
+    counted = (rows["status"] == "ok") & (rows["probe"] != "cost") & (rows["metric"] != health.METRIC)
+    counts = rows.loc[counted, "n"].dropna()
     if counts.empty:
         return "none"
     low, high = int(counts.min()), int(counts.max())

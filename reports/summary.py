@@ -60,7 +60,7 @@ def _headline(a: Analysis, verdicts: Verdicts) -> list[str]:
     found = [_answer(a, verdicts)]
     shown = shown_variant(a, verdicts)
     if shown is not None and (open_ := _open(verdicts, shown)):
-        found.append(f"Not decided for {method_title(results, shown)}: {words.listing(open_)}.")
+        found.append(f"For {method_title(results, shown)}, {open_}.")
     if shown is not None and dense is not None:
         found += _at(a, shown, dense)
     return found
@@ -97,6 +97,8 @@ def _answer(a: Analysis, verdicts: Verdicts) -> str:
         title = method_title(a.results, best.unbroken or "")
         lead = f"No pruned version is shown to meet {policy}"
         return f"{lead}; nothing fails up to {title}, and {_beyond(a, best)}."
+    if not any(d.status == "fail" for d in verdicts.decisions):
+        return f"No pruned version was measured for what {policy} asks."
     mildest = min(found, key=lambda reach: strength[reach.variants[0]])
     why = f": {told(mildest.stops)}" if mildest.stops is not None else ""
     return (
@@ -105,12 +107,15 @@ def _answer(a: Analysis, verdicts: Verdicts) -> str:
     )
 
 
-def _open(verdicts: Verdicts, variant: str) -> list[str]:
-    """What keeps a variant from meeting the policy without failing it, worst first."""
-    found = [
-        d for d in verdicts.decisions if d.variant == variant and d.status in ("inconclusive", "not_run")
-    ]
-    return list(dict.fromkeys(name_of(d.rule.metric) for d in sorted(found, key=gravity)))
+def _open(verdicts: Verdicts, variant: str) -> str:
+    """What keeps a variant from meeting the policy without failing it, worst first; empty if nothing does."""
+    mine = sorted(verdicts.of(variant).decisions, key=gravity)
+    parts = []
+    for status, said in (("inconclusive", "not decided"), ("not_run", "not measured")):
+        names = dict.fromkeys(name_of(d.rule.metric) for d in mine if d.status == status)
+        if names:
+            parts.append(f"{said}: {words.listing(list(names))}")
+    return "; ".join(parts)
 
 
 def _beyond(a: Analysis, reach: Reach) -> str:
@@ -134,7 +139,8 @@ def _methods(a: Analysis, verdicts: Verdicts) -> list[str]:
         if reach.meets is not None:
             lead = f"meets the policy{upto}"
         elif last is not None:
-            lead = f"nothing fails{upto}, but not decided there: {words.listing(_open(verdicts, last))}"
+            open_ = _open(verdicts, last)
+            lead = f"nothing fails{upto}" + (f", but {open_}" if open_ else "")
         else:
             lead = ""
         after = ""
@@ -212,7 +218,8 @@ def _cautions(a: Analysis, verdicts: Verdicts) -> list[str]:
     if not state.complete:
         found.append(
             f"The run is incomplete: of {words.counted(state.planned, 'planned unit')} "
-            f"{state.done:,} done, {state.failed:,} failed, {state.waiting:,} not run."
+            f"{state.done:,} done, {state.failed:,} failed, {state.waiting:,} not run"
+            f"{'; until all have run, no variant passes' if state.waiting else ''}."
         )
     for status, verb in (("failed", "failed"), ("refused", "refused for lack of data")):
         count = state.rows.get(status, 0)

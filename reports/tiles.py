@@ -76,7 +76,7 @@ def _tile(analysis: Analysis, verdicts: Verdicts, variant: str, family: Family) 
         metric, at = key.metric, key.at
     else:
         mark = MARKS["not_run"] if decided is None else MARKS[decided.status]
-        note = "Not measured in this run." if decided is None else decided.reason
+        note = "Not measured in this run." if decided is None else why_open(decided)
         return Tile(family.probe, family.title, family.question, mark, note=note)
     by = figures(results, metric, at)
     ours = by.get(variant)

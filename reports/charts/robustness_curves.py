@@ -17,6 +17,7 @@ SECTION = "evasion"
 ORDER = 10
 
 Curve = Mapping[float, Figure]
+AXES = {"linf": "ε (largest change of an input value)", "l2": "ε (L2 norm of the change)"}
 DENSE = Look(INK, (), "")
 
 
@@ -29,7 +30,7 @@ def draw(results: Results) -> Chart | None:
     looks = {strength: step(i, len(strengths)) for i, strength in enumerate(strengths)}
     panels = [panel for norm in curves for panel in _panels(results, norm, curves, looks)]
     caption = (
-        "How much accuracy is left when an attacker may change every input value by ε (worst case over all "
+        "How much accuracy is left when an attacker may change the input by up to ε (worst case over all "
         "attacks; ε = 0 is clean accuracy). The higher the curve, the sturdier the model; a curve under that "
         f"of dense shows what pruning cost. {_band(results)}"
     )
@@ -58,7 +59,8 @@ def _curves(results: Results) -> dict[str, dict[str, dict[float, Figure]]]:
         for variants in curves.values():
             if figure.variant in variants:
                 variants[figure.variant].setdefault(0.0, figure)
-    return curves
+    order = sorted(curves, key=lambda norm: (norm != "linf", norm))
+    return {norm: curves[norm] for norm in order}
 
 
 def _panels(
@@ -79,12 +81,16 @@ def _panels(
             strength = results.made[variant].strength
             look = step(0, 1) if strength is None else looks[strength]
             drawn.append((percent(strength), mine[variant], look))
-        panels.append(_panel(shown(name, 60) + suffix, drawn, furthest, flagged))
+        panels.append(_panel(shown(name, 60) + suffix, drawn, furthest, flagged, AXES.get(norm, "ε")))
     return panels
 
 
 def _panel(
-    title: str, curves: Sequence[tuple[str, Curve, Look]], furthest: float, flagged: Collection[str]
+    title: str,
+    curves: Sequence[tuple[str, Curve, Look]],
+    furthest: float,
+    flagged: Collection[str],
+    axis: str,
 ) -> Panel:
     with drawing():
         axes = blank(360, 260, left=44, right=10)
@@ -96,7 +102,7 @@ def _panel(
         axes.locator_params(axis="x", nbins=5)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
-        axes.set_xlabel("ε (largest change of an input value)")
+        axes.set_xlabel(axis)
     alt = f"Line chart. {title}. {'; '.join(said[:8])}. The table below holds every point."
     return Panel(title, alt, axes.figure)
 

@@ -76,7 +76,22 @@ def test_where_nothing_meets_it_the_strongest_that_fails_nothing_is_named(tmp_pa
         "No pruned version is shown to meet the policy “house”; nothing fails up to m at 50%, and beyond it, "
         "at 90%, clean accuracy breaks first."
     )
-    assert said[1] == "Not decided for m at 50%: clean accuracy."
+    assert said[1] == "For m at 50%, not decided: clean accuracy."
+
+
+def test_a_variant_without_a_figure_is_not_one_that_fails_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    results = accuracies(folder, {"dense": 0.95, "m@0.5": 0.90, "m@0.9": 0.95})
+    with Ledger.open(folder / "run.sqlite", {"plan_digest": "d"}, []) as ledger:
+        ledger.append("m@0.9", variant=VariantRow("m@0.9", 0, "m", 0.9, 0.9), **STAMP)
+    found = judged(read(folder))
+    assert "nothing fails up to m at 50%" in found[0]
+    assert "at 90%, clean accuracy was not measured" in found[0]
+    with Ledger.open(folder / "run.sqlite", {"plan_digest": "d"}, []) as ledger:
+        ledger.append("m@0.5", variant=VariantRow("m@0.5", 0, "m", 0.5, 0.5), **STAMP)
+    assert judged(read(folder))[0] == "No pruned version was measured for what the policy “house” asks."
+    assert judged(results)[0] != judged(read(folder))[0]
 
 
 def test_where_everything_fails_the_mildest_is_named(tmp_path: Path) -> None:
@@ -149,7 +164,10 @@ def test_one_seed_a_missing_control_and_an_unfinished_run_are_said(
     said = " ".join(sentences(read(folder)))
     assert "One training seed only" in said
     assert "no dense control" in said
-    assert "The run is incomplete: of 33 planned units 30 done, 0 failed, 3 not run." in said
+    assert (
+        "The run is incomplete: of 33 planned units 30 done, 0 failed, 3 not run; until all have run, no"
+        in said
+    )
 
 
 def test_three_seeds_with_control_do_not_say_so(results: Results) -> None:
