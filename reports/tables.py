@@ -16,7 +16,7 @@ from reports.tiles import change_of
 LISTED = 4
 """More models than this are not listed one by one in a cell."""
 
-MOST_ROWS = 5000
+MOST_ROWS = 3000
 """A measurement table longer than this is left to measurements.csv."""
 
 
