@@ -336,16 +336,6 @@ def test_a_large_run_stays_small(tmp_path: Path, synthetic: ModuleType) -> None:
     assert len(render(big).encode()) < 700_000
 
 
-def test_a_run_of_sixty_variants_stays_under_three_megabytes(tmp_path: Path, synthetic: ModuleType) -> None:
-    methods = [f"method-{i}" for i in range(12)]
-    folder = synthetic.build(
-        tmp_path, methods=methods, sparsities=(0.3, 0.5, 0.75, 0.9, 0.95), seeds=[0, 1], n=60
-    )
-    text = render(read(folder))
-    Page(text)
-    assert len(text.encode()) < 2_500_000
-
-
 @pytest.mark.parametrize("seeds", [[], [0]])
 def test_an_empty_run_and_a_model_alone_have_a_page(
     tmp_path: Path, synthetic: ModuleType, seeds: list[int]
