@@ -1,14 +1,16 @@
 """Variants compared with dense (or a control) on the same examples and the same training seeds."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reports import paired
-from reports.ledger import unpack
+from reports.ledger import canonical, unpack
 from reports.metrics import metric as about_metric
 from reports.results import Results
 
@@ -54,34 +56,51 @@ def compare_all(
     metric: str,
     at: Mapping[str, Any],
     against: str = "dense",
+    *,
+    baseline: Results | None = None,
 ) -> dict[str, Comparison]:
     """The paired difference variant − ``against`` of every variant that can be compared, by name.
 
-    A seed of the variant is paired with the same seed of the reference; where the reference has one seed
-    only, with that one. Pairs need per-example evidence of equal length (and, for an AUC, the same members).
-    p-values are corrected (Holm) for the number of variants compared.
+    With ``baseline``, another run, each variant is compared with its namesake there instead. A seed of the
+    variant is paired with the same seed of the reference; where the reference has one seed only, with that
+    one. Pairs need per-example evidence of equal length (and, for an AUC, the same members). p-values are
+    corrected (Holm) for the number of variants compared.
     """
-    evidence: dict[str, dict[int, _Evidence]] = {}
-    for row in results.select(metric, at).to_dict("records"):
-        if isinstance(row["outcomes"], bytes):
-            evidence.setdefault(row["variant"], {})[int(row["seed"])] = unpack(row["outcomes"]) or {}
-    reference = evidence.get(against, {})
-    only = next(iter(reference.values())) if len(reference) == 1 else None
+    evidence = _evidence(results, metric, at)
+    references = evidence if baseline is None else _evidence(baseline, metric, at)
     made = []
     for variant in variants:
+        name = against if baseline is None else variant
+        reference = {} if baseline is None and variant == against else references.get(name, {})
+        only = next(iter(reference.values())) if len(reference) == 1 else None
         each: dict[int, paired.Difference] = {}
         for seed, ours in evidence.get(variant, {}).items():
             theirs = reference.get(seed, only)
-            difference = None if theirs is None or variant == against else _difference(metric, ours, theirs)
+            difference = None if theirs is None else _difference(metric, ours, theirs)
             if difference is not None:
                 each[seed] = difference
         if each:
             pooled = paired.pool(list(each.values()))
             made.append(
-                Comparison(variant, against, metric, at, tuple(each), tuple(each.values()), pooled, pooled.p)
+                Comparison(variant, name, metric, at, tuple(each), tuple(each.values()), pooled, pooled.p)
             )
     adjusted = paired.holm([comparison.pooled.p for comparison in made])
     return {c.variant: replace(c, adjusted=p) for c, p in zip(made, adjusted, strict=True)}
+
+
+def _evidence(results: Results, metric: str, at: Mapping[str, Any]) -> dict[str, dict[int, _Evidence]]:
+    """Per-example evidence of every row that has some, by variant and seed."""
+    return _unpacked(results, metric, canonical(dict(at)))
+
+
+@lru_cache(maxsize=64)
+def _unpacked(results: Results, metric: str, at: str) -> dict[str, dict[int, _Evidence]]:
+    """Kept, since gate, summary and tiles compare the same rows."""
+    found: dict[str, dict[int, _Evidence]] = {}
+    for row in results.select(metric, json.loads(at)).to_dict("records"):
+        if isinstance(row["outcomes"], bytes):
+            found.setdefault(row["variant"], {})[int(row["seed"])] = unpack(row["outcomes"]) or {}
+    return found
 
 
 def _difference(metric: str, ours: _Evidence, theirs: _Evidence) -> paired.Difference | None:

@@ -36,3 +36,12 @@ def test_evasion_is_no_weaker_than_art(tmp_path: Path) -> None:
     for package in ("torchattacks", "foolbox", "autoattack"):
         found = f"{package} is not installed" in result.stderr or package in result.stdout.lower()
         assert found, package
+
+
+def test_the_report_benchmark_measures_a_small_run() -> None:
+    command = [sys.executable, "benchmarks/report.py", "--small", "--repeats", "1"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    line = result.stdout.splitlines()[-1]
+    assert line.startswith("4 variants")
+    assert " MB" in line

@@ -18,7 +18,7 @@ from reports.svg import inline
 
 NAMES = [
     "clean_accuracy", "robustness_curves", "membership_leakage", "extraction_fidelity", "size_and_latency",
-    "robust_accuracy",
+    "robust_accuracy", "methods_side_by_side", "size_against_risk", "dense_to_pruned",
 ]  # fmt: skip
 HOSTILE = "</text><script>alert(1)</script>$\\frac$_^\u202e" + "x" * 200
 
