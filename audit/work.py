@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from attacks.probe import Target, unavailable
 from attacks.registry import probes
-from audit import costs
+from audit import costs, scores
 from audit.plan import Plan
 from audit.subject import models, training
 from audit.subject.data import Data
 from audit.units import MODELS, Unit, file_digest
-from pruning import masks, measure, storage
+from pruning import masks, measure, scoring, storage
 from pruning.prune import Pruned, prune
 from pruning.removal import Removal
 from reports.ledger import MeasurementRow, VariantRow
@@ -53,6 +53,9 @@ def perform(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Res
         if unit.kind in MODELS:
             variant = _make(unit, made, context)
             return Result(time.perf_counter() - start, variant=variant)
+        if unit.kind == "score":
+            _score(unit, made, context)
+            return Result(time.perf_counter() - start)
         rows = (_costs if unit.kind == "cost" else _probe)(unit, made, context)
         return Result(time.perf_counter() - start, measurements=tuple(rows))
     except Exception as error:
@@ -122,11 +125,26 @@ def _train(
     inner.to("cpu")
 
 
+def _score(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
+    """Score a dense model, and keep the scores in the run's folder."""
+    plan, data = context.plan, context.data
+    assert unit.basis is not None
+    found = scoring.score(
+        _load(made[unit.parents[0]], context).to(context.device), unit.basis,
+        example_input=data.test.x[:1], generator=torch.Generator().manual_seed(unit.seed),
+        sample=scores.sample(plan, data, context.device),
+    )  # fmt: skip
+    scoring.save(found, scores.file(context.out, unit.id))
+
+
 def _prune(unit: Unit, inner: nn.Module, context: Context) -> Pruned:
     assert context.plan.pruning is not None
     recipe = context.plan.pruning.recipes[unit.method]
-    generator = torch.Generator().manual_seed(unit.seed)
-    return prune(inner, recipe, unit.sparsity, example_input=context.data.test.x[:1], generator=generator)
+    return prune(
+        inner, recipe, unit.sparsity,
+        example_input=context.data.test.x[:1], generator=torch.Generator().manual_seed(unit.seed),
+        known=scores.known(recipe, unit.parents[1:], context.out),
+    )  # fmt: skip
 
 
 def _checkpoint(

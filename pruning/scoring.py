@@ -40,6 +40,16 @@ def bases(recipe: Recipe) -> list[Recipe]:
     ]
 
 
+def needs_data(recipe: Recipe) -> str:
+    """The name of what needs training data, or nothing."""
+    for used in (recipe, recipe.like):
+        if used is not None and criterion(used.criterion).needs == "data":
+            return f"criterion '{used.criterion}'"
+        if used is not None and allocation(used.allocation).needs_sensitivity:
+            return f"allocation '{used.allocation}'"
+    return ""
+
+
 def score(
     model: nn.Module,
     recipe: Recipe,
@@ -56,11 +66,8 @@ def score(
     """
     wanted = weights(model, recipe)
     chosen, rule = criterion(recipe.criterion), allocation(recipe.allocation)
-    for needs, what in ((chosen.needs == "data", chosen.name), (rule.needs_sensitivity, rule.name)):
-        if needs and sample is None:
-            raise PruningError(
-                f"{what} looks at the model at work: it needs training data, and there is none"
-            )
+    if sample is None and (needy := needs_data(recipe.basis)):
+        raise PruningError(f"{needy} looks at the model at work: it needs training data, and there is none")
     if chosen.needs == "weights":
         found = chosen.score(wanted, Context(generator, model, example_input))
     else:
