@@ -1,6 +1,6 @@
 """What pruning costs, and what it saves: torchvision's ResNet-18 with random weights, on one thread.
 
-    python benchmarks/pruning.py
+    python benchmarks/pruning_speed.py
 
 Three measurements, each interleaved in this one run: global magnitude to 80% beside
 ``torch.nn.utils.prune.global_unstructured``; latency with half the parameters physically removed, and with
@@ -14,20 +14,17 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-# Run as a script, this file would itself be found under the name of the package that it measures.
-sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).resolve().parent]
-from audit.subject import vision  # noqa: E402
-from pruning import measure, prunable, scoring  # noqa: E402
-from pruning.methods import resolve  # noqa: E402
-from pruning.modes import one_thread  # noqa: E402
-from pruning.prune import prune  # noqa: E402
-from pruning.sample import Sample  # noqa: E402
+from audit.subject import vision
+from pruning import measure, prunable, scoring
+from pruning.methods import resolve
+from pruning.modes import one_thread
+from pruning.prune import prune
+from pruning.sample import Sample
 
 SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 
@@ -94,8 +91,8 @@ def removal(model: nn.Module, image: torch.Tensor, rounds: int) -> None:
 
 
 def sweep(model: nn.Module, side: int, rounds: int) -> None:
-    """Six sparsities by SNIP: scores found once and reused, or found for each."""
-    _, recipe = resolve("snip")
+    """Six sparsities by Taylor: scores found once and reused, or found for each."""
+    _, recipe = resolve("taylor")
     x = torch.rand(16, 3, min(side, 64), min(side, 64))
     sample = Sample(x, torch.arange(len(x)))
 
@@ -111,7 +108,7 @@ def sweep(model: nn.Module, side: int, rounds: int) -> None:
             prune(model, recipe, sparsity, example_input=x[:1], generator=torch.Generator(), sample=sample)
 
     times = interleaved({"once": once, "each": each}, max(1, rounds // 3))
-    print(f"\nSNIP on {len(x)} examples to {len(SPARSITIES)} sparsities, scored once or each time")
+    print(f"\nTaylor on {len(x)} examples to {len(SPARSITIES)} sparsities, scored once or each time")
     report(times, "each", "")
 
 
