@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from attacks.settings import ProbeSettings
+from audit import means
 from audit.errors import PlanError
 from audit.plan import Plan
 from audit.subject import data as subject_data
@@ -52,6 +53,8 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
         raise PlanError(
             "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"
         )
+    if mistakes := means.problems(plan, data):
+        raise PlanError("\n".join(f"[pruning] methods: {mistake}" for mistake in mistakes))
     for variant in plan.variant:
         own, key = models.builder(plan, data, variant.build), f"[[variant]] {variant.name!r} weights"
         pruned, _ = models.restore(plan.path(variant.weights), own, data, key)

@@ -37,6 +37,8 @@ class Unit:
     """The plan's seed that this unit replicates."""
     parents: tuple[str, ...] = ()
     """Units that must have finished. The first is the model a probe measures or a recipe starts from."""
+    origin: int = 0
+    """Of a pruned model: the seed that its dense parent was trained from, if it was trained."""
     method: str = ""
     sparsity: float = 0.0
     probe: str = ""
@@ -165,7 +167,16 @@ def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
                 for sparsity in plan.pruning.sparsities:
                     what = {"recipe": recipe.model_dump(mode="json"), "sparsity": sparsity, "epochs": epochs}
                     name = f"{method}@{sparsity:g}"
-                    yield namer.unit("pruned", name, seed, what, (parent,), method=method, sparsity=sparsity)
+                    yield namer.unit(
+                        "pruned",
+                        name,
+                        seed,
+                        what,
+                        (parent,),
+                        origin=parent.seed,
+                        method=method,
+                        sparsity=sparsity,
+                    )
     for variant in plan.variant:
         what = {"build": variant.build, "weights": file_digest(plan.path(variant.weights))}
         yield namer.unit("checkpoint", variant.name, plan.seeds[0], what, method="checkpoint")

@@ -32,6 +32,20 @@ def hold(optimiser: Optimizer, model: nn.Module, masks: Masks) -> RemovableHandl
     return optimiser.register_step_post_hook(after_step)
 
 
+def rescored(scores: Masks, kept: Masks) -> dict[str, Tensor]:
+    """Scores in which what earlier masks dropped comes before everything else, so that it goes again.
+
+    Among the kept the order stays; their scores become positive, those of the dropped are zero.
+    """
+    lowest = min((float(score.min()) for score in scores.values() if score.numel()), default=0.0)
+    found = {}
+    for name, score in scores.items():
+        shifted = score - lowest if lowest < 0 else score
+        positive = shifted.clamp(min=torch.finfo(score.dtype).tiny)
+        found[name] = positive.masked_fill(~kept[name].to(score.device), 0.0) if name in kept else positive
+    return found
+
+
 def _dropped(model: nn.Module, masks: Masks) -> list[tuple[nn.Parameter, Tensor]]:
     parameters = dict(model.named_parameters())
     pairs = []

@@ -34,13 +34,15 @@ def prune(
     *,
     example_input: Tensor,
     generator: torch.Generator,
+    kept: masks.Masks | None = None,
 ) -> Pruned:
     """Prune a copy of the model, one-shot; the model itself is left as it was.
 
     ``sparsity``: share of prunable weights (``pruning.prunable``) to go, in [0, 1). Single weights: exactly
     ``round(sparsity × total)`` are dropped, ties included. Units: as many as come closest, within half a
     unit's weights. ``example_input``: (N, …) in the model's own units, to trace and check their removal.
-    ``generator``: the only source of random numbers.
+    ``generator``: the only source of random numbers. ``kept``: masks of earlier rounds; what they dropped
+    goes again, before anything else, and counts.
 
     Raises PruningError if nothing is prunable, the sparsity is out of range or beyond reach, a weight is not
     finite, or the model does not allow the removal of units.
@@ -52,6 +54,8 @@ def prune(
         if not torch.isfinite(weight).all():
             raise PruningError(f"{name} holds NaN or infinity: it cannot be pruned")
     scores = criteria()[recipe.criterion].score(weights, Context(generator))
+    if kept:
+        scores = masks.rescored(scores, kept)
     if recipe.norm is None:
         return _weights(model, recipe, sparsity, scores)
     return _units(model, recipe, sparsity, scores, example_input)
