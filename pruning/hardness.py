@@ -1,8 +1,8 @@
 """Hardness: what happens to the weights that a recipe selects, where it is not for good.
 
 Each kind changes a model in place at every step of the schedule; between, the selected weights train as all
-others do and may come back. At the end ``soft`` and ``soft-threshold`` cut for good and so achieve the sparsity
-that was asked; ``attenuate`` makes the selected smaller once more, never zero, and achieves none.
+others do and may come back. At the end ``soft`` and ``soft-threshold`` cut for good and so achieve the
+sparsity that was asked; ``attenuate`` makes the selected smaller once more, never zero, and achieves none.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ def soften(model: nn.Module, selected: Masks, kind: Soft, factor: float = 0.1) -
 
 @torch.no_grad()
 def soft_threshold(model: nn.Module, selected: Masks) -> None:
-    """sign(w)·max(|w| − λ, 0) in each layer, λ its largest selected |w|: the selected become 0, the rest less.
+    """sign(w)·max(|w| − λ, 0) in each layer, λ its largest selected |w|: the selected become 0.
 
     Donoho 1995, *De-noising by soft-thresholding*; as a step of training: Kusupati et al. 2020,
     arXiv:2002.03231.
