@@ -71,13 +71,20 @@ def means(plan: Plan, data: Data, device: str, prune: Prune, *, seed: int, origi
 
 def problems(plan: Plan, data: Data) -> list[str]:
     """Why recipes of the plan cannot be followed with its model and data: one sentence each."""
-    found = []
-    for name, recipe in plan.pruning.recipes.items() if plan.pruning is not None else ():
+    found: list[str] = []
+    if plan.pruning is None:
+        return found
+    for name, recipe in plan.pruning.recipes.items():
         if recipe.rewind == "weights" and plan.model.weights is not None:
             found.append(
                 f"{name}: rewinds weights to early training, and a model given by its weights has no early "
                 "training: drop [model] weights so that [train] makes the model, or rewind only the learning "
                 "rate ('lr-rewind')"
+            )
+        elif recipe.initial is not None and recipe.initial > min(plan.pruning.sparsities):
+            found.append(
+                f"{name}: its schedule starts with sparsity {recipe.initial:g}, above the wanted "
+                f"{min(plan.pruning.sparsities):g}: lower initial, or leave that sparsity out"
             )
         elif recipe.rewind is not None and plan.train is None:
             found.append(f"{name}: repeats the training that made the model: say in [train] how it was made")

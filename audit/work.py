@@ -11,13 +11,13 @@ from torch import nn
 
 from attacks.probe import Target, unavailable
 from attacks.registry import probes
-from audit import costs
+from audit import costs, scores
 from audit.means import difference, means, trained
 from audit.plan import Plan
 from audit.subject import models
 from audit.subject.data import Data
 from audit.units import MODELS, Unit, file_digest
-from pruning import masks, measure, procedure, storage
+from pruning import masks, measure, procedure, scoring, storage
 from pruning.prune import Pruned, prune
 from pruning.removal import Removal
 from reports.ledger import MeasurementRow, VariantRow
@@ -54,6 +54,9 @@ def perform(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Res
         if unit.kind in MODELS:
             variant = _make(unit, made, context)
             return Result(time.perf_counter() - start, variant=variant)
+        if unit.kind == "score":
+            _score(unit, made, context)
+            return Result(time.perf_counter() - start)
         rows = (_costs if unit.kind == "cost" else _probe)(unit, made, context)
         return Result(time.perf_counter() - start, measurements=tuple(rows))
     except Exception as error:
@@ -110,6 +113,18 @@ def _train(inner: nn.Module, unit: Unit, context: Context, epochs: int, *, furth
         how.run(inner, 0, how.steps, lambda optimiser: None)
 
 
+def _score(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
+    """Score a dense model, and keep the scores in the run's folder."""
+    plan, data = context.plan, context.data
+    assert unit.basis is not None
+    found = scoring.score(
+        _load(made[unit.parents[0]], context).to(context.device), unit.basis,
+        example_input=data.test.x[:1], generator=torch.Generator().manual_seed(unit.seed),
+        sample=scores.sample(plan, data, context.device),
+    )  # fmt: skip
+    scoring.save(found, scores.file(context.out, unit.id))
+
+
 def _prune(unit: Unit, inner: nn.Module, context: Context) -> tuple[Pruned, str]:
     """The dense model pruned as its method says, and how its training differs from the control's."""
     plan, data = context.plan, context.data
@@ -117,9 +132,14 @@ def _prune(unit: Unit, inner: nn.Module, context: Context) -> tuple[Pruned, str]
     recipe = plan.pruning.recipes[unit.method]
     example = data.test.x[:1]
     generator = torch.Generator().manual_seed(unit.seed)
+    known = scores.known(recipe, unit.parents[1:], context.out)
+    sample = scores.sample(plan, data, "cpu")
 
-    def one_shot(model: nn.Module, sparsity: float, kept: masks.Masks | None = None) -> Pruned:
-        return prune(model, recipe, sparsity, example_input=example, generator=generator, kept=kept)
+    def one_shot(model: nn.Module, sparsity: float | None, kept: masks.Masks | None = None) -> Pruned:
+        return prune(
+            model, recipe, sparsity, example_input=example, generator=generator, sample=sample,
+            known=known if model is inner else None, kept=kept,
+        )  # fmt: skip
 
     with_these = means(plan, data, context.device, one_shot, seed=unit.seed, origin=unit.origin)
     pruned = procedure.follow(inner, recipe, unit.sparsity, with_these, example)

@@ -46,6 +46,27 @@ def rescored(scores: Masks, kept: Masks) -> dict[str, Tensor]:
     return found
 
 
+def nested(chosen: Masks, kept: Masks, scores: Masks) -> dict[str, Tensor]:
+    """Masks that drop as many as ``chosen`` do, and among them all that ``kept`` drop.
+
+    They differ from ``chosen`` only where its allocation, asked again, would give weights back to a layer:
+    then as many of those that were newly chosen, the highest scores first, stay.
+    """
+    before = {name: kept[name].to(mask.device) for name, mask in chosen.items()}
+    revived = sum(int((mask & ~before[name]).sum()) for name, mask in chosen.items())
+    both = {name: mask & before[name] for name, mask in chosen.items()}
+    if not revived:
+        return both
+    fresh = [
+        scores[name].to(mask.device).masked_fill(mask | ~before[name], -torch.inf).flatten()
+        for name, mask in chosen.items()
+    ]
+    stay = torch.zeros(sum(map(len, fresh)), dtype=torch.bool, device=fresh[0].device)
+    stay[torch.cat(fresh).topk(revived).indices] = True
+    parts = torch.split(stay, [len(part) for part in fresh])
+    return {name: both[name] | part.reshape(both[name].shape) for name, part in zip(both, parts, strict=True)}
+
+
 def _dropped(model: nn.Module, masks: Masks) -> list[tuple[nn.Parameter, Tensor]]:
     parameters = dict(model.named_parameters())
     pairs = []

@@ -15,15 +15,19 @@ __all__ = ["Method", "methods", "resolve"]
 def resolve(entry: str | Mapping[str, Any]) -> tuple[str, Recipe]:
     """A plan's entry → (name, recipe): a preset's name, or a table of a recipe's choices.
 
-    A table is named by its choices. Raises PruningError, which names the alternatives.
+    A table is named by its choices; its ``like`` may be a preset's name too. Raises PruningError, which names
+    the alternatives.
     """
     known = methods()
     if isinstance(entry, str):
         if entry not in known:
             raise PruningError(f"no pruning method is named {entry!r}; there are: {', '.join(known)}")
         return entry, known[entry].recipe
+    table = dict(entry)
+    if isinstance(table.get("like"), str):
+        table["like"] = resolve(table["like"])[1]
     try:
-        recipe = Recipe.model_validate(dict(entry))
+        recipe = Recipe.model_validate(table)
     except ValidationError as error:
         raise PruningError(f"{dict(entry)} is no pruning recipe: {_in_words(error)}") from error
     return recipe.name, recipe

@@ -24,7 +24,7 @@ Prepare = Callable[[Optimizer], object]
 class Prune(Protocol):
     """One-shot pruning, as :func:`pruning.prune.prune` with everything else filled in."""
 
-    def __call__(self, model: nn.Module, sparsity: float, kept: Masks | None = None) -> Pruned:
+    def __call__(self, model: nn.Module, sparsity: float | None, kept: Masks | None = None) -> Pruned:
         """A pruned copy; what ``kept`` dropped in earlier rounds goes again."""
 
 
@@ -81,7 +81,7 @@ class _Session:
 
 
 def follow(
-    dense: nn.Module, recipe: Recipe, sparsity: float, means: Means, example_input: torch.Tensor
+    dense: nn.Module, recipe: Recipe, sparsity: float | None, means: Means, example_input: torch.Tensor
 ) -> Pruned:
     """A copy of the dense model, pruned as the recipe says; the model itself is left as it was.
 
@@ -122,7 +122,7 @@ def _hard(
 
 
 def _rewinding(
-    dense: nn.Module, recipe: Recipe, ladder: list[float], means: Means, example_input: torch.Tensor
+    dense: nn.Module, recipe: Recipe, ladder: list[float | None], means: Means, example_input: torch.Tensor
 ) -> Pruned:
     """Cut, go back to an early step of the dense training, train to its end, cut further.
 
@@ -161,7 +161,7 @@ def _soft(
     model = copy.deepcopy(dense)
     model.zero_grad(set_to_none=True)
 
-    def soften(share: float) -> None:
+    def soften(share: float | None) -> None:
         chosen = prune(model, share)
         selected = chosen.masks
         if recipe.granularity == "unit":
@@ -178,10 +178,12 @@ def _soft(
     return Pruned(model, {}, (), 0.0)
 
 
-def _further(now: Pruned, sparsity: float, prune: Prune, dense_weights: int) -> Pruned:
+def _further(now: Pruned, sparsity: float | None, prune: Prune, dense_weights: int) -> Pruned:
     """Cut what an earlier round left down to a sparsity of the dense model; history and masks go on."""
     left = _count(now.model)
-    share = sparsity if left == dense_weights else max(0.0, 1 - (1 - sparsity) * dense_weights / left)
+    share = sparsity
+    if sparsity is not None and left != dense_weights:
+        share = max(0.0, 1 - (1 - sparsity) * dense_weights / left)
     further = prune(now.model, share, now.masks or None)
     return replace(further, history=(*now.history, *further.history))
 

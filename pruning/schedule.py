@@ -12,7 +12,8 @@ from pruning.recipe import Recipe
 class Stage:
     """Prune to a sparsity, then train from optimiser step ``start`` up to ``stop``."""
 
-    sparsity: float
+    sparsity: float | None
+    """None where a recipe's threshold decides."""
     start: int
     stop: int
 
@@ -35,26 +36,26 @@ def polynomial(initial: float, final: float, steps: int, power: int = 3) -> list
     return [float(high + (low - high) * (1 - Fraction(t, steps)) ** power) for t in range(steps + 1)]
 
 
-def sparsities(recipe: Recipe, final: float, epochs: int) -> list[float]:
+def sparsities(recipe: Recipe, final: float | None, epochs: int) -> list[float | None]:
     """What a recipe prunes to, in order; the last is ``final``. ``epochs``: of the fine-tuning.
 
     A soft recipe without a schedule of its own prunes to ``final`` once each epoch (He et al. 2018).
     Raises PruningError if a polynomial schedule would have to fall.
     """
+    if final is None or recipe.schedule == "one-shot":
+        return [final] * (1 if recipe.hardness == "hard" else max(1, epochs))
     if recipe.schedule == "iterative":
-        return compounding(final, recipe.steps or 1)
-    if recipe.schedule == "polynomial":
-        initial = recipe.initial or 0.0
-        if initial > final:
-            raise PruningError(
-                f"a polynomial schedule rises, but its initial sparsity {initial:g} is above the wanted "
-                f"{final:g}: lower initial, or leave that sparsity out"
-            )
-        return polynomial(initial, final, recipe.steps or 1)
-    return [final] * (1 if recipe.hardness == "hard" else max(1, epochs))
+        return list(compounding(final, recipe.steps or 1))
+    initial = recipe.initial or 0.0
+    if initial > final:
+        raise PruningError(
+            f"a polynomial schedule rises, but its initial sparsity {initial:g} is above the wanted "
+            f"{final:g}: lower initial, or leave that sparsity out"
+        )
+    return list(polynomial(initial, final, recipe.steps or 1))
 
 
-def stages(ladder: Sequence[float], steps: int) -> list[Stage]:
+def stages(ladder: Sequence[float | None], steps: int) -> list[Stage]:
     """The sparsities one after another, each followed by an equal share of so many optimiser steps.
 
     With fewer steps than sparsities some stages train for none; the last sparsity always has its stage.

@@ -43,6 +43,11 @@ def save(model: nn.Module, path: Path, history: Sequence[Removal] = ()) -> None:
         "prune_audit.history": _HISTORY.dump_json(tuple(history)).decode(),
         "prune_audit.aliases": _ALIASES.dump_json(aliases).decode(),
     }
+    write(tensors, path, metadata)
+
+
+def write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write a safetensors file, so that it is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pruning.sample import Sample
+
 
 class Residual(nn.Module):
     """3×32×32 → 10 logits: two blocks on one stream, one that widens it with a strided shortcut."""
@@ -104,7 +106,10 @@ class Case:
         self.name = name
         self.build = build
         self.model = random_weights(build())
-        self.x = torch.rand(5, *shape, generator=torch.Generator().manual_seed(1))
+        generator = torch.Generator().manual_seed(1)
+        self.x = torch.rand(5, *shape, generator=generator)
+        self.sample = Sample(self.x, torch.randint(10, (5,), generator=generator), batch_size=2)
+        self.never_zero = name == "lenet"  # its Tanh: activation sparsity has nothing to go by
 
 
 @pytest.fixture(params=list(ARCHITECTURES))
