@@ -17,7 +17,7 @@ from audit.plan import Plan
 from audit.subject import models
 from audit.subject.data import Data
 from audit.units import MODELS, Unit, file_digest
-from pruning import masks, measure, procedure, scoring, storage
+from pruning import masks, measure, procedure, prunable, scoring, storage
 from pruning.prune import Pruned, prune
 from pruning.removal import Removal
 from reports.ledger import MeasurementRow, VariantRow
@@ -185,10 +185,12 @@ def _file(row: VariantRow, context: Context) -> Path:
 
 def _costs(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list[MeasurementRow]:
     """Size and speed of every variant of one seed."""
+    dense = models.fresh(models.builder(context.plan, context.data), 0)
     rows = {made[parent].variant: made[parent] for parent in unit.parents if parent in made}
     found = costs.measure_all(
         {name: _load(row, context) for name, row in rows.items()},
-        {name: context.out / (row.file or "") for name, row in rows.items()},
+        {name: _file(row, context) for name, row in rows.items()},
+        {name: layer.get_parameter("weight").numel() for name, layer in prunable.layers(dense).items()},
         unit.replicate, context.data.test.x[:1], context.device,
     )  # fmt: skip
     for name in unit.of:
