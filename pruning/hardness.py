@@ -65,7 +65,8 @@ def filters(model: nn.Module, history: History, example_input: Tensor) -> dict[s
     """The masks of a removal that is only thought of: False on the weights that make the removed units.
 
     Biases, norms and what reads the units are left alone: with them at zero no gradient would reach the unit,
-    and it could not come back. ``example_input``: (N, …). Raises PruningError if a step is not of this model.
+    and it could not come back (as it cannot where its bias keeps a ReLU shut). ``example_input``: (N, …).
+    Raises PruningError if a step is not of this model.
     """
     layers = prunable.layers(model)
     chosen = {
