@@ -60,8 +60,8 @@ METHODS = (
     ),
     Method(
         "soft-threshold",
-        Recipe(hardness="soft-threshold"),
-        "shrink all |w| by the largest to go, each epoch; what reaches zero may return; at the end it is cut",
+        Recipe(hardness="soft-threshold", schedule="polynomial"),
+        "shrink all |w| by the largest to go, ever more of it; what reaches zero may return, until the end",
         "Donoho 1995, doi:10.1109/18.382009; in training: Kusupati et al. 2020, arXiv:2002.03231",
     ),
     Method(

@@ -1,5 +1,6 @@
 """Random architectures of every kind that pruning must handle; and the presets that cut once."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,6 +9,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from pruning import prunable, units
 from pruning.methods import methods
 from pruning.recipe import Recipe
 from pruning.sample import Sample
@@ -145,6 +147,20 @@ def networks(draw: st.DrawFn, *kinds: str) -> Network:
             elif tensor.is_floating_point():
                 tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.3 + 0.2)
     return Network(kind, model.eval(), torch.rand(6, *shape, generator=generator))
+
+
+def largest_unit(network: Network) -> int:
+    """The most weights that one unit of the dense model owns."""
+    shapes = {name: layer.weight.shape for name, layer in prunable.layers(network.model).items()}
+    return max(
+        sum(
+            int((m.units == unit).sum())
+            * (shapes[m.layer].numel() // shapes[m.layer][0 if m.direction == "out" else 1])
+            for m in group.members
+        )
+        for group in units.find(copy.deepcopy(network.model), network.x)
+        for unit in range(group.size)
+    )
 
 
 def one_shot() -> list[Recipe]:

@@ -1,21 +1,23 @@
 """Whole procedures: exact at the end, nothing revived where it is hard, revived where it is soft."""
 
 import copy
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pruning_networks import largest_unit, networks
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pruning import masks, prunable, storage
+from pruning import masks, prunable, removal, storage
 from pruning.errors import PruningError
 from pruning.masks import Masks
-from pruning.methods import methods
+from pruning.methods import methods, resolve
 from pruning.procedure import Means, Prepare, Training, follow
 from pruning.prune import Pruned, prune
 from pruning.recipe import Recipe
@@ -63,7 +65,7 @@ class Lab:
                 parameter.add_(1.0 + step)  # recognisable
         return model
 
-    def follow(self, recipe: Recipe, sparsity: float, **without: None) -> Pruned:
+    def follow(self, recipe: Recipe, sparsity: float | None, **without: None) -> Pruned:
         generator, sample = torch.Generator().manual_seed(0), Sample(self.x, self.y)
 
         def one_shot(model: nn.Module, share: float | None, kept: Masks | None = None) -> Pruned:
@@ -351,3 +353,105 @@ def test_results_are_ordinary_modules(case, name):
     exported = torch.export.export(result, (case.x,)).module()
     torch.testing.assert_close(exported(case.x), outputs)
     torch.testing.assert_close(torch.compile(result, backend="aot_eager", fullgraph=True)(case.x), outputs)
+
+
+WAYS = [
+    Recipe(schedule="iterative", steps=3), Recipe(schedule="polynomial", steps=3), Recipe(hardness="soft"),
+    Recipe(hardness="soft-threshold"), Recipe(schedule="iterative", steps=2, rewind="weights"),
+    Recipe(granularity="unit", allocation="uniform", schedule="iterative", steps=3),
+    Recipe(granularity="unit", hardness="soft"),
+    Recipe(granularity="unit", schedule="polynomial", steps=2, criterion="taylor"),
+    Recipe(granularity="unit", schedule="iterative", steps=2, rewind="weights"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", WAYS, ids=lambda r: r.name)
+@given(networks(), st.floats(0, 0.8), st.sampled_from(list(OPTIMISERS)))
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_way_ends_at_what_was_asked_on_any_architecture(recipe, network, sparsity, optimiser):
+    dense = network.model
+    lab = Lab(dense, network.x, optimiser=optimiser, steps=3)
+    n, layers = total(dense), len(prunable.weights(dense))
+    try:
+        result = lab.follow(recipe, sparsity)
+    except PruningError as error:
+        if recipe.granularity == "unit":
+            assert re.search("beyond reach|one tied parameter|no filter or neuron", str(error))  # noqa: PT017
+        else:
+            assert round(sparsity * n) > n - layers
+        return
+    left = sum(int(w.count_nonzero()) for w in prunable.weights(result.model).values())
+    assert result.achieved == pytest.approx(1 - left / n, abs=1e-12)
+    if recipe.granularity == "weight":
+        assert n - left == round(sparsity * n)
+    else:
+        assert abs((1 - sparsity) * n - left) <= largest_unit(network)
+        rebuilt = removal.replay(dense, result.history, network.x)
+        rebuilt.load_state_dict(result.model.state_dict())
+        torch.testing.assert_close(rebuilt(network.x), result.model(network.x))
+    assert result.model.head.out_features == dense.head.out_features
+    assert all(w.numel() > 0 and (w != 0).any() for w in prunable.weights(result.model).values())
+    if network.kind == "tied":
+        assert result.model.body[0].weight is result.model.body[2].weight
+
+
+def test_a_threshold_decides_the_sparsity_in_soft_pruning_too():
+    model, x = small()
+    hard, soft = (Lab(model, x).follow(Recipe(threshold=0.2, hardness=h), None) for h in ("hard", "soft"))
+    assert 0 < hard.achieved < 1
+    for name, weight in prunable.weights(model).items():
+        assert torch.equal(hard.masks[name], weight.abs() > 0.2)
+    gone = [w[w != 0].abs().min() for w in prunable.weights(soft.model).values()]
+    assert min(gone) > 0.2
+    with pytest.raises(ValueError, match="leaves no sparsity to go to by steps"):
+        Recipe(threshold=0.2, schedule="iterative")
+
+
+def test_an_allocation_that_would_give_back_is_held_to_what_is_gone():
+    """Earlier two of ``a`` went; now the allocation wants all from ``b``."""
+    scores = {"a": torch.tensor([0.0, 0.0, 3.0, 4.0]), "b": torch.tensor([5.0, 6.0, 7.0, 8.0])}
+    kept = {"a": torch.tensor([False, False, True, True]), "b": torch.ones(4, dtype=torch.bool)}
+    chosen = {"a": torch.ones(4, dtype=torch.bool), "b": torch.tensor([False, False, False, True])}
+    found = masks.nested(chosen, kept, scores)
+    assert found["a"].tolist() == [False, False, True, True]
+    assert found["b"].tolist() == [False, True, True, True]
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(masks.nested(kept, kept, scores).values(), kept.values(), strict=True)
+    )
+    again = masks.rescored({"a": torch.tensor([-2.0, 1.0, 0.0, -3.0])}, kept)["a"]
+    assert again[:2].tolist() == [0.0, 0.0]
+    assert 0 < again[3] < again[2]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"steps": 3}, "steps does nothing here; drop it, or set schedule = 'iterative' or"),
+        ({"factor": 0.5}, "factor does nothing here; drop it, or set hardness = 'attenuate'"),
+        ({"schedule": "iterative", "initial": 0.5}, "initial does nothing here"),
+        ({"rewind_to": 0.5}, "rewind_to does nothing here"),
+        ({"hardness": "soft-threshold", "criterion": "random"}, "soft-threshold shrinks |w| itself"),
+        ({"hardness": "soft-threshold", "granularity": "unit"}, "soft-threshold shrinks |w| itself"),
+        ({"hardness": "soft", "rewind": "weights"}, "rewind trains what was pruned once more"),
+        ({"schedule": "polynomial", "rewind": "weights"}, "rewind trains what was pruned once more"),
+        ({"schedule": "polynomial", "recovery": "none"}, "schedule 'polynomial' prunes while it trains"),
+        ({"rewind": "weights", "recovery": "batch-norm"}, "rewind prunes while it trains"),
+        ({"hardness": "soft", "recovery": "magic"}, "recovery: Input should be 'none', 'batch-norm'"),
+    ],
+)  # fmt: skip
+def test_choices_that_do_not_go_together_are_explained(entry, message):
+    with pytest.raises(PruningError) as error:
+        resolve(entry)
+    assert message in str(error.value)
+
+
+def test_every_choice_shows_in_the_name():
+    ways = [
+        {}, {"hardness": "soft"}, {"hardness": "attenuate"}, {"hardness": "attenuate", "factor": 0.5},
+        {"schedule": "iterative"}, {"schedule": "iterative", "steps": 3}, {"schedule": "polynomial"},
+        {"schedule": "polynomial", "initial": 0.5}, {"rewind": "weights"}, {"rewind": "learning-rate"},
+        {"rewind": "weights", "rewind_to": 0.1}, {"recovery": "none"}, {"recovery": "batch-norm"},
+    ]  # fmt: skip
+    assert len({Recipe(**way).name for way in ways}) == len(ways)
+    assert Recipe(schedule="polynomial", initial=0.5).name == "magnitude-weight-global-polynomial10-from0.5"
