@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from attacks.settings import ProbeSettings
+from audit import means
 from audit.errors import PlanError
 from audit.plan import Plan
 from audit.subject import data as subject_data
@@ -55,6 +56,8 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
             "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"
         )
     _check_recipes(plan, inner, data)
+    if mistakes := means.problems(plan, data):
+        raise PlanError("\n".join(f"[pruning] methods: {mistake}" for mistake in mistakes))
     for variant in plan.variant:
         own, key = models.builder(plan, data, variant.build), f"[[variant]] {variant.name!r} weights"
         pruned, _ = models.restore(plan.path(variant.weights), own, data, key)

@@ -40,6 +40,8 @@ class Unit:
     parents: tuple[str, ...] = ()
     """Units that must have finished. The first is the model a probe measures or a recipe starts from; the
     others of a pruned model found the scores it wants, in the order of ``scoring.bases``."""
+    origin: int = 0
+    """Of a pruned model: the seed that its dense parent was trained from, if it was trained."""
     method: str = ""
     sparsity: float | None = 0.0
     """None where a recipe's threshold decides."""
@@ -180,8 +182,9 @@ def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
                     what = {"recipe": recipe.model_dump(mode="json"), "sparsity": sparsity, "epochs": epochs}
                     name = method if sparsity is None else f"{method}@{sparsity:g}"
                     yield namer.unit(
-                        "pruned", name, seed, what, (parent, *scores), method=method, sparsity=sparsity
-                    )
+                        "pruned", name, seed, what, (parent, *scores),
+                        origin=parent.seed, method=method, sparsity=sparsity,
+                    )  # fmt: skip
     for variant in plan.variant:
         files = {"build": variant.build, "weights": file_digest(plan.path(variant.weights))}
         yield namer.unit("checkpoint", variant.name, plan.seeds[0], files, method="checkpoint")

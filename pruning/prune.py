@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,7 @@ def prune(
     generator: torch.Generator,
     sample: Sample | None = None,
     known: Known | None = None,
+    kept: masks.Masks | None = None,
 ) -> Pruned:
     """Prune a copy of the model, one-shot; the model itself is left as it was.
 
@@ -45,7 +46,8 @@ def prune(
     unit's weights. None where the recipe's threshold decides. ``example_input``: (N, …) in the model's own
     units, to trace and check their removal. ``generator``: the only source of random numbers. ``sample``:
     training data, for criteria that look at the model at work. ``known``: scores of this very model, so that
-    a sweep over sparsities need not find them again.
+    a sweep over sparsities need not find them again. ``kept``: masks of earlier rounds; what they dropped
+    goes again, before anything else, and counts.
 
     Raises PruningError if nothing is prunable, the sparsity is out of range or beyond reach, a weight is not
     finite, training data is wanted and missing, or the model does not allow the removal of units.
@@ -55,13 +57,19 @@ def prune(
     if not recipe.sweeps and sparsity is not None:
         raise PruningError(f"{recipe.name} has a threshold, from which its sparsity follows: ask for none")
 
+    found = dict(known or {})
+
     def scores_of(used: Recipe) -> Scores:
-        if known is not None and used.basis in known:
-            return known[used.basis]
-        return score(model, used, example_input=example_input, generator=generator, sample=sample)
+        if used.basis not in found:
+            new = score(model, used, example_input=example_input, generator=generator, sample=sample)
+            found[used.basis] = replace(new, weights=masks.rescored(new.weights, kept)) if kept else new
+        return found[used.basis]
 
     if recipe.granularity == "weight":
-        return _weights(model, selection.of_weights(model, recipe, sparsity, scores_of), recipe, sparsity)
+        chosen = selection.of_weights(model, recipe, sparsity, scores_of)
+        if kept:
+            chosen = masks.nested(chosen, kept, scores_of(recipe).weights)
+        return _weights(model, chosen, recipe, sparsity)
     return _units(model, recipe, sparsity, scores_of, example_input)
 
 

@@ -42,6 +42,26 @@ class Recipe(BaseModel):
     """Layers that are left alone, by name or pattern (``features.*``): no weight of theirs is set to zero, no
     unit of theirs removed. They still count in the sparsity."""
 
+    hardness: Literal["hard", "soft", "soft-threshold", "attenuate"] = "hard"
+    """What happens to the selected: zero for good; or zero, soft-thresholded, multiplied by ``factor`` at
+    every step of the schedule and free to come back between (``pruning/hardness.py``)."""
+    factor: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """What attenuation multiplies by (default 0.1); None for the other kinds."""
+    schedule: Literal["one-shot", "iterative", "polynomial"] = "one-shot"
+    """All at once; in rounds that each take the same share of what is left; or along Zhu & Gupta's polynomial
+    while fine-tuning goes on (``pruning/schedule.py``)."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Rounds of an iterative schedule (default 5), steps of a polynomial one (default 10)."""
+    initial: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """The sparsity a polynomial schedule starts with (default 0)."""
+    rewind: Literal["weights", "learning-rate"] | None = None
+    """After pruning, train again from an early point of the dense training: with the weights it had there (a
+    lottery ticket), or only with its learning rates."""
+    rewind_to: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """That point, as a share of the training's steps; 0 (default): its beginning."""
+    recovery: Literal["none", "batch-norm", "fine-tune"] = "fine-tune"
+    """What follows: nothing, new running statistics of batch norm from training data, or further epochs."""
+
     @model_validator(mode="before")
     @classmethod
     def _what_follows(cls, data: Any) -> Any:
@@ -56,6 +76,9 @@ class Recipe(BaseModel):
             name = filled.get("criterion", "magnitude")
             unit = criteria.criterion(name).unit if name in criteria.names() else None
             filled["norm"] = unit if unit in ("l1", "l2") else None
+        for key, choice, values in _DEPENDENT:
+            if filled.get(key) is None and values.get(filled.get(choice)) is not None:
+                filled[key] = values[filled[choice]]
         return filled
 
     @model_validator(mode="after")
@@ -77,6 +100,37 @@ class Recipe(BaseModel):
                 raise ValueError(f"{key} and allocation = '{implied}' go together: give both, or neither")
         if self.like is not None and self.like.granularity != self.granularity:
             raise ValueError(f"like is a recipe for granularity '{self.like.granularity}': set the same here")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_idle(self) -> "Recipe":
+        for key, choice, values in _DEPENDENT:
+            if getattr(self, key) is not None and getattr(self, choice) not in values:
+                wanted = " or ".join(f"{choice} = {value!r}" for value in values)
+                raise ValueError(f"{key} does nothing here; drop it, or set {wanted}")
+        return self
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Recipe":
+        if self.hardness == "soft-threshold" and (self.granularity, self.criterion) != (
+            "weight",
+            "magnitude",
+        ):
+            raise ValueError(
+                "soft-threshold shrinks |w| itself: it goes with granularity 'weight', criterion 'magnitude'"
+            )
+        if self.rewind is not None and (self.hardness != "hard" or self.schedule == "polynomial"):
+            raise ValueError(
+                "rewind trains what was pruned once more: it goes with hardness 'hard' and with schedule "
+                "'one-shot' or 'iterative'"
+            )
+        if self.schedule != "one-shot" and not self.sweeps:
+            raise ValueError("a threshold leaves no sparsity to go to by steps: set schedule = 'one-shot'")
+        needy = "rewind" * (self.rewind is not None) or "schedule 'polynomial'" * (
+            self.schedule == "polynomial"
+        )
+        if needy and self.recovery != "fine-tune":
+            raise ValueError(f"{needy} prunes while it trains: it goes with recovery 'fine-tune'")
         return self
 
     @property
@@ -106,4 +160,24 @@ class Recipe(BaseModel):
             parts.append(f"{self.threshold:g}")
         if self.like is not None:
             parts[2:3] = ["like", self.like.name]
-        return "-".join(filter(None, [*parts, *(f"not-{layer}" for layer in self.exclude)]))
+        excluded = [f"not-{layer}" for layer in self.exclude]
+        return "-".join(filter(None, [*parts, *excluded, *self._further]))
+
+    @property
+    def _further(self) -> list[str]:
+        """Choices other than the usual ones, each recognisable by itself."""
+        words: list[str] = [] if self.hardness == "hard" else [self.hardness]
+        words += [] if self.factor is None else [f"{self.factor:g}"]
+        words += [] if self.schedule == "one-shot" else [f"{self.schedule}{self.steps}"]
+        words += [f"from{self.initial:g}"] if self.initial else []
+        words += [] if self.rewind is None else [f"rewind-{self.rewind}-{self.rewind_to:g}"]
+        return words + ([] if self.recovery == "fine-tune" else [f"recovery-{self.recovery}"])
+
+
+_DEPENDENT: tuple[tuple[str, str, Mapping[Any, Any]], ...] = (
+    ("factor", "hardness", {"attenuate": 0.1}),
+    ("steps", "schedule", {"iterative": 5, "polynomial": 10}),
+    ("initial", "schedule", {"polynomial": 0.0}),
+    ("rewind_to", "rewind", {"weights": 0.0, "learning-rate": 0.0}),
+)
+"""Key, the choice that it belongs to, and its default for each value of the choice that has it."""

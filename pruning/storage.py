@@ -4,7 +4,7 @@ A file is read back into a freshly built dense model, which is first made smalle
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,19 +13,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from pruning.compressed import Form, pack, unpack
 from pruning.errors import PruningError
 from pruning.removal import Removal, replay
 
 _HISTORY = TypeAdapter(tuple[Removal, ...])
 _ALIASES = TypeAdapter(dict[str, str])
+_FORMS = TypeAdapter(dict[str, Form])
 
 
-def save(model: nn.Module, path: Path, history: Sequence[Removal] = ()) -> None:
+def save(model: nn.Module, path: Path, history: Sequence[Removal] = (), *, compressed: bool = False) -> None:
     """Write the model's state_dict, bit for bit, so that the file is there whole or not at all.
 
     ``history``: what :func:`pruning.prune.prune` returned for this model. A tied parameter is written once,
-    its other names in the metadata. Raises PruningError if an entry of the state_dict is no tensor, and
-    OSError if the file cannot be written.
+    its other names in the metadata. ``compressed``: zeros take no place (:mod:`pruning.compressed`). Raises
+    PruningError if an entry of the state_dict is no tensor, and OSError if the file cannot be written.
     """
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
@@ -43,6 +45,9 @@ def save(model: nn.Module, path: Path, history: Sequence[Removal] = ()) -> None:
         "prune_audit.history": _HISTORY.dump_json(tuple(history)).decode(),
         "prune_audit.aliases": _ALIASES.dump_json(aliases).decode(),
     }
+    if compressed:
+        tensors, forms = pack(tensors)
+        metadata["prune_audit.compressed"] = _FORMS.dump_json(forms).decode()
     write(tensors, path, metadata)
 
 
@@ -88,7 +93,10 @@ def load(path: Path, build: Callable[[], nn.Module], example_input: Tensor) -> n
 
 
 def read(path: Path) -> tuple[tuple[Removal, ...], dict[str, Tensor]]:
-    """A file's history and tensors. Raises PruningError on a missing, damaged or foreign file."""
+    """A file's history and tensors, compressed ones as they were.
+
+    Raises PruningError on a missing, damaged or foreign file.
+    """
     if not path.is_file():
         raise PruningError(f"{path} does not exist")
     try:
@@ -100,10 +108,23 @@ def read(path: Path) -> tuple[tuple[Removal, ...], dict[str, Tensor]]:
     try:
         history = _HISTORY.validate_json(metadata.get("prune_audit.history", "[]"))
         aliases = _ALIASES.validate_json(metadata.get("prune_audit.aliases", "{}"))
+        tensors = unpack(tensors, _FORMS.validate_json(metadata.get("prune_audit.compressed", "{}")))
         tensors |= {name: tensors[first] for name, first in aliases.items()}
-    except (ValidationError, KeyError) as error:
+    except (ValidationError, KeyError, PruningError) as error:
         raise PruningError(f"{path}: its metadata is damaged: {error}") from error
     return history, tensors
+
+
+def same(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    """Whether names, dtypes, shapes and every bit agree."""
+    return some.keys() == others.keys() and all(
+        _form(tensor) == _form(others[name]) and torch.equal(_raw(tensor), _raw(others[name]))
+        for name, tensor in some.items()
+    )
+
+
+def _raw(tensor: Tensor) -> Tensor:
+    return tensor.detach().contiguous().flatten().view(torch.uint8)
 
 
 def _form(tensor: Tensor) -> tuple[torch.dtype, tuple[int, ...]]:

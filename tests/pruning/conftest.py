@@ -1,10 +1,26 @@
 """Small models with random weights, one of each kind that pruning must handle."""
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from pruning.sample import Sample
+
+
+def _share(name: str, file: str) -> None:
+    """Let the tests of this folder import a file of it: test folders are not packages."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / file)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+
+
+_share("pruning_networks", "networks.py")
 
 
 class Residual(nn.Module):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pruning_networks import one_shot
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,7 +17,7 @@ from pruning.prune import Pruned, prune
 from pruning.recipe import Recipe
 from pruning.sample import Sample
 
-ALL = [method.recipe for method in methods().values() if method.recipe.sweeps]
+ALL = one_shot()
 WEIGHTS = [recipe for recipe in ALL if recipe.granularity == "weight"]
 
 

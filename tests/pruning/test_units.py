@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pruning_networks import one_shot
 from torch import Tensor, nn
 
 from pruning import prunable, removal, units
@@ -14,7 +15,7 @@ from pruning.sample import Sample
 
 FILTER_L2 = methods()["filter-l2"].recipe
 UNITS = [
-    *(m.recipe for m in methods().values() if m.recipe.granularity == "unit"),
+    *(recipe for recipe in one_shot() if recipe.granularity == "unit"),
     Recipe(granularity="unit", allocation="global"),
 ]
 
