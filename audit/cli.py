@@ -58,6 +58,7 @@ class Listing(StrEnum):
 
     probes = "probes"
     criteria = "criteria"
+    allocations = "allocations"
     methods = "methods"
     data = "data"
     models = "models"

@@ -3,8 +3,8 @@
     python benchmarks/criteria.py --out docs/criteria.svg
 
 Trains the embedded digits CNN once a seed, prunes it one-shot by each criterion, with one ranking over all
-layers and no fine-tuning, and draws what is left of its test accuracy: a line is the mean over seeds, a whisker
-their range. Prints the same figures as a table. The same command gives the same file.
+layers and no fine-tuning, and draws what is left of its test accuracy: a line is the mean over seeds, a
+whisker their range. Prints the same figures as a table. The same command gives the same file.
 """
 
 import argparse
@@ -26,9 +26,10 @@ from pruning.criteria import criteria
 from pruning.modes import one_thread
 from pruning.prune import prune
 from pruning.recipe import Recipe
-from reports.style import series
 
 SPARSITIES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8608f", "#d69300", "#56b4e9", "#7a4b2a")
+MARKERS = "os^DvPXd<>"
 CONTROLS = {"random": "#8a8a8a", "random, matched": "#3a3a3a"}
 Figures = dict[str, list[list[float]]]
 """Name → per sparsity the accuracy of each seed."""
@@ -129,7 +130,7 @@ def draw(panels: Mapping[str, Figures], dense: list[float], path: Path) -> None:
         axes.set_title(title, fontsize=9.5, loc="left")
     figure.axes[0].set_ylabel("test accuracy, %")
     lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
-    shown = [name for name in sorted(names, key=lambda name: name in CONTROLS)]
+    shown = sorted(names, key=lambda name: name in CONTROLS)
     figure.legend([lines[name] for name in shown], shown, loc="outside right center", frameon=False)
     figure.savefig(path, metadata={"Date": None, "Creator": None})
 
@@ -140,16 +141,16 @@ def panel(axes: Axes, figures: Figures, names: list[str], dense: list[float]) ->
     axes.axhline(100 * mean(dense), color="#999999", linewidth=0.8, linestyle=(0, (1, 2)), label="dense")
     axes.annotate("dense", (places[-1], 100 * mean(dense) + 1), color="#666666", fontsize=8, ha="right")
     for name, by_sparsity in figures.items():
-        look, control = series(names.index(name)), CONTROLS.get(name)
+        place, control = names.index(name), CONTROLS.get(name)
         values = [[100 * value for value in values] for values in by_sparsity]
         middle = [mean(v) for v in values]
         span = [[m - min(v) for m, v in zip(middle, values, strict=True)],
                 [max(v) - m for m, v in zip(middle, values, strict=True)]]  # fmt: skip
-        beside = [place + 0.008 * (names.index(name) - len(names) / 2) for place in places]
-        colour = control or look.colour
+        beside = [at + 0.008 * (place - len(names) / 2) for at in places]
+        colour = control or COLOURS[[n for n in names if n not in CONTROLS].index(name)]
         axes.errorbar(beside, middle, span, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.5)
         axes.plot(
-            beside, middle, color=colour, marker=look.marker, markersize=4, linewidth=1.4,
+            beside, middle, color=colour, marker=MARKERS[place], markersize=4, linewidth=1.4,
             linestyle="--" if control else "-", label=name,
         )  # fmt: skip
     axes.set_xticks(places, [f"{s:.0%}" for s in SPARSITIES])
