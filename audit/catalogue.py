@@ -4,6 +4,7 @@ import inspect
 
 from attacks.registry import attacks, probes
 from audit import zoo
+from pruning.allocation import allocations
 from pruning.criteria import criteria
 from pruning.methods import methods
 from reports.charts import charts
@@ -23,13 +24,15 @@ ART = {
 
 
 def of(kind: str) -> dict[str, str]:
-    """The entries of one kind: "probes", "attacks", "criteria", "methods", "data", "models" or "charts"."""
+    """The entries of one kind: one of the command line's ``Listing``."""
     if kind == "probes":
         return {name: probe.card.summary for name, probe in probes().items()}
     if kind == "attacks":
         return attacks() | ART
     if kind == "criteria":
         return {name: f"{c.summary} ({c.source})" for name, c in criteria().items()}
+    if kind == "allocations":
+        return {name: f"{a.summary} ({a.source})" for name, a in allocations().items()}
     if kind == "methods":
         return {name: f"{method.summary} ({method.source})" for name, method in methods().items()}
     if kind == "charts":

@@ -59,6 +59,7 @@ class Listing(StrEnum):
     probes = "probes"
     attacks = "attacks"
     criteria = "criteria"
+    allocations = "allocations"
     methods = "methods"
     data = "data"
     models = "models"

@@ -78,6 +78,14 @@ _KNOWN = (
         "Bytes of the saved weights.",
     ),
     Metric(
+        "gzip_bytes", "Size on disk, gzipped", "bytes", "higher",
+        "Bytes of the saved weights after gzip.",
+    ),
+    Metric(
+        "compressed_bytes", "Size on disk, compressed", "bytes", "higher",
+        "Bytes of the weights saved without their zeros, from which they are read back bit for bit.",
+    ),
+    Metric(
         "parameters", "Parameters", "count", "higher",
         "Number of parameters, zeros included.",
     ),
@@ -88,6 +96,14 @@ _KNOWN = (
     Metric(
         "macs", "Multiply–accumulates", "count", "higher",
         "Multiply–accumulate operations for one example, zeros not skipped.",
+    ),
+    Metric(
+        "nonzero_macs", "Multiply–accumulates without zeros", "count", "higher",
+        "Multiply–accumulate operations for one example, those with a weight of zero left out.",
+    ),
+    Metric(
+        "layer_sparsity", "Sparsity of a layer", "share", "neither",
+        "Share of the dense layer's weights that is gone, or zero.",
     ),
     Metric(
         "latency", "Latency", "milliseconds", "higher",

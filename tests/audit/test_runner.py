@@ -22,6 +22,8 @@ from audit.errors import IncompleteError, PlanError
 from audit.plan import load
 from audit.preflight import preflight
 from audit.units import Unit, units
+from pruning import scoring
+from pruning.criteria import _gradients, _inputs
 from reports.ledger import Ledger
 
 Write = Callable[[dict[str, Any]], Path]
@@ -281,3 +283,67 @@ def test_a_full_disk_is_one_message_and_loses_nothing(
     outcome = execute(reference / "plan.toml", tmp_path / "out")
     assert outcome.computed == outcome.planned - 3
     assert rows_of(tmp_path / "out") == rows_of(reference / "out")
+
+
+def _counting(function: Callable[..., Any], calls: list[str]) -> Callable[..., Any]:
+    def counted(*arguments: Any) -> Any:
+        calls.append(function.__name__)
+        return function(*arguments)
+
+    return counted
+
+
+def test_a_sweep_scores_each_criterion_once(
+    tiny: dict[str, Any],
+    write_plan: Write,
+    execute: Execute,
+    rows_of: RowsOf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Six sparsities, two granularities: each criterion looks at the dense model once."""
+    tiny["pruning"] |= {
+        "methods": ["taylor", "filter-taylor", "wanda"],
+        "sparsities": [0.1, 0.3, 0.5, 0.7, 0.8, 0.9],
+        "seeds": [0],
+        "finetune_epochs": 0,
+    }
+    tiny["probes"] = {"skip": ["evasion", "membership", "extraction"]}
+    passes: list[str] = []
+    for module, name in ((_gradients, "mean_over_examples"), (_inputs, "watch")):
+        monkeypatch.setattr(module, name, _counting(getattr(module, name), passes))
+    plan = write_plan(tiny)
+    assert execute(plan, tmp_path / "a").failed == 0
+    assert sorted(passes) == ["mean_over_examples", "watch"]
+    files = sorted((tmp_path / "a" / "scores").iterdir())
+    assert len(files) == 2
+    monkeypatch.undo()
+    assert execute(plan, tmp_path / "b", engine="local", jobs=2).failed == 0
+    assert rows_of(tmp_path / "a") == rows_of(tmp_path / "b")
+    for file in files:  # the same scores, bit for bit, from worker processes
+        assert file.read_bytes() == (tmp_path / "b" / "scores" / file.name).read_bytes()
+
+
+def test_scores_that_cannot_be_found_fail_all_that_want_them_visibly(
+    tiny: dict[str, Any], write_plan: Write, execute: Execute, tmp_path: Path
+) -> None:
+    tiny["model"]["build"] = "audit.zoo:paper_mlp"
+    tiny["pruning"]["methods"] = ["wanda", "global-magnitude"]
+    tiny["probes"] = {"skip": ["evasion", "membership", "extraction"]}
+    plan = write_plan(tiny)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def broken(*_args: Any, **_more: Any) -> None:
+            raise ArithmeticError("no scores today")
+
+        patch.setattr(scoring, "score", broken)
+        outcome = execute(plan, tmp_path / "out")
+    assert outcome.failed
+    with closing(sqlite3.connect(tmp_path / "out" / runner.RESULTS)) as db:
+        errors = dict(db.execute("SELECT kind, error FROM unit WHERE error IS NOT NULL"))
+        query = "SELECT DISTINCT variant FROM measurement WHERE status = 'failed'"
+        failed = {row[0] for row in db.execute(query)}
+    assert "no scores today" in errors["score"]
+    assert "could not be found, see their own error" in errors["pruned"]
+    assert len(failed) == 1
+    assert execute(plan, tmp_path / "out").failed == 0  # nothing was lost: the second run finds them
