@@ -47,6 +47,7 @@ LEVELS: dict[str, dict[str, Any]] = {
     "thorough": {
         "attacks": (*WHITE_BOX, "square", "rays"),
         "restarts": 5,
+        "apgd_steps": 100,
         "queries": 5000,
         "alone": True,
         "transfer": True,
