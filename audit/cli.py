@@ -76,7 +76,10 @@ RootOption = Annotated[
 DeviceOption = Annotated[DeviceChoice, typer.Option(help="Device; auto takes CUDA where there is one.")]
 QuickOption = Annotated[
     bool,
-    typer.Option("--quick", help="A smoke run: one seed, the outermost sparsities, at most 200 examples."),
+    typer.Option(
+        "--quick",
+        help="A smoke run: one seed, the outermost sparsities, at most 200 examples, evasion at level quick.",
+    ),
 ]
 
 
