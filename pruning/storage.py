@@ -3,6 +3,7 @@
 A file is read back into a freshly built dense model, which is first made smaller by the history.
 """
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -52,14 +53,30 @@ def save(model: nn.Module, path: Path, history: Sequence[Removal] = (), *, compr
 
 
 def write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """Write a safetensors file, so that it is there whole or not at all."""
+    """Write a safetensors file, so that it is there whole or not at all; the same input, the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(tensors, draft, metadata)
+        _settle(draft)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _settle(path: Path) -> None:
+    """Sort the metadata in a file's header: safetensors writes it in a new order each time.
+
+    So that the same model makes the same bytes, gzipped too.
+    """
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        settled = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(settled) <= length:
+            file.seek(8)
+            file.write(settled.ljust(length))
 
 
 def load(path: Path, build: Callable[[], nn.Module], example_input: Tensor) -> nn.Module:

@@ -21,6 +21,7 @@ def _share(name: str, file: str) -> None:
 
 
 _share("pruning_networks", "networks.py")
+_share("pruning_lab", "lab.py")
 
 
 class Residual(nn.Module):

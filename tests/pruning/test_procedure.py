@@ -2,106 +2,24 @@
 
 import copy
 import re
-from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pruning_lab import OPTIMISERS, Lab, small, total, zeros
 from pruning_networks import largest_unit, networks
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pruning import masks, prunable, removal, storage
 from pruning.errors import PruningError
-from pruning.masks import Masks
-from pruning.methods import methods, resolve
-from pruning.procedure import Means, Prepare, Training, follow
-from pruning.prune import Pruned, prune
+from pruning.methods import methods
+from pruning.procedure import Prepare
 from pruning.recipe import Recipe
-from pruning.sample import Sample
 
-OPTIMISERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
-    "sgd": lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9, weight_decay=1e-2),
-    "adam": lambda p: torch.optim.Adam(p, lr=1e-2, weight_decay=1e-3),
-}
 PRESETS = [name for name, method in methods().items() if method.recipe.sweeps]
-
-
-class Lab:
-    """Everything a procedure is handed, and a record of what it does with it."""
-
-    def __init__(self, model: nn.Module, x: Tensor, *, optimiser: str = "adam", steps: int = 12) -> None:
-        self.dense, self.x, self.optimiser, self.steps = model, x, optimiser, steps
-        with torch.no_grad():
-            self.y = torch.arange(len(x)) % model(x).shape[1]
-        self.pruned: list[Pruned] = []
-        self.trained: list[tuple[int, int]] = []
-        self.seen: list[dict[str, Tensor]] = []
-        """The prunable weights after each step of training."""
-        self.moments: list[int] = []
-        """The optimiser's own count of steps after each part."""
-
-    def run(self, model: nn.Module, start: int, stop: int, prepare: Prepare) -> None:
-        optimiser = OPTIMISERS[self.optimiser](model.parameters())
-        prepare(optimiser)
-        model.train()
-        for _ in range(start, stop):
-            optimiser.zero_grad()
-            F.cross_entropy(model(self.x), self.y).backward()
-            optimiser.step()
-            self.seen.append({n: w.detach().clone() for n, w in prunable.weights(model).items()})
-        model.eval()
-        self.trained.append((start, stop))
-        states = list(optimiser.state.values())
-        self.moments.append(int(states[0]["step"]) if "step" in states[0] else 0)
-
-    def early(self, step: int) -> nn.Module:
-        model = copy.deepcopy(self.dense)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(1.0 + step)  # recognisable
-        return model
-
-    def follow(self, recipe: Recipe, sparsity: float | None, **without: None) -> Pruned:
-        generator, sample = torch.Generator().manual_seed(0), Sample(self.x, self.y)
-
-        def one_shot(model: nn.Module, share: float | None, kept: Masks | None = None) -> Pruned:
-            self.pruned.append(prune(
-                model, recipe, share, example_input=self.x, generator=generator, sample=sample, kept=kept
-            ))  # fmt: skip
-            return self.pruned[-1]
-
-        training = Training(self.run, self.steps, 3) if self.steps else None
-        means = {
-            "finetune": training,
-            "original": training,
-            "early": self.early,
-            "recalibrate": None,
-            **without,
-        }
-        return follow(self.dense, recipe, sparsity, Means(one_shot, **means), self.x)
-
-
-def total(model: nn.Module) -> int:
-    return sum(w.numel() for w in prunable.weights(model).values())
-
-
-def zeros(weights: dict[str, Tensor]) -> int:
-    return sum(int((w == 0).sum()) for w in weights.values())
-
-
-def small(seed: int = 0, norm: bool = True) -> tuple[nn.Module, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    model = nn.Sequential(
-        nn.Conv2d(1, 6, 3), *([nn.BatchNorm2d(6)] if norm else []), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.ReLU(),
-        nn.Flatten(), nn.Linear(32, 10), nn.ReLU(), nn.Linear(10, 4),
-    )  # fmt: skip
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.4, generator=generator)
-    return model.eval(), torch.rand(12, 1, 6, 6, generator=generator)
 
 
 @pytest.mark.parametrize("steps", [0, 12])
@@ -303,58 +221,6 @@ def test_masks_survive_training_saving_loading_and_training_again(case, optimise
         assert all(not model.get_parameter(name)[~mask].any() for name, mask in pruned.masks.items())
 
 
-class Block(nn.Module):
-    """3 tokens of 8 → 4 logits: attention written by hand, LayerNorm, and two layers of one tied weight."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm, self.q, self.k, self.v = nn.LayerNorm(8), *(nn.Linear(8, 8) for _ in range(3))
-        self.k.weight = self.q.weight
-        self.up, self.down, self.head = nn.Linear(8, 16), nn.Linear(16, 8), nn.Linear(24, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.norm(x)
-        x = x + torch.softmax(self.q(y) @ self.k(y).transpose(1, 2), 2) @ self.v(y)
-        return self.head((x + self.down(torch.relu(self.up(x)))).flatten(1))
-
-
-TIED = [
-    "iterative-magnitude",
-    "gradual-magnitude",
-    "lr-rewind",
-    "soft-magnitude",
-    "soft-threshold",
-    "attenuation",
-]
-
-
-@pytest.mark.parametrize("name", [*TIED, "lottery-ticket"])
-def test_tied_weights_stay_tied(name):
-    model, x = Block().eval(), torch.rand(8, 3, 8)
-    result = Lab(model, x).follow(methods()[name].recipe, 0.6).model
-    assert result.q.weight is result.k.weight
-    assert result.q.bias is not result.k.bias
-
-
-@pytest.mark.parametrize("name", ["iterative-filter", "soft-filter", "gradual-soft-filter"])
-def test_units_of_tied_weights_are_refused_by_name(name):
-    with pytest.raises(PruningError, match=r"q\.weight and k\.weight are one tied parameter"):
-        Lab(Block().eval(), torch.rand(8, 3, 8)).follow(methods()[name].recipe, 0.6)
-
-
-@pytest.mark.parametrize("name", ["gradual-magnitude", "soft-filter"])
-def test_results_are_ordinary_modules(case, name):
-    """deepcopy, torch.export and torch.compile (traced; no compiler is run) take them."""
-    torch.compiler.reset()
-    result = Lab(case.model, case.x, steps=2).follow(methods()[name].recipe, 0.5).model
-    outputs = result(case.x)
-    assert torch.equal(copy.deepcopy(result)(case.x), outputs)
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in result.modules())
-    exported = torch.export.export(result, (case.x,)).module()
-    torch.testing.assert_close(exported(case.x), outputs)
-    torch.testing.assert_close(torch.compile(result, backend="aot_eager", fullgraph=True)(case.x), outputs)
-
-
 WAYS = [
     Recipe(schedule="iterative", steps=3), Recipe(schedule="polynomial", steps=3), Recipe(hardness="soft"),
     Recipe(hardness="soft-threshold"), Recipe(schedule="iterative", steps=2, rewind="weights"),
@@ -422,36 +288,3 @@ def test_an_allocation_that_would_give_back_is_held_to_what_is_gone():
     again = masks.rescored({"a": torch.tensor([-2.0, 1.0, 0.0, -3.0])}, kept)["a"]
     assert again[:2].tolist() == [0.0, 0.0]
     assert 0 < again[3] < again[2]
-
-
-@pytest.mark.parametrize(
-    ("entry", "message"),
-    [
-        ({"steps": 3}, "steps does nothing here; drop it, or set schedule = 'iterative' or"),
-        ({"factor": 0.5}, "factor does nothing here; drop it, or set hardness = 'attenuate'"),
-        ({"schedule": "iterative", "initial": 0.5}, "initial does nothing here"),
-        ({"rewind_to": 0.5}, "rewind_to does nothing here"),
-        ({"hardness": "soft-threshold", "criterion": "random"}, "soft-threshold shrinks |w| itself"),
-        ({"hardness": "soft-threshold", "granularity": "unit"}, "soft-threshold shrinks |w| itself"),
-        ({"hardness": "soft", "rewind": "weights"}, "rewind trains what was pruned once more"),
-        ({"schedule": "polynomial", "rewind": "weights"}, "rewind trains what was pruned once more"),
-        ({"schedule": "polynomial", "recovery": "none"}, "schedule 'polynomial' prunes while it trains"),
-        ({"rewind": "weights", "recovery": "batch-norm"}, "rewind prunes while it trains"),
-        ({"hardness": "soft", "recovery": "magic"}, "recovery: Input should be 'none', 'batch-norm'"),
-    ],
-)  # fmt: skip
-def test_choices_that_do_not_go_together_are_explained(entry, message):
-    with pytest.raises(PruningError) as error:
-        resolve(entry)
-    assert message in str(error.value)
-
-
-def test_every_choice_shows_in_the_name():
-    ways = [
-        {}, {"hardness": "soft"}, {"hardness": "attenuate"}, {"hardness": "attenuate", "factor": 0.5},
-        {"schedule": "iterative"}, {"schedule": "iterative", "steps": 3}, {"schedule": "polynomial"},
-        {"schedule": "polynomial", "initial": 0.5}, {"rewind": "weights"}, {"rewind": "learning-rate"},
-        {"rewind": "weights", "rewind_to": 0.1}, {"recovery": "none"}, {"recovery": "batch-norm"},
-    ]  # fmt: skip
-    assert len({Recipe(**way).name for way in ways}) == len(ways)
-    assert Recipe(schedule="polynomial", initial=0.5).name == "magnitude-weight-global-polynomial10-from0.5"
