@@ -92,12 +92,11 @@ def run(
     A run that was stopped goes on where it stopped; a finished one computes nothing.
     """
     from audit import runner
-    from audit.preflight import device_of, preflight
     from reports.write import write
 
-    loaded = _plan(plan, root=root, quick=quick)
+    subject = _subject(plan, root=root, quick=quick, device=device)
+    loaded = subject.plan
     folder = out or Path("runs") / loaded.name
-    subject = preflight(loaded, device_of(device.value))
     console.print(
         f"Auditing {loaded.model.build} on {loaded.data.source}: {len(subject.data.test)} audit examples, "
         f"results in {folder}",
@@ -151,9 +150,8 @@ def preflight_command(
 ) -> None:
     """Check model, data and plan before any attack, and estimate how long the run takes."""
     from audit import estimate
-    from audit.preflight import device_of, preflight
 
-    subject = preflight(_plan(plan, root=root, quick=quick), device_of(device.value))
+    subject = _subject(plan, root=root, quick=quick, device=device)
     table = Table(show_header=False, box=None)
     for name, value in estimate.facts(subject):
         table.add_row(name, value)
@@ -210,10 +208,18 @@ def _options(
     pass
 
 
-def _plan(path: Path | None, *, root: Path | None, quick: bool) -> Any:
+def _subject(path: Path | None, *, root: Path | None, quick: bool, device: DeviceChoice) -> Any:
+    """The plan's model and data, checked; what is wrong with them is said with the plan's name."""
     from audit import plan as plans
+    from audit.preflight import device_of, preflight
 
-    return plans.load(path or Path(__file__).parent / "plans" / "demo.toml", root=root, quick=quick)
+    path = path or Path(__file__).parent / "plans" / "demo.toml"
+    loaded = plans.load(path, root=root, quick=quick)
+    runs_on = device_of(device.value)
+    try:
+        return preflight(loaded, runs_on)
+    except AuditError as error:
+        raise type(error)("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
 
 
 def _headline(folder: Path) -> None:

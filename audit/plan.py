@@ -131,7 +131,7 @@ class Plan(Section):
     train: TrainPlan | None = None
     pruning: PruningPlan | None = None
     variant: tuple[VariantPlan, ...] = ()
-    probes: Mapping[str, Any] = Field(default_factory=dict)
+    probes: Mapping[str, Any] = Field(default_factory=dict, validate_default=True)
     name: str = Field(default="plan", exclude=True)
     folder: Path = Field(default=Path(), exclude=True)
 
@@ -235,7 +235,10 @@ def parse(table: dict[str, Any], path: Path, *, root: Path | None = None, quick:
 def explain(error: ValidationError) -> list[str]:
     """One line per mistake: the key as it stands in the plan, what is wrong, what to do."""
     lines = []
-    for item in error.errors():
+    mistakes = error.errors()
+    for item in mistakes:
+        if item["type"] == "too_short" and any(_within(other["loc"], item["loc"]) for other in mistakes):
+            continue  # only for want of the items that are wrong themselves
         key = ".".join(str(part) for part in item["loc"]) or "plan"
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
@@ -246,6 +249,10 @@ def explain(error: ValidationError) -> list[str]:
             message = f"{message} (it is {item['input']!r})"
         lines.append(message if key in ("plan", "probes") and "." in message else f"{key}: {message}")
     return lines
+
+
+def _within(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def _nested(model: type[BaseModel], table: Any, where: tuple[str, ...]) -> BaseModel:

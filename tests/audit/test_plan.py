@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from attacks.registry import probes
 from audit import plan as plans
 from audit.errors import PlanError
 from audit.plan import Plan, load
@@ -57,6 +58,13 @@ def test_mistakes_name_file_and_key(
         load(path)
     assert str(path) in str(error.value)
     assert said in str(error.value)
+
+
+def test_a_plan_that_names_no_probe_runs_all_of_them(tiny: dict[str, Any], write_plan: Write) -> None:
+    tiny.pop("probes", None)
+    bare = load(write_plan(tiny))
+    assert list(bare.probes) == list(probes())
+    assert bare.settings["evasion"] == probes()["evasion"].settings()
 
 
 def test_training_recipe_is_needed_without_weights(tiny: dict[str, Any], write_plan: Write) -> None:
