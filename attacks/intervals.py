@@ -20,7 +20,7 @@ class InsufficientDataError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value in [0, 1] with its 95% interval, ``low <= value <= high``, from ``n`` examples."""
+    """A value with its 95% interval, ``low <= value <= high``, from ``n`` examples."""
 
     value: float
     low: float
@@ -53,6 +53,20 @@ def clopper_pearson_bounds(successes: float, n: float, tail: float) -> tuple[flo
     low = 0.0 if successes <= 0 else float(stats.beta.ppf(tail, successes, n - successes + 1))
     high = 1.0 if successes >= n else float(stats.beta.isf(tail, successes + 1, n - successes))
     return low, high
+
+
+def median(values: NDArray[np.generic]) -> Estimate:
+    """The median with its exact interval: of n sorted values the r-th and the (n + 1 − r)-th, r being the
+    largest with P(Binomial(n, ½) < r) ≤ 2.5%.
+
+    Raises InsufficientDataError below 6 values, which give no such interval.
+    """
+    ordered = np.sort(np.asarray(values).astype(np.float64))
+    n = len(ordered)
+    if n < 6:
+        raise InsufficientDataError(f"a 95% interval of a median needs at least 6 values; there are {n}")
+    rank = int(stats.binom.ppf((1 - CONFIDENCE) / 2, n, 0.5))
+    return Estimate(float(np.median(ordered)), float(ordered[rank - 1]), float(ordered[n - rank]), n)
 
 
 def auc(scores: NDArray[np.generic], member: NDArray[np.bool_]) -> Estimate:

@@ -49,6 +49,9 @@ class Target:
     """The extraction attacker's own data, disjoint from ``test`` and from ``members``."""
     surrogate: Callable[[int], nn.Module] | None = None
     """Makes a fresh, untrained model (inputs → logits) from a seed: what an attacker would train."""
+    others: Callable[[], Mapping[str, Sequence[Mapping[str, Tensor]]]] | None = None
+    """Reads what fools other models of the same audit: name → perturbations of one model or of several, each
+    as :func:`attacks.evasion.perturbations` made them."""
     batch_size: int = 256
 
     @property

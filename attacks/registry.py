@@ -3,10 +3,12 @@
 import importlib
 import pkgutil
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 
 from pydantic import BaseModel
 
-import attacks
+import attacks as package
+from attacks._techniques import techniques
 from attacks.probe import Card, Probe
 
 GROUP = "prune_audit.probes"
@@ -23,7 +25,7 @@ def probes() -> dict[str, Probe]:
     Raises RegistryError if a third-party probe cannot be loaded, is no probe or takes a name in use.
     """
     found: dict[str, Probe] = {}
-    for info in sorted(pkgutil.iter_modules(attacks.__path__), key=lambda i: i.name):
+    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda i: i.name):
         if info.name.startswith("_"):
             continue
         probe = _probe(info.name, importlib.import_module(f"attacks.{info.name}"))
@@ -40,6 +42,17 @@ def probes() -> dict[str, Probe]:
         if entry.name in found:
             raise RegistryError(f"probe {entry.name!r} ({entry.value}) takes a name that is in use")
         found[entry.name] = probe
+    return found
+
+
+def attacks() -> dict[str, str]:
+    """Every attack of this package by family and name (``evasion.pgd``): the paper that it comes from."""
+    found = {}
+    for probe in probes():
+        module = importlib.import_module(f"attacks.{probe}") if find_spec(f"attacks.{probe}") else None
+        if module is not None and hasattr(module, "__path__"):
+            for name, attack in techniques(module.__name__, object).items():
+                found[f"{probe}.{name}"] = str(getattr(attack, "paper", ""))
     return found
 
 

@@ -2,8 +2,9 @@
 
 import inspect
 
-from attacks.registry import probes
+from attacks.registry import attacks, probes
 from audit import zoo
+from pruning.allocation import allocations
 from pruning.criteria import criteria
 from pruning.methods import methods
 from reports.charts import charts
@@ -16,13 +17,22 @@ DATA = {
     "FILE.py:FUNCTION": "your own function, returning a dict of those four arrays",
 }
 
+ART = {
+    "evasion.art:NAME": "any evasion attack of the Adversarial Robustness Toolbox, such as art:DeepFool; "
+    "a name that ART does not have is answered with those that it has"
+}
+
 
 def of(kind: str) -> dict[str, str]:
-    """The entries of one kind: "probes", "criteria", "methods", "data", "models" or "charts"."""
+    """The entries of one kind: one of the command line's ``Listing``."""
     if kind == "probes":
         return {name: probe.card.summary for name, probe in probes().items()}
+    if kind == "attacks":
+        return attacks() | ART
     if kind == "criteria":
         return {name: f"{c.summary} ({c.source})" for name, c in criteria().items()}
+    if kind == "allocations":
+        return {name: f"{a.summary} ({a.source})" for name, a in allocations().items()}
     if kind == "methods":
         return {name: f"{method.summary} ({method.source})" for name, method in methods().items()}
     if kind == "charts":

@@ -57,7 +57,9 @@ class Listing(StrEnum):
     """What there is to list."""
 
     probes = "probes"
+    attacks = "attacks"
     criteria = "criteria"
+    allocations = "allocations"
     methods = "methods"
     data = "data"
     models = "models"
@@ -179,7 +181,7 @@ def list_command(
     what: Annotated[Listing | None, typer.Argument(help="One kind; by default all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Show what there is: probes, pruning criteria and methods, data sources, models, charts."""
+    """Show what there is: probes, attacks, pruning criteria and methods, data sources, models, charts."""
     from audit import catalogue
 
     found = {kind.value: catalogue.of(kind.value) for kind in ([what] if what else list(Listing))}

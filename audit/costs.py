@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from attacks.probe import Card
-from pruning import measure
+from pruning import measure, storage
 from reports.ledger import MeasurementRow
 
 CARD = Card(
@@ -14,35 +14,68 @@ CARD = Card(
     summary="What pruning saves: parameters, multiply-adds, bytes on disk, and time for one example.",
     threat_model="None: this is what pruning is for.",
     limits=(
-        "Masked weights save no time on dense hardware, and no bytes until they are stored compressed. "
+        "Masked weights save no time on dense hardware, and no bytes until they are stored compressed; "
+        "multiply-adds without the zeros are what perfect sparse kernels would do. "
         "Latency is that of this machine, one thread, one example at a time."
     ),
-    metrics=("parameters", "nonzero_parameters", "macs", "bytes", "latency"),
+    metrics=(
+        "parameters",
+        "nonzero_parameters",
+        "macs",
+        "nonzero_macs",
+        "bytes",
+        "gzip_bytes",
+        "compressed_bytes",
+        "layer_sparsity",
+        "latency",
+    ),
     papers=("Blalock et al. 2020, What is the state of neural network pruning?",),
     ids=(),
 )
 
 
-def measure_all(
-    models: Mapping[str, nn.Module], files: Mapping[str, Path], replicate: int, example: Tensor, device: str
-) -> list[MeasurementRow]:
-    """Five rows per model. Latencies are interleaved, so that the machine's moods hit all models alike.
+LAYERS = 100
+"""Sparsity is told of so many layers, the largest."""
 
-    ``models`` and ``files`` (their weights as stored) go by variant name; ``example``: (1, …). Latency is in
-    milliseconds, with an interval; counts are exact.
+
+def measure_all(
+    models: Mapping[str, nn.Module],
+    files: Mapping[str, Path],
+    dense: Mapping[str, int],
+    replicate: int,
+    example: Tensor,
+    device: str,
+) -> list[MeasurementRow]:
+    """Size and speed of each model. Latencies are interleaved, so that the machine's moods hit all alike.
+
+    ``models`` and ``files`` (their weights as stored) go by variant name; ``dense``: layer → its prunable
+    weights in the dense model; ``example``: (1, …). Latency is in milliseconds, with an interval; counts are
+    exact.
     """
     found = []
     times = measure.latency({name: model.to(device) for name, model in models.items()}, example.to(device))
     for name, model in models.items():
         size = measure.size(model.to("cpu"), example)
+        stored = measure.file_sizes(model, files[name], storage.read(files[name])[0])
         counts = {
             "parameters": size.parameters,
             "nonzero_parameters": size.nonzero_parameters,
             "macs": size.macs,
-            "bytes": files[name].stat().st_size,
+            "nonzero_macs": size.nonzero_macs,
+            "bytes": stored["dense"],
+            "gzip_bytes": stored["gzip"],
+            "compressed_bytes": stored["compressed"],
         }
         for metric, count in counts.items():
             found.append(MeasurementRow(name, replicate, "cost", metric, {}, count, count, count, 1))
+        told = set(sorted(dense, key=lambda layer: -dense[layer])[:LAYERS])
+        for layer, share in measure.layer_sparsity(model, dense).items():
+            if layer in told:
+                at = {"layer": layer}
+                at, n = {"layer": layer}, dense[layer]
+                found.append(
+                    MeasurementRow(name, replicate, "cost", "layer_sparsity", at, share, share, share, n)
+                )
         time = times[name]
         found.append(
             MeasurementRow(

@@ -8,14 +8,17 @@ from collections.abc import Iterator
 import torch
 from torch.nn import functional as F
 
+from audit.plan import Plan
 from audit.preflight import Subject
 from audit.subject import models
 from audit.units import units
 from pruning.modes import one_thread
+from pruning.recipe import Recipe
 
 BATCH = 64
-STEPS_PER_EXAMPLE = 600
-"""Forward and backward passes that the default probes spend on one audit example, order of magnitude."""
+STEPS_PER_EXAMPLE = {"quick": 600, "standard": 3000, "thorough": 15_000}
+"""Forward and backward passes that the default probes spend on one audit example, by evasion's level; order
+of magnitude."""
 
 
 def facts(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -37,13 +40,23 @@ def facts(subject: Subject) -> Iterator[tuple[str, str]]:
     yield "probes", ", ".join(plan.probes)
     per_example = step_seconds(subject)
     epochs = (count["dense"] if plan.model.weights is None else 0) * (plan.train.epochs if plan.train else 0)
-    epochs += (count["control"] + count["pruned"]) * plan.finetune_epochs
-    steps = epochs * train + sum(count.values()) * len(data.test) * STEPS_PER_EXAMPLE
+    epochs += count["control"] * plan.finetune_epochs
+    recipes = plan.pruning.recipes if plan.pruning else {}
+    epochs += sum(_epochs(plan, recipes[unit.method]) for unit in work if unit.kind == "pruned")
+    level = plan.probes.get("evasion", {}).get("level", "quick")
+    steps = epochs * train + sum(count.values()) * len(data.test) * STEPS_PER_EXAMPLE[level]
     cores = os.cpu_count() or 1
     yield (
         "time",
         f"about {max(1, round(steps * per_example / cores / 60))} min on {cores} cores (order of magnitude)",
     )
+
+
+def _epochs(plan: Plan, recipe: Recipe) -> int:
+    """Epochs that a variant is trained for after the dense training."""
+    if recipe.rewind is not None and plan.train is not None:
+        return plan.train.epochs * (recipe.steps or 1)
+    return plan.finetune_epochs if recipe.recovery == "fine-tune" else 0
 
 
 def step_seconds(subject: Subject) -> float:

@@ -70,6 +70,8 @@ class TrainPlan(Section):
     batch_size: Annotated[int, Field(ge=1)] = 128
     optimiser: Literal["adam", "sgd"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    decay: Literal["none", "step"] = "none"
+    """``step``: a tenth of the learning rate after half of the epochs, a hundredth after three quarters."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
 

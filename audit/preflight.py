@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from attacks.settings import ProbeSettings
+from audit import means
 from audit.errors import PlanError
 from audit.plan import Plan
 from audit.subject import data as subject_data
 from audit.subject import models
 from audit.subject.data import Data
-from pruning import measure
+from pruning import measure, prunable, scoring
+from pruning.errors import PruningError
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,9 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
         raise PlanError(
             "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"
         )
+    _check_recipes(plan, inner, data)
+    if mistakes := means.problems(plan, data):
+        raise PlanError("\n".join(f"[pruning] methods: {mistake}" for mistake in mistakes))
     for variant in plan.variant:
         own, key = models.builder(plan, data, variant.build), f"[[variant]] {variant.name!r} weights"
         pruned, _ = models.restore(plan.path(variant.weights), own, data, key)
@@ -62,3 +68,18 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
             raise PlanError("\n".join(f"[probes.{name}] {problem}" for problem in problems))
     size = measure.size(inner, data.test.x[:1])
     return Subject(plan, data, device, size.parameters, size.prunable, size.macs)
+
+
+def _check_recipes(plan: Plan, inner: nn.Module, data: Data) -> None:
+    """Raises PlanError for a method that this model or this data cannot have."""
+    for name, recipe in (plan.pruning.recipes if plan.pruning else {}).items():
+        needy = scoring.needs_data(recipe)
+        if needy and data.train is None:
+            raise PlanError(
+                f"[pruning] methods: {name}: {needy} looks at the model at work on training data, and the "
+                "data has no train split; choose another method"
+            )
+        try:
+            prunable.excluded(inner, recipe.exclude)
+        except PruningError as error:
+            raise PlanError(f"[pruning] methods: {name}: {error}") from None

@@ -18,7 +18,7 @@ from audit.engine import Engine, Inline, Local, WorkerDied
 from audit.errors import IncompleteError, PlanError
 from audit.preflight import Subject
 from audit.progress import Monitor
-from audit.units import MODELS, Unit, units
+from audit.units import Unit, units
 from audit.work import Context, Result, crashed
 from reports.ledger import Ledger, LedgerError, UnitRow, VariantRow
 
@@ -85,7 +85,7 @@ def _check_folder(out: Path) -> None:
     if (
         out.is_dir()
         and not (out / RESULTS).exists()
-        and any(p.name not in ("models", "run.lock") for p in out.iterdir())
+        and any(p.name not in ("models", "scores", "run.lock") for p in out.iterdir())
     ):
         raise PlanError(f"--out {out}: the folder is not empty and holds no run; choose another")
 
@@ -94,7 +94,7 @@ def _open(subject: Subject, out: Path, work: Iterable[Unit], command: str) -> Le
     facts = about.run(subject, list(work), command)
     if (out / RESULTS).exists():
         del facts["started"]  # a resumed run began when it began
-    rows = [UnitRow(unit.id, unit.kind if unit.kind in MODELS else unit.probe, unit.label) for unit in work]
+    rows = [UnitRow(unit.id, unit.probe or unit.kind, unit.label) for unit in work]
     try:
         return Ledger.open(out / RESULTS, facts, rows)
     except LedgerError as error:

@@ -1,4 +1,4 @@
-"""A plan's work as units: dense models → pruned models → probes; each is named by what determines it."""
+"""A plan's work as units: dense models → scores → pruned models → probes; named by what determines them."""
 
 import functools
 import hashlib
@@ -15,9 +15,11 @@ import audit
 import pruning
 from audit.plan import Plan
 from audit.subject.data import Data
+from pruning import scoring
+from pruning.recipe import Recipe
 from reports.ledger import canonical
 
-Kind = Literal["dense", "control", "pruned", "checkpoint", "probe", "cost"]
+Kind = Literal["dense", "control", "score", "pruned", "checkpoint", "perturbations", "probe", "cost"]
 MODELS = ("dense", "control", "pruned", "checkpoint")
 
 
@@ -36,18 +38,29 @@ class Unit:
     replicate: int
     """The plan's seed that this unit replicates."""
     parents: tuple[str, ...] = ()
-    """Units that must have finished. The first is the model a probe measures or a recipe starts from."""
+    """Units that must have finished. The first is the model a probe measures or a recipe starts from; the
+    others of a pruned model found the scores it wants, in the order of ``scoring.bases``."""
+    origin: int = 0
+    """Of a pruned model: the seed that its dense parent was trained from, if it was trained."""
     method: str = ""
-    sparsity: float = 0.0
+    sparsity: float | None = 0.0
+    """None where a recipe's threshold decides."""
+    basis: Recipe | None = None
+    """What is scored, once for every method and sparsity that goes by these scores."""
     probe: str = ""
     of: tuple[str, ...] = ()
     """The variants that are measured, one for each parent."""
+    sources: tuple[str, ...] = ()
+    """The variants whose perturbations are tried, one for each parent after the first."""
 
     @property
     def label(self) -> str:
         """For people: what is being done to which model."""
-        what = {"dense": "train", "control": "fine-tune", "pruned": "prune", "checkpoint": "load"}
-        return f"{what.get(self.kind, self.probe)} {self.variant} seed {self.replicate}"
+        verbs = {
+            "dense": "train", "control": "fine-tune", "pruned": "prune", "checkpoint": "load",
+            "perturbations": "perturb for",
+        }  # fmt: skip
+        return f"{verbs.get(self.kind, self.probe or self.kind)} {self.variant} seed {self.replicate}"
 
     @property
     def alone(self) -> bool:
@@ -123,31 +136,62 @@ class _Namer:
 def units(plan: Plan, data: Data, device: str) -> list[Unit]:
     """Every unit of the plan, parents before children."""
     namer = _Namer(plan, data, device)
-    models = list(_models(plan, namer))
-    measured = [
-        namer.unit(
-            "probe",
-            model.variant,
-            model.replicate,
-            {"probe": probe, "settings": settings},
-            (model,),
-            probe=probe,
-            of=(model.variant,),
-        )
-        for model in models
-        for probe, settings in plan.probes.items()
-    ]
+    makers = list(_models(plan, namer))
+    models = [unit for unit in makers if unit.kind in MODELS]
+    perturbed = _perturbations(plan, namer, models)
+    measured = []
+    for model in models:
+        for probe, settings in plan.probes.items():
+            sources = _sources_of(model, models) if probe == "evasion" and perturbed else ()
+            measured.append(
+                namer.unit(
+                    "probe",
+                    model.variant,
+                    model.replicate,
+                    {"probe": probe, "settings": settings},
+                    (model, *(perturbed[source.id] for source in sources)),
+                    probe=probe,
+                    of=(model.variant,),
+                    sources=tuple(source.variant for source in sources),
+                )
+            )
     costs = []
     for replicate in plan.seeds:
         ours = tuple(model for model in models if model.replicate == replicate)
         names = tuple(model.variant for model in ours)
         costs.append(namer.unit("cost", "all variants", replicate, {}, ours, probe="cost", of=names))
-    return [*models, *measured, *costs]
+    return [*makers, *perturbed.values(), *measured, *costs]
+
+
+def _perturbations(plan: Plan, namer: _Namer, models: list[Unit]) -> dict[str, Unit]:
+    """By model's id, the unit that perturbs the audit examples for it; empty if no plan asks for transfer."""
+    settings = plan.probes.get("evasion", {})
+    if not settings.get("transfer"):
+        return {}
+    balls = {key: settings[key] for key in ("norms", "eps")}
+    return {
+        model.id: namer.unit(
+            "perturbations", model.variant, model.replicate, balls, (model,), probe="perturbations"
+        )
+        for model in models
+    }  # fmt: skip
+
+
+def _sources_of(model: Unit, models: list[Unit]) -> list[Unit]:
+    """Every other model of the same seed; and the dense one, where there is one for all seeds."""
+    dense = [other for other in models if other.kind == "dense"]
+    return [
+        other
+        for other in models
+        if other.id != model.id
+        and (other.replicate == model.replicate or (other.kind == "dense" and len(dense) == 1))
+    ]
 
 
 def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
     dense = {seed: namer.unit("dense", "dense", seed, {}, method="dense") for seed in plan.dense_seeds}
     yield from dense.values()
+    scored: dict[tuple[str, Recipe], Unit] = {}
     if plan.pruning is not None:
         epochs = plan.finetune_epochs
         for seed in plan.seeds:
@@ -162,13 +206,27 @@ def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
                     method="dense-finetuned",
                 )
             for method, recipe in plan.pruning.recipes.items():
-                for sparsity in plan.pruning.sparsities:
+                scores: list[Unit] = []
+                for basis in scoring.bases(recipe):
+                    if (parent.id, basis) not in scored:
+                        scored[parent.id, basis] = _score(namer, basis, parent)
+                        yield scored[parent.id, basis]
+                    scores.append(scored[parent.id, basis])
+                for sparsity in plan.pruning.sparsities if recipe.sweeps else (None,):
                     what = {"recipe": recipe.model_dump(mode="json"), "sparsity": sparsity, "epochs": epochs}
-                    name = f"{method}@{sparsity:g}"
-                    yield namer.unit("pruned", name, seed, what, (parent,), method=method, sparsity=sparsity)
+                    name = method if sparsity is None else f"{method}@{sparsity:g}"
+                    yield namer.unit(
+                        "pruned", name, seed, what, (parent, *scores),
+                        origin=parent.seed, method=method, sparsity=sparsity,
+                    )  # fmt: skip
     for variant in plan.variant:
-        what = {"build": variant.build, "weights": file_digest(plan.path(variant.weights))}
-        yield namer.unit("checkpoint", variant.name, plan.seeds[0], what, method="checkpoint")
+        files = {"build": variant.build, "weights": file_digest(plan.path(variant.weights))}
+        yield namer.unit("checkpoint", variant.name, plan.seeds[0], files, method="checkpoint")
+
+
+def _score(namer: _Namer, basis: Recipe, parent: Unit) -> Unit:
+    what = {"basis": basis.model_dump(mode="json")}
+    return namer.unit("score", basis.name, parent.replicate, what, (parent,), basis=basis)
 
 
 def _weights(plan: Plan) -> str | None:

@@ -1,5 +1,6 @@
 """What a unit does: make one model, or measure one. Runs in a worker; the caller writes the results down."""
 
+import os
 import time
 import traceback
 from collections.abc import Mapping
@@ -7,16 +8,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from attacks.evasion import Settings as EvasionSettings
+from attacks.evasion import perturbations
 from attacks.probe import Target, unavailable
 from attacks.registry import probes
-from audit import costs
+from audit import costs, scores
+from audit.means import difference, means, trained
 from audit.plan import Plan
-from audit.subject import models, training
+from audit.subject import models
 from audit.subject.data import Data
 from audit.units import MODELS, Unit, file_digest
-from pruning import masks, measure, storage
+from pruning import masks, measure, procedure, prunable, scoring, storage
 from pruning.prune import Pruned, prune
 from pruning.removal import Removal
 from reports.ledger import MeasurementRow, VariantRow
@@ -53,6 +58,9 @@ def perform(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Res
         if unit.kind in MODELS:
             variant = _make(unit, made, context)
             return Result(time.perf_counter() - start, variant=variant)
+        if unit.kind in ("score", "perturbations"):  # what they find is kept in a file, for other units
+            (_score if unit.kind == "score" else _perturb)(unit, made, context)
+            return Result(time.perf_counter() - start)
         rows = (_costs if unit.kind == "cost" else _probe)(unit, made, context)
         return Result(time.perf_counter() - start, measurements=tuple(rows))
     except Exception as error:
@@ -84,49 +92,62 @@ def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Varia
         inner, history = models.restore(plan.path(plan.model.weights), build, data)
     elif unit.kind == "dense":
         inner = models.fresh(build, unit.seed)
-        _train(inner, unit, context, plan.train.epochs if plan.train else 0)
+        _train(inner, unit, context, plan.train.epochs if plan.train else 0, further=False)
     elif unit.kind == "checkpoint":
         inner, history, row = _checkpoint(unit, context, row)
     else:
-        inner = _load(made[unit.parents[0]], context)
+        parent = made[unit.parents[0]]
+        inner = _load(parent, context)
         if unit.kind == "control":
-            _train(inner, unit, context, plan.finetune_epochs)
+            _train(inner, unit, context, plan.finetune_epochs, further=True)
         else:
-            pruned = _prune(unit, inner, context)
-            inner, history = pruned.model, pruned.history
-            _train(inner, unit, context, plan.finetune_epochs, pruned.masks)
-            row = replace(row, achieved_sparsity=_achieved(inner, build, data))
+            pruned, note = _prune(unit, inner, context)
+            inner, history = pruned.model, (*storage.read(_file(parent, context))[0], *pruned.history)
+            row = replace(row, achieved_sparsity=_achieved(inner, build, data), note=note)
     models.check(models.wrap(inner, plan, data), data)
     path = context.out / "models" / f"{unit.id[:16]}.safetensors"
     storage.save(inner, path, history)
     return replace(row, digest=file_digest(path), file=f"models/{path.name}")
 
 
-def _train(
-    inner: nn.Module, unit: Unit, context: Context, epochs: int, kept: Mapping[str, Tensor] | None = None
-) -> None:
-    """Train a bare model in place, seen through the plan's normalisation, zeros held at zero."""
+def _train(inner: nn.Module, unit: Unit, context: Context, epochs: int, *, further: bool) -> None:
+    """Train a bare model in place, from its seed."""
+    how = trained(context.plan, context.data, context.device, seed=unit.seed, epochs=epochs, further=further)
+    if how is not None:
+        how.run(inner, 0, how.steps, lambda optimiser: None)
+
+
+def _score(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
+    """Score a dense model, and keep the scores in the run's folder."""
     plan, data = context.plan, context.data
-    if not epochs or plan.train is None:
-        return
-    if data.train is None:
-        raise ValueError(
-            "the data has no training examples to train or fine-tune on; set [pruning] finetune_epochs = 0"
-        )
-    whole = models.wrap(inner, plan, data).requires_grad_(True).to(context.device)
-    on_device = {name: mask.to(context.device) for name, mask in (kept or {}).items()}
-    training.train(
-        whole, data.train, plan.train, epochs=epochs, seed=unit.seed,
-        prepare=lambda optimiser: masks.hold(optimiser, inner, on_device) if on_device else None,
+    assert unit.basis is not None
+    found = scoring.score(
+        _load(made[unit.parents[0]], context).to(context.device), unit.basis,
+        example_input=data.test.x[:1], generator=torch.Generator().manual_seed(unit.seed),
+        sample=scores.sample(plan, data, context.device),
     )  # fmt: skip
-    inner.to("cpu")
+    scoring.save(found, scores.file(context.out, unit.id))
 
 
-def _prune(unit: Unit, inner: nn.Module, context: Context) -> Pruned:
-    assert context.plan.pruning is not None
-    recipe = context.plan.pruning.recipes[unit.method]
+def _prune(unit: Unit, inner: nn.Module, context: Context) -> tuple[Pruned, str]:
+    """The dense model pruned as its method says, and how its training differs from the control's."""
+    plan, data = context.plan, context.data
+    assert plan.pruning is not None
+    recipe = plan.pruning.recipes[unit.method]
+    example = data.test.x[:1]
     generator = torch.Generator().manual_seed(unit.seed)
-    return prune(inner, recipe, unit.sparsity, example_input=context.data.test.x[:1], generator=generator)
+    known = scores.known(recipe, unit.parents[1:], context.out)
+    sample = scores.sample(plan, data, "cpu")
+
+    def one_shot(model: nn.Module, sparsity: float | None, kept: masks.Masks | None = None) -> Pruned:
+        return prune(
+            model, recipe, sparsity, example_input=example, generator=generator, sample=sample,
+            known=known if model is inner else None, kept=kept,
+        )  # fmt: skip
+
+    with_these = means(plan, data, context.device, one_shot, seed=unit.seed, origin=unit.origin)
+    pruned = procedure.follow(inner, recipe, unit.sparsity, with_these, example)
+    return pruned, difference(plan, recipe, with_these)
 
 
 def _checkpoint(
@@ -152,8 +173,7 @@ def _achieved(inner: nn.Module, build: models.Build, data: Data) -> float:
 
 def _load(row: VariantRow, context: Context) -> nn.Module:
     """The bare model of a variant, read back from the run's folder; refuses a file that has changed."""
-    assert row.file is not None
-    path = context.out / row.file
+    path = _file(row, context)
     if not path.is_file() or file_digest(path) != row.digest:
         raise ValueError(
             f"{path} is missing or has changed since it was made: delete the run's folder and run again"
@@ -162,12 +182,19 @@ def _load(row: VariantRow, context: Context) -> nn.Module:
     return storage.load(path, models.builder(context.plan, context.data, spec), context.data.test.x[:1])
 
 
+def _file(row: VariantRow, context: Context) -> Path:
+    assert row.file is not None
+    return context.out / row.file
+
+
 def _costs(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list[MeasurementRow]:
     """Size and speed of every variant of one seed."""
+    dense = models.fresh(models.builder(context.plan, context.data), 0)
     rows = {made[parent].variant: made[parent] for parent in unit.parents if parent in made}
     found = costs.measure_all(
         {name: _load(row, context) for name, row in rows.items()},
-        {name: context.out / (row.file or "") for name, row in rows.items()},
+        {name: _file(row, context) for name, row in rows.items()},
+        {name: layer.get_parameter("weight").numel() for name, layer in prunable.layers(dense).items()},
         unit.replicate, context.data.test.x[:1], context.device,
     )  # fmt: skip
     for name in unit.of:
@@ -176,13 +203,42 @@ def _costs(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
     return found
 
 
-def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list[MeasurementRow]:
-    """Measure one model by one probe."""
+def _perturb(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
+    """Make what fools one model, for other models to be tried with, and keep it in the run's folder."""
+    target = _target(unit, made, context)
+    path = _perturbations_file(unit.id, context)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(f".{os.getpid()}.tmp")
+    settings = context.plan.settings["evasion"]
+    assert isinstance(settings, EvasionSettings)
+    save_file(perturbations(target, settings), half)
+    half.replace(path)
+
+
+def _perturbations_file(unit: str, context: Context) -> Path:
+    return context.out / "perturbations" / f"{unit[:16]}.safetensors"
+
+
+def _others(unit: Unit, context: Context) -> dict[str, list[dict[str, Tensor]]]:
+    """What fools the other variants: dense by itself, and the rest together; for dense each by itself.
+
+    A variant that could not be made has none.
+    """
+    found: dict[str, list[dict[str, Tensor]]] = {}
+    for parent, source in zip(unit.parents[1:], unit.sources, strict=True):
+        path = _perturbations_file(parent, context)
+        if path.is_file():
+            alone = unit.variant == "dense" or source == "dense"
+            found.setdefault(source if alone else "other variants", []).append(load_file(path))
+    return found
+
+
+def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Target:
+    """The model that a unit is about, as an attack sees it."""
     plan, data = context.plan, context.data
     if unit.parents[0] not in made:
         raise ValueError(f"{unit.variant} could not be made, see its own error")
-    probe = probes()[unit.probe]
-    target = Target(
+    return Target(
         model=models.wrap(_load(made[unit.parents[0]], context), plan, data).to(context.device),
         num_classes=len(data.classes),
         bounds=data.bounds,
@@ -192,11 +248,17 @@ def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
         pool=data.pool,
         surrogate=lambda seed: models.wrap(models.fresh(models.builder(plan, data), seed), plan, data)
         .requires_grad_(True),
+        others=lambda: _others(unit, context),
     )  # fmt: skip
+
+
+def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list[MeasurementRow]:
+    """Measure one model by one probe."""
+    target, probe = _target(unit, made, context), probes()[unit.probe]
     generator = torch.Generator().manual_seed(unit.seed)
     with torch.random.fork_rng():
         torch.manual_seed(unit.seed)
-        found = probe.run(target, plan.settings[unit.probe], generator)
+        found = probe.run(target, context.plan.settings[unit.probe], generator)
     return [
         MeasurementRow(
             unit.variant, unit.replicate, unit.probe, m.metric, m.at, m.value, m.low, m.high, m.n, m.status,

@@ -32,6 +32,41 @@ def hold(optimiser: Optimizer, model: nn.Module, masks: Masks) -> RemovableHandl
     return optimiser.register_step_post_hook(after_step)
 
 
+def rescored(scores: Masks, kept: Masks) -> dict[str, Tensor]:
+    """Scores in which what earlier masks dropped comes before everything else, so that it goes again.
+
+    Among the kept the order stays; their scores become positive, those of the dropped are zero.
+    """
+    lowest = min((float(score.min()) for score in scores.values() if score.numel()), default=0.0)
+    found = {}
+    for name, score in scores.items():
+        shifted = score - lowest if lowest < 0 else score
+        positive = shifted.clamp(min=torch.finfo(score.dtype).tiny)
+        found[name] = positive.masked_fill(~kept[name].to(score.device), 0.0) if name in kept else positive
+    return found
+
+
+def nested(chosen: Masks, kept: Masks, scores: Masks) -> dict[str, Tensor]:
+    """Masks that drop as many as ``chosen`` do, and among them all that ``kept`` drop.
+
+    They differ from ``chosen`` only where its allocation, asked again, would give weights back to a layer:
+    then as many of those that were newly chosen, the highest scores first, stay.
+    """
+    before = {name: kept[name].to(mask.device) for name, mask in chosen.items()}
+    revived = sum(int((mask & ~before[name]).sum()) for name, mask in chosen.items())
+    both = {name: mask & before[name] for name, mask in chosen.items()}
+    if not revived:
+        return both
+    fresh = [
+        scores[name].to(mask.device).masked_fill(mask | ~before[name], -torch.inf).flatten()
+        for name, mask in chosen.items()
+    ]
+    stay = torch.zeros(sum(map(len, fresh)), dtype=torch.bool, device=fresh[0].device)
+    stay[torch.cat(fresh).topk(revived).indices] = True
+    parts = torch.split(stay, [len(part) for part in fresh])
+    return {name: both[name] | part.reshape(both[name].shape) for name, part in zip(both, parts, strict=True)}
+
+
 def _dropped(model: nn.Module, masks: Masks) -> list[tuple[nn.Parameter, Tensor]]:
     parameters = dict(model.named_parameters())
     pairs = []

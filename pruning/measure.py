@@ -1,17 +1,22 @@
 """What a model costs: parameters, multiply-adds, and time measured side by side."""
 
 import math
+import tempfile
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pruning import prunable
+from pruning import prunable, storage
+from pruning.errors import PruningError
 from pruning.modes import evaluating, one_thread
+from pruning.removal import Removal
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,41 @@ def size(model: nn.Module, example_input: Tensor) -> Size:
         macs=macs,
         nonzero_macs=macs - skipped[0],
     )
+
+
+def layer_sparsity(model: nn.Module, dense: Mapping[str, int]) -> dict[str, float]:
+    """By layer, in the model's order: the share of the dense layer's weights that is gone, or zero.
+
+    ``dense``: layer → its prunable weights in the dense model; a layer that it does not name is left out.
+    """
+    return {
+        name: 1 - int(layer.get_parameter("weight").count_nonzero()) / dense[name]
+        for name, layer in prunable.layers(model).items()
+        if name in dense
+    }
+
+
+def file_sizes(model: nn.Module, path: Path, history: Sequence[Removal] = ()) -> dict[str, int]:
+    """Bytes of a model's file, which is ``path``: as it is, gzipped, and stored compressed instead.
+
+    The compressed file is really written, read back and compared. Raises PruningError if one bit differs, and
+    OSError if it cannot be written.
+    """
+    squeezed = zlib.compressobj(level=6, wbits=31)  # what gzip does
+    with path.open("rb") as file:
+        gzipped = sum(len(squeezed.compress(block)) for block in iter(lambda: file.read(1 << 20), b""))
+    with tempfile.TemporaryDirectory() as folder:
+        other = Path(folder) / "compressed.safetensors"
+        storage.save(model, other, history, compressed=True)
+        before, after = storage.read(path), storage.read(other)
+        if before[0] != after[0] or not storage.same(before[1], after[1]):
+            raise PruningError(f"{path}: what was stored compressed is not what was read back")
+        compressed = other.stat().st_size
+    return {
+        "dense": path.stat().st_size,
+        "gzip": gzipped + len(squeezed.flush()),
+        "compressed": compressed,
+    }
 
 
 def latency(

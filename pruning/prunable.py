@@ -1,5 +1,8 @@
 """Which parameters count: the ``weight`` of every convolution and linear layer, tied ones once."""
 
+import fnmatch
+from collections.abc import Sequence
+
 from torch import nn
 
 from pruning.errors import PruningError
@@ -37,6 +40,23 @@ def weights(model: nn.Module) -> dict[str, nn.Parameter]:
             "with a weight parameter of its own"
         )
     return found
+
+
+def excluded(model: nn.Module, patterns: Sequence[str]) -> frozenset[str]:
+    """The prunable layers that the patterns (shell style, ``features.*``) name.
+
+    Raises PruningError, which names the layers there are, if a pattern fits none.
+    """
+    names = tuple(layers(model))
+    found: set[str] = set()
+    for pattern in patterns:
+        fitting = fnmatch.filter(names, pattern)
+        if not fitting:
+            raise PruningError(
+                f"exclude: no prunable layer is named {pattern!r}; there are: {', '.join(names)}"
+            )
+        found.update(fitting)
+    return frozenset(found)
 
 
 def refuse_tied(model: nn.Module) -> None:

@@ -1,17 +1,18 @@
 """Pruning: a model, a recipe and a sparsity in; a pruned model out, with what was really achieved."""
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from pruning import allocation, masks, prunable, removal, tracing, units
-from pruning.criteria import Context, criteria
+from pruning import masks, prunable, removal, selection, tracing
 from pruning.errors import PruningError
 from pruning.recipe import Recipe
 from pruning.removal import Removal
+from pruning.sample import Sample
+from pruning.scoring import Known, Scores, score
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +31,46 @@ class Pruned:
 def prune(
     model: nn.Module,
     recipe: Recipe,
-    sparsity: float,
+    sparsity: float | None,
     *,
     example_input: Tensor,
     generator: torch.Generator,
+    sample: Sample | None = None,
+    known: Known | None = None,
+    kept: masks.Masks | None = None,
 ) -> Pruned:
     """Prune a copy of the model, one-shot; the model itself is left as it was.
 
     ``sparsity``: share of prunable weights (``pruning.prunable``) to go, in [0, 1). Single weights: exactly
     ``round(sparsity × total)`` are dropped, ties included. Units: as many as come closest, within half a
-    unit's weights. ``example_input``: (N, …) in the model's own units, to trace and check their removal.
-    ``generator``: the only source of random numbers.
+    unit's weights. None where the recipe's threshold decides. ``example_input``: (N, …) in the model's own
+    units, to trace and check their removal. ``generator``: the only source of random numbers. ``sample``:
+    training data, for criteria that look at the model at work. ``known``: scores of this very model, so that
+    a sweep over sparsities need not find them again. ``kept``: masks of earlier rounds; what they dropped
+    goes again, before anything else, and counts.
 
     Raises PruningError if nothing is prunable, the sparsity is out of range or beyond reach, a weight is not
-    finite, or the model does not allow the removal of units.
+    finite, training data is wanted and missing, or the model does not allow the removal of units.
     """
-    if not 0 <= sparsity < 1:
+    if recipe.sweeps and (sparsity is None or not 0 <= sparsity < 1):
         raise PruningError(f"sparsity must be in [0, 1), got {sparsity}")
-    weights = prunable.weights(model)
-    for name, weight in weights.items():
-        if not torch.isfinite(weight).all():
-            raise PruningError(f"{name} holds NaN or infinity: it cannot be pruned")
-    scores = criteria()[recipe.criterion].score(weights, Context(generator))
-    if recipe.norm is None:
-        return _weights(model, recipe, sparsity, scores)
-    return _units(model, recipe, sparsity, scores, example_input)
+    if not recipe.sweeps and sparsity is not None:
+        raise PruningError(f"{recipe.name} has a threshold, from which its sparsity follows: ask for none")
+
+    found = dict(known or {})
+
+    def scores_of(used: Recipe) -> Scores:
+        if used.basis not in found:
+            new = score(model, used, example_input=example_input, generator=generator, sample=sample)
+            found[used.basis] = replace(new, weights=masks.rescored(new.weights, kept)) if kept else new
+        return found[used.basis]
+
+    if recipe.granularity == "weight":
+        chosen = selection.of_weights(model, recipe, sparsity, scores_of)
+        if kept:
+            chosen = masks.nested(chosen, kept, scores_of(recipe).weights)
+        return _weights(model, chosen, recipe, sparsity)
+    return _units(model, recipe, sparsity, scores_of, example_input)
 
 
 def achieved(model: nn.Module, dense_weights: int) -> float:
@@ -62,34 +78,39 @@ def achieved(model: nn.Module, dense_weights: int) -> float:
     return 1 - sum(int(weight.count_nonzero()) for weight in prunable.weights(model).values()) / dense_weights
 
 
-def _weights(model: nn.Module, recipe: Recipe, sparsity: float, scores: Mapping[str, Tensor]) -> Pruned:
-    chosen = allocation.masks(scores, sparsity, recipe.allocation)
+def _weights(
+    model: nn.Module, chosen: Mapping[str, Tensor], recipe: Recipe, sparsity: float | None
+) -> Pruned:
     pruned = copy.deepcopy(model)
     pruned.zero_grad(set_to_none=True)
     masks.apply(pruned, chosen)
-    total = sum(mask.numel() for mask in chosen.values())
-    dropped = total - sum(int(mask.count_nonzero()) for mask in chosen.values())
+    total = sum(weight.numel() for weight in prunable.weights(pruned).values())
+    dropped = sum(mask.numel() - int(mask.count_nonzero()) for mask in chosen.values())
     result = achieved(pruned, total)
     # a dense weight that was zero before may be kept by the mask: never less is gone than was asked
-    if dropped != round(sparsity * total) or round(result * total) < dropped:
-        raise AssertionError(f"asked {sparsity} of {total}: {dropped} dropped, {result} achieved")
+    asked = dropped if sparsity is None else round(sparsity * total)
+    if dropped != asked or round(result * total) < dropped:
+        raise AssertionError(f"{recipe.name}: asked {asked} of {total}: {dropped} dropped, {result} achieved")
     return Pruned(pruned, chosen, (), result)
 
 
 def _units(
-    model: nn.Module, recipe: Recipe, sparsity: float, scores: Mapping[str, Tensor], example_input: Tensor
+    model: nn.Module,
+    recipe: Recipe,
+    sparsity: float | None,
+    scores_of: Callable[[Recipe], Scores],
+    example_input: Tensor,
 ) -> Pruned:
     dense = copy.deepcopy(model)
-    groups = units.find(dense, example_input)
-    shapes = {name: layer.get_parameter("weight").shape for name, layer in prunable.layers(model).items()}
-    total = sum(shape.numel() for shape in shapes.values())
-    choice = units.choose(
-        groups, units.worth(groups, scores, recipe.norm or "l2"), shapes, sparsity, recipe.allocation
-    )
+    total = sum(weight.numel() for weight in prunable.weights(dense).values())
+    choice = selection.of_units(dense, recipe, sparsity, scores_of, example_input)
     pruned = removal.replay(dense, choice.history, example_input)
     _check_same_function(dense, pruned, choice.history, example_input)
     left = sum(weight.numel() for weight in prunable.weights(pruned).values())
-    if left != choice.remaining or 2 * abs((1 - sparsity) * total - left) > choice.step + 1e-9 * total:
+    # behind a concatenation the units of a group differ in size: as many as another recipe's may come to more
+    asked = sparsity is not None and recipe.like is None
+    off = 2 * abs((1 - (sparsity or 0)) * total - left) if asked else 0.0
+    if left != choice.remaining or off > choice.step + 1e-9 * total:
         raise AssertionError(f"asked {sparsity} of {total}, planned {choice.remaining} left, {left} are")
     return Pruned(pruned, {}, choice.history, achieved(pruned, total))
 

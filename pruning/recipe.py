@@ -3,14 +3,20 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from pruning import criteria
+from pruning import allocation, criteria
 
 
-def _known(name: str) -> str:
+def _criterion(name: str) -> str:
     if name not in criteria.names():
         raise ValueError(f"no criterion is named {name!r}; there are: {', '.join(criteria.names())}")
+    return name
+
+
+def _allocation(name: str) -> str:
+    if name not in allocation.names():
+        raise ValueError(f"no allocation is named {name!r}; there are: {', '.join(allocation.names())}")
     return name
 
 
@@ -19,30 +25,159 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    criterion: Annotated[str, AfterValidator(_known)] = "magnitude"
+    criterion: Annotated[str, AfterValidator(_criterion)] = "magnitude"
     """What makes a weight matter: a file in ``pruning/criteria``."""
     granularity: Literal["weight", "unit"] = "weight"
     """Single weights are set to zero; units (filters, channels, neurons) are physically removed."""
-    allocation: Literal["global", "uniform"] = "global"
-    """One ranking over all layers, or the same share of every layer."""
+    allocation: Annotated[str, AfterValidator(_allocation)] = "global"
+    """How the budget is spent over the layers: a file in ``pruning/allocation``."""
     norm: Literal["l1", "l2"] | None = None
-    """How the scores of a unit's elements combine: their sum, or the root of their summed squares (default).
-    None for single weights."""
+    """How the scores of a unit's elements combine: their sum, or the root of their summed squares; the
+    criterion's own way by default. None for single weights, and where a criterion judges whole units."""
+    threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """α: what scores more is kept, and the sparsity is what follows. None: solved for from the sparsity."""
+    like: "Recipe | None" = None
+    """Take of each layer as many as this recipe takes (allocation ``matched``)."""
+    exclude: tuple[str, ...] = ()
+    """Layers that are left alone, by name or pattern (``features.*``): no weight of theirs is set to zero, no
+    unit of theirs removed. They still count in the sparsity."""
+
+    hardness: Literal["hard", "soft", "soft-threshold", "attenuate"] = "hard"
+    """What happens to the selected: zero for good; or zero, soft-thresholded, multiplied by ``factor`` at
+    every step of the schedule and free to come back between (``pruning/hardness.py``)."""
+    factor: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """What attenuation multiplies by (default 0.1); None for the other kinds."""
+    schedule: Literal["one-shot", "iterative", "polynomial"] = "one-shot"
+    """All at once; in rounds that each take the same share of what is left; or along Zhu & Gupta's polynomial
+    while fine-tuning goes on (``pruning/schedule.py``)."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Rounds of an iterative schedule (default 5), steps of a polynomial one (default 10)."""
+    initial: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """The sparsity a polynomial schedule starts with (default 0)."""
+    rewind: Literal["weights", "learning-rate"] | None = None
+    """After pruning, train again from an early point of the dense training: with the weights it had there (a
+    lottery ticket), or only with its learning rates."""
+    rewind_to: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """That point, as a share of the training's steps; 0 (default): its beginning."""
+    recovery: Literal["none", "batch-norm", "fine-tune"] = "fine-tune"
+    """What follows: nothing, new running statistics of batch norm from training data, or further epochs."""
 
     @model_validator(mode="before")
     @classmethod
-    def _unit_norm(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and data.get("granularity") == "unit" and data.get("norm") is None:
-            return {**data, "norm": "l2"}
-        return data
+    def _what_follows(cls, data: Any) -> Any:
+        """The choices that others imply."""
+        if not isinstance(data, Mapping):
+            return data
+        filled = dict(data)
+        for key, implied in (("threshold", "threshold"), ("like", "matched")):
+            if filled.get(key) is not None:
+                filled.setdefault("allocation", implied)
+        if filled.get("granularity") == "unit" and filled.get("norm") is None:
+            name = filled.get("criterion", "magnitude")
+            unit = criteria.criterion(name).unit if name in criteria.names() else None
+            filled["norm"] = unit if unit in ("l1", "l2") else None
+        for key, choice, values in _DEPENDENT:
+            if filled.get(key) is None and values.get(filled.get(choice)) is not None:
+                filled[key] = values[filled[choice]]
+        return filled
 
     @model_validator(mode="after")
-    def _no_norm_of_one_weight(self) -> "Recipe":
+    def _what_goes_together(self) -> "Recipe":
+        unit = criteria.criterion(self.criterion).unit
         if self.granularity == "weight" and self.norm is not None:
             raise ValueError("norm combines the scores within a unit; drop it, or set granularity = 'unit'")
+        if self.granularity == "weight" and unit == "readers":
+            raise ValueError(
+                f"{self.criterion} judges whole units, there is none of it for a weight: "
+                "set granularity = 'unit'"
+            )
+        if self.norm is not None and unit not in ("l1", "l2"):
+            raise ValueError(f"{self.criterion} judges whole units; drop norm")
+        if self.granularity == "unit" and self.allocation == "row":
+            raise ValueError("allocation 'row' compares the weights of one row; set granularity = 'weight'")
+        for key, implied in (("threshold", "threshold"), ("like", "matched")):
+            if (getattr(self, key) is None) == (self.allocation == implied):
+                raise ValueError(f"{key} and allocation = '{implied}' go together: give both, or neither")
+        if self.like is not None and self.like.granularity != self.granularity:
+            raise ValueError(f"like is a recipe for granularity '{self.like.granularity}': set the same here")
         return self
+
+    @model_validator(mode="after")
+    def _nothing_idle(self) -> "Recipe":
+        for key, choice, values in _DEPENDENT:
+            if getattr(self, key) is not None and getattr(self, choice) not in values:
+                wanted = " or ".join(f"{choice} = {value!r}" for value in values)
+                raise ValueError(f"{key} does nothing here; drop it, or set {wanted}")
+        return self
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Recipe":
+        if self.hardness == "soft-threshold" and (self.granularity, self.criterion) != (
+            "weight",
+            "magnitude",
+        ):
+            raise ValueError(
+                "soft-threshold shrinks |w| itself: it goes with granularity 'weight', criterion 'magnitude'"
+            )
+        if self.rewind is not None and (self.hardness != "hard" or self.schedule == "polynomial"):
+            raise ValueError(
+                "rewind trains what was pruned once more: it goes with hardness 'hard' and with schedule "
+                "'one-shot' or 'iterative'"
+            )
+        if self.schedule != "one-shot" and not self.sweeps:
+            raise ValueError("a threshold leaves no sparsity to go to by steps: set schedule = 'one-shot'")
+        needy = "rewind" * (self.rewind is not None) or "schedule 'polynomial'" * (
+            self.schedule == "polynomial"
+        )
+        if needy and self.recovery != "fine-tune":
+            raise ValueError(f"{needy} prunes while it trains: it goes with recovery 'fine-tune'")
+        return self
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether a sparsity can be asked for: with a threshold it follows."""
+        return self.threshold is None and (self.like is None or self.like.sweeps)
+
+    @property
+    def basis(self) -> "Recipe":
+        """The choices on which scores depend, the others at their defaults: equal basis, equal scores."""
+        spread = allocation.allocation(self.allocation).needs_sensitivity
+        chosen = criteria.criterion(self.criterion)
+        units = spread or chosen.by_granularity or chosen.unit == "readers"
+        return Recipe(
+            criterion=self.criterion,
+            granularity=self.granularity if units else "weight",
+            allocation=self.allocation if spread else "global",
+            norm=self.norm if spread else None,
+            exclude=self.exclude,
+        )
 
     @property
     def name(self) -> str:
         """A readable name made of the choices, such as ``magnitude-unit-uniform-l2``."""
-        return "-".join(filter(None, (self.criterion, self.granularity, self.allocation, self.norm)))
+        parts = [self.criterion, self.granularity, self.allocation, self.norm]
+        if self.threshold is not None:
+            parts.append(f"{self.threshold:g}")
+        if self.like is not None:
+            parts[2:3] = ["like", self.like.name]
+        excluded = [f"not-{layer}" for layer in self.exclude]
+        return "-".join(filter(None, [*parts, *excluded, *self._further]))
+
+    @property
+    def _further(self) -> list[str]:
+        """Choices other than the usual ones, each recognisable by itself."""
+        words: list[str] = [] if self.hardness == "hard" else [self.hardness]
+        words += [] if self.factor is None else [f"{self.factor:g}"]
+        words += [] if self.schedule == "one-shot" else [f"{self.schedule}{self.steps}"]
+        words += [f"from{self.initial:g}"] if self.initial else []
+        words += [] if self.rewind is None else [f"rewind-{self.rewind}-{self.rewind_to:g}"]
+        return words + ([] if self.recovery == "fine-tune" else [f"recovery-{self.recovery}"])
+
+
+_DEPENDENT: tuple[tuple[str, str, Mapping[Any, Any]], ...] = (
+    ("factor", "hardness", {"attenuate": 0.1}),
+    ("steps", "schedule", {"iterative": 5, "polynomial": 10}),
+    ("initial", "schedule", {"polynomial": 0.0}),
+    ("rewind_to", "rewind", {"weights": 0.0, "learning-rate": 0.0}),
+)
+"""Key, the choice that it belongs to, and its default for each value of the choice that has it."""

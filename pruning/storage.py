@@ -3,8 +3,9 @@
 A file is read back into a freshly built dense model, which is first made smaller by the history.
 """
 
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,19 +14,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from pruning.compressed import Form, pack, unpack
 from pruning.errors import PruningError
 from pruning.removal import Removal, replay
 
 _HISTORY = TypeAdapter(tuple[Removal, ...])
 _ALIASES = TypeAdapter(dict[str, str])
+_FORMS = TypeAdapter(dict[str, Form])
 
 
-def save(model: nn.Module, path: Path, history: Sequence[Removal] = ()) -> None:
+def save(model: nn.Module, path: Path, history: Sequence[Removal] = (), *, compressed: bool = False) -> None:
     """Write the model's state_dict, bit for bit, so that the file is there whole or not at all.
 
     ``history``: what :func:`pruning.prune.prune` returned for this model. A tied parameter is written once,
-    its other names in the metadata. Raises PruningError if an entry of the state_dict is no tensor, and
-    OSError if the file cannot be written.
+    its other names in the metadata. ``compressed``: zeros take no place (:mod:`pruning.compressed`). Raises
+    PruningError if an entry of the state_dict is no tensor, and OSError if the file cannot be written.
     """
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
@@ -43,13 +46,37 @@ def save(model: nn.Module, path: Path, history: Sequence[Removal] = ()) -> None:
         "prune_audit.history": _HISTORY.dump_json(tuple(history)).decode(),
         "prune_audit.aliases": _ALIASES.dump_json(aliases).decode(),
     }
+    if compressed:
+        tensors, forms = pack(tensors)
+        metadata["prune_audit.compressed"] = _FORMS.dump_json(forms).decode()
+    write(tensors, path, metadata)
+
+
+def write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write a safetensors file, so that it is there whole or not at all; the same input, the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(tensors, draft, metadata)
+        _settle(draft)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _settle(path: Path) -> None:
+    """Sort the metadata in a file's header: safetensors writes it in a new order each time.
+
+    So that the same model makes the same bytes, gzipped too.
+    """
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        settled = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(settled) <= length:
+            file.seek(8)
+            file.write(settled.ljust(length))
 
 
 def load(path: Path, build: Callable[[], nn.Module], example_input: Tensor) -> nn.Module:
@@ -83,7 +110,10 @@ def load(path: Path, build: Callable[[], nn.Module], example_input: Tensor) -> n
 
 
 def read(path: Path) -> tuple[tuple[Removal, ...], dict[str, Tensor]]:
-    """A file's history and tensors. Raises PruningError on a missing, damaged or foreign file."""
+    """A file's history and tensors, compressed ones as they were.
+
+    Raises PruningError on a missing, damaged or foreign file.
+    """
     if not path.is_file():
         raise PruningError(f"{path} does not exist")
     try:
@@ -95,10 +125,23 @@ def read(path: Path) -> tuple[tuple[Removal, ...], dict[str, Tensor]]:
     try:
         history = _HISTORY.validate_json(metadata.get("prune_audit.history", "[]"))
         aliases = _ALIASES.validate_json(metadata.get("prune_audit.aliases", "{}"))
+        tensors = unpack(tensors, _FORMS.validate_json(metadata.get("prune_audit.compressed", "{}")))
         tensors |= {name: tensors[first] for name, first in aliases.items()}
-    except (ValidationError, KeyError) as error:
+    except (ValidationError, KeyError, PruningError) as error:
         raise PruningError(f"{path}: its metadata is damaged: {error}") from error
     return history, tensors
+
+
+def same(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    """Whether names, dtypes, shapes and every bit agree."""
+    return some.keys() == others.keys() and all(
+        _form(tensor) == _form(others[name]) and torch.equal(_raw(tensor), _raw(others[name]))
+        for name, tensor in some.items()
+    )
+
+
+def _raw(tensor: Tensor) -> Tensor:
+    return tensor.detach().contiguous().flatten().view(torch.uint8)
 
 
 def _form(tensor: Tensor) -> tuple[torch.dtype, tuple[int, ...]]:

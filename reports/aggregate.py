@@ -1,11 +1,15 @@
 """Figures over seeds: one row per variant and figure, with the spread that the training seeds show."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
+from reports.ledger import canonical
 from reports.results import Results
 
 
@@ -72,6 +76,13 @@ def _figure(rows: list[dict[str, Any]]) -> Figure:
     )
 
 
-def figures(results: Results, metric: str, at: Mapping[str, Any]) -> dict[str, Figure]:
+def figures(results: Results, metric: str, at: Mapping[str, Any]) -> Mapping[str, Figure]:
     """One figure per variant that has one, for conditions that determine it."""
-    return {figure.variant: figure for figure in over_seeds(results.select(metric, at))}
+    return _figures(results, metric, canonical(dict(at)))
+
+
+@lru_cache(maxsize=512)
+def _figures(results: Results, metric: str, at: str) -> Mapping[str, Figure]:
+    """Kept, since charts, tables and sentences ask for the same ones again and again."""
+    rows = results.select(metric, json.loads(at))
+    return MappingProxyType({figure.variant: figure for figure in over_seeds(rows)})

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from reports.aggregate import Figure, figures
 from reports.compare import Comparison, compare_all
-from reports.key import Collapse, Key, collapsed, keys
+from reports.families import keys
+from reports.key import Collapse, Key, collapsed
 from reports.results import Results
 
 KEEPS = 0.02
@@ -41,6 +43,7 @@ class Analysis:
         )
 
 
+@lru_cache(maxsize=4)
 def analyse(results: Results) -> Analysis:
     """Compare every variant with dense, and every pruned one with the fine-tuned control, if there is one."""
     chosen = tuple(keys(results))

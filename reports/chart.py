@@ -5,17 +5,23 @@ from typing import Any
 
 from reports.aggregate import Figure
 from reports.metrics import metric as about_metric
+from reports.status import Mark
 from reports.style import Look
 from reports.words import DASH, number, shown, span
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A table cell: what is read, the exact number behind it (None for text), and a word of judgement."""
+    """A table cell: what is read, the exact number behind it (None for text), and a word of judgement.
+
+    ``mark``: a policy's status, shown before the text; ``link``: the id on the page that the text leads to.
+    """
 
     text: str
     value: float | None = None
     verdict: str = ""
+    mark: Mark | None = None
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)

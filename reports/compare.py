@@ -1,14 +1,16 @@
 """Variants compared with dense (or a control) on the same examples and the same training seeds."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reports import paired
-from reports.ledger import unpack
+from reports.ledger import canonical, unpack
 from reports.metrics import metric as about_metric
 from reports.results import Results
 
@@ -88,8 +90,14 @@ def compare_all(
 
 def _evidence(results: Results, metric: str, at: Mapping[str, Any]) -> dict[str, dict[int, _Evidence]]:
     """Per-example evidence of every row that has some, by variant and seed."""
+    return _unpacked(results, metric, canonical(dict(at)))
+
+
+@lru_cache(maxsize=64)
+def _unpacked(results: Results, metric: str, at: str) -> dict[str, dict[int, _Evidence]]:
+    """Kept, since gate, summary and tiles compare the same rows."""
     found: dict[str, dict[int, _Evidence]] = {}
-    for row in results.select(metric, at).to_dict("records"):
+    for row in results.select(metric, json.loads(at)).to_dict("records"):
         if isinstance(row["outcomes"], bytes):
             found.setdefault(row["variant"], {})[int(row["seed"])] = unpack(row["outcomes"]) or {}
     return found

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scipy import stats
+from scipy import special
 
 from reports import paired
 from reports.compare import Comparison, compare_all
@@ -17,7 +17,7 @@ from reports.words import shown
 
 TAIL = (1 - paired.LEVEL) / 2
 """What a claim from one end of a 95% interval may be wrong by."""
-_Z = float(stats.norm.isf(TAIL))
+_Z = float(special.ndtri(1 - TAIL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +119,4 @@ def _tail(beyond: float, error: float | None) -> float:
     """One-sided p-value where an end of a 95% interval lies ``beyond`` the limit on the claimed side."""
     if not error:
         return 0.0 if beyond >= 0 else 1.0
-    return float(stats.norm.sf(beyond / error + _Z))
+    return float(special.ndtr(-(beyond / error + _Z)))

@@ -1,6 +1,6 @@
 """The few figures that stand for a run, one per attack family; and which models have collapsed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,6 @@ class Key:
     label: str
 
 
-def keys(results: Results) -> list[Key]:
-    """The representative figures that this run has, at most one a family. They are chosen on dense alone."""
-    found = [clean(results), robust(results), membership(results), extraction(results)]
-    return [key for key in found if key is not None]
-
-
 def clean(results: Results) -> Key | None:
     """Clean accuracy on held-out examples."""
     at = {"split": "test"}
@@ -39,25 +33,37 @@ def clean(results: Results) -> Key | None:
 def robust(results: Results) -> Key | None:
     """Worst-case robust accuracy at the ε that leaves dense nearest to half of its clean accuracy.
 
-    There a change in either direction has most room to show. Without a dense figure: the middle ε.
+    There a change in either direction has most room to show.
     """
     rows = results.select("robust_accuracy", {"attack": "worst_case"})
     if rows.empty:
         return None
     norms = sorted({str(c["norm"]) for c in rows["conditions"]}, key=lambda norm: (norm != "linf", norm))
-    at = {"norm": norms[0], "attack": "worst_case"}
     eps = sorted({c["eps"] for c in rows["conditions"] if c["norm"] == norms[0] and c["eps"] > 0})
-    if not eps:
+    grid = [{"norm": norms[0], "attack": "worst_case", "eps": e} for e in eps]
+    at = nearest_half(results, "robust_accuracy", grid)
+    return None if at is None else Key("evasion", "robust_accuracy", at, robust_label(at["eps"]))
+
+
+def robust_label(eps: float) -> str:
+    """``robust accuracy at ε = 0.1``."""
+    return f"robust accuracy at ε = {eps:.4g}"
+
+
+def nearest_half(
+    results: Results, metric: str, conditions: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
+    """Those conditions under which dense keeps nearest to half of its clean accuracy; the middle ones if
+    dense has no figure, None if there are none to choose from."""
+    if not conditions:
         return None
     base = figures(results, "accuracy", {"split": "test"}).get("dense")
-    dense = {e: figures(results, "robust_accuracy", {**at, "eps": e}).get("dense") for e in eps}
-    known = {e: f.value for e, f in dense.items() if f is not None and f.value is not None}
-    chosen = eps[(len(eps) - 1) // 2]
-    if known and base is not None and base.value is not None:
-        half = base.value / 2
-        chosen = min(known, key=lambda e: (abs(known[e] - half), e))
-    label = f"robust accuracy at ε = {chosen:.4g}"
-    return Key("evasion", "robust_accuracy", {**at, "eps": chosen}, label)
+    dense = [figures(results, metric, at).get("dense") for at in conditions]
+    known = [(i, f.value) for i, f in enumerate(dense) if f is not None and f.value is not None]
+    if not known or base is None or base.value is None:
+        return conditions[(len(conditions) - 1) // 2]
+    half = base.value / 2
+    return conditions[min(known, key=lambda pair: (abs(pair[1] - half), pair[0]))[0]]
 
 
 def membership(results: Results) -> Key | None:

@@ -28,6 +28,20 @@ _KNOWN = (
         "Share of test examples still classified correctly under attack; natural errors count as broken.",
     ),
     Metric(
+        "corruption_accuracy", "Accuracy under corruption", "share", "lower",
+        "Share of test images still classified correctly after a common corruption such as noise or blur.",
+    ),
+    Metric(
+        "attack_health", "Attack health", "share", "neither",
+        "Evidence that the attacks failed rather than the model held: above its limit, a robustness figure "
+        "is not to be believed.",
+    ),
+    Metric(
+        "adversarial_distance", "Distance to the closest adversarial example", "number", "lower",
+        "How far the closest adversarial example found lies from the input, in the named norm; the median "
+        "over the test examples, natural errors counting as 0.",
+    ),
+    Metric(
         "membership_auc", "Membership AUC", "auc", "higher",
         "How well an attacker ranks training examples above unseen ones: 0.5 is guessing, 1 is certainty.",
     ),
@@ -64,6 +78,14 @@ _KNOWN = (
         "Bytes of the saved weights.",
     ),
     Metric(
+        "gzip_bytes", "Size on disk, gzipped", "bytes", "higher",
+        "Bytes of the saved weights after gzip.",
+    ),
+    Metric(
+        "compressed_bytes", "Size on disk, compressed", "bytes", "higher",
+        "Bytes of the weights saved without their zeros, from which they are read back bit for bit.",
+    ),
+    Metric(
         "parameters", "Parameters", "count", "higher",
         "Number of parameters, zeros included.",
     ),
@@ -74,6 +96,14 @@ _KNOWN = (
     Metric(
         "macs", "Multiply–accumulates", "count", "higher",
         "Multiply–accumulate operations for one example, zeros not skipped.",
+    ),
+    Metric(
+        "nonzero_macs", "Multiply–accumulates without zeros", "count", "higher",
+        "Multiply–accumulate operations for one example, those with a weight of zero left out.",
+    ),
+    Metric(
+        "layer_sparsity", "Sparsity of a layer", "share", "neither",
+        "Share of the dense layer's weights that is gone, or zero.",
     ),
     Metric(
         "latency", "Latency", "milliseconds", "higher",

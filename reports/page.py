@@ -1,4 +1,4 @@
-"""The report: one self-contained page, a pure function of the results."""
+"""The report: one self-contained page, a pure function of the results, the policy and the baseline."""
 
 import base64
 import hashlib
@@ -10,52 +10,104 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import sections, tiles, words
+from reports import findings, glossary, sections, since, standards, status, strip, tables, tiles, words
 from reports.analysis import analyse
+from reports.gate import Verdicts, judge
+from reports.matrix import matrix
+from reports.policy import preset
+from reports.reach import shown_variant
 from reports.results import Results
 from reports.summary import summarise
 
 TEMPLATES = Path(__file__).parent / "templates"
+DEFAULT = "standard"
+"""The preset that judges a page that is given no policy."""
 
 
-def render(results: Results) -> str:
-    """The page as HTML. The same results give the same bytes; nothing in it asks for anything else.
+def render(results: Results, verdicts: Verdicts | None = None, baseline: Results | None = None) -> str:
+    """The page as HTML, judged by ``verdicts`` (by the preset ``standard`` if there are none).
 
-    Every name is escaped as hostile; the Content-Security-Policy allows this page's own style sheet (by its
-    hash) and style attributes, and nothing else: no script, no image, no request.
+    ``baseline``: an earlier run that can be compared with this one; the page says what changed since.
+
+    The same arguments give the same bytes; nothing in it asks for anything else. Every name is escaped as
+    hostile; the Content-Security-Policy allows this page's own style sheet (by its hash), style attributes
+    and pictures inside the page, and nothing else: no script, no request.
     """
+    verdicts = verdicts or judge(results, preset(DEFAULT), baseline)
     analysis = analyse(results)
-    style = _style()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; style-src-elem 'sha256-{digest}'; style-src-attr 'unsafe-inline'; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    variant = shown_variant(analysis, verdicts)
+    anchors = findings.anchors(verdicts)
     about = results.about
+    style = _style()
     return _environment().get_template("page.html").render(
-        policy=policy,
+        csp=_csp(style),
         style=Markup(style),  # noqa: S704 (our own file)
         title=words.shown(about.get("plan_name") or "run", 120),
-        subject_line=sections.subject_line(results),
-        summary=summarise(analysis),
-        tiles=tiles.tiles(analysis),
-        tiles_heading=tiles.heading(analysis),
-        state=results.completeness,
-        trouble=sections.trouble_table(results),
-        comparison=sections.comparison_table(analysis),
-        against_control=analysis.control and sections.comparison_table(analysis, analysis.control),
-        sections=_anchored(sections.sections(results)),
+        subject_line=tables.subject_line(results),
+        verdicts=verdicts,
+        by_default=verdicts.policy.digest == preset(DEFAULT).digest,
+        overall=status.MARKS[verdicts.status],
+        tally=tally(results, verdicts),
+        marks=status.MARKS,
+        used=[mark for state, mark in status.MARKS.items() if verdicts.count(state)],
+        requirement=status.requirement,
+        summary=summarise(analysis, verdicts),
+        tiles=tiles.tiles(analysis, verdicts, variant),
+        tiles_heading=tiles.heading(analysis, variant),
+        savings=tiles.savings(analysis, variant),
+        matrix=matrix(results, verdicts, variant, anchors),
+        strip=strip.strip(results, verdicts, variant),
+        trouble=tables.trouble_table(results),
+        since=None if baseline is None else since.since(analysis, verdicts, baseline),
+        findings=findings.findings(results, verdicts),
+        met=findings.met(verdicts),
+        tradeoffs=sections.tradeoffs(results),
+        comparison=tables.comparison_table(analysis),
+        against_control=analysis.control and tables.comparison_table(analysis, analysis.control),
+        sections=_anchored(sections.sections(results, verdicts, anchors)),
+        standards=standards.relevance(results),
+        catalogues=standards.catalogues(),
         subject=_rows(about.get("subject", {})),
-        settings=sections.settings_rows(about.get("plan", {})),
+        settings=tables.settings_rows(about.get("plan", {})),
         methods=_methods(results),
         environment=_rows(about.get("environment", {})),
         command=words.shown(about.get("command") or "", 2000),
         started=words.shown(about.get("started") or words.DASH),
         plan_digest=words.shown(about["plan_digest"]),
-        weights=sections.weights_table(results),
-        measurements=sections.measurement_table(results),
+        weights=tables.weights_table(results),
+        glossary=glossary.terms(),
+        measurements=tables.measurement_table(results),
         count=len(results.measurements),
     )  # fmt: skip
+
+
+def tally(results: Results, verdicts: Verdicts) -> str:
+    """``for the run as a whole: of 12 pruned versions, 5 fail and 7 are inconclusive.``"""
+    pruned = results.names(pruned=True)
+    found = [verdicts.of(name).status for name in pruned] if pruned else []
+    parts = []
+    for state, one, more in (
+        ("pass", "passes", "pass"),
+        ("fail", "fails", "fail"),
+        ("inconclusive", "is inconclusive", "are inconclusive"),
+        ("not_run", "is not fully measured", "are not fully measured"),
+    ):
+        count = found.count(state)  # type: ignore[arg-type]
+        if count:
+            parts.append(f"{count} {one if count == 1 else more}")
+    if not parts:
+        return "for the run as a whole."
+    return (
+        f"for the run as a whole: of {words.counted(len(pruned), 'pruned version')}, {words.listing(parts)}."
+    )
+
+
+def _csp(style: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src-elem 'sha256-{digest}'; style-src-attr 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
 
 
 @cache
@@ -88,7 +140,7 @@ def _anchored(found: list[sections.Section]) -> list[tuple[str, sections.Section
 
 
 def _rows(table: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), value) for name, value in sections.settings_rows(table)]
+    return [(name.replace("_", " "), value) for name, value in tables.settings_rows(table)]
 
 
 def _methods(results: Results) -> list[tuple[str, ...]]:

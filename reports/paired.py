@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.95
 
@@ -55,13 +55,20 @@ def placements(score: NDArray[np.floating], member: NDArray[np.bool_]) -> tuple[
     For each member the share of non-members that it outranks, and for each non-member the share of members
     that outrank it; ties count half. Raises ValueError with fewer than two of either.
     """
-    ranks = stats.rankdata(score)
     m, n = int(member.sum()), int((~member).sum())
     if m < 2 or n < 2:
         raise ValueError(f"an AUC's interval needs two of each: {m} members, {n} non-members")
-    above = (ranks[member] - stats.rankdata(score[member])) / n
-    below = 1 - (ranks[~member] - stats.rankdata(score[~member])) / m
+    ranks = _ranks(score)
+    above = (ranks[member] - _ranks(score[member])) / n
+    below = 1 - (ranks[~member] - _ranks(score[~member])) / m
     return above, below
+
+
+def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Ranks from 1; equal values share the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (counts.cumsum() - (counts - 1) / 2)[place]
+    return ranks
 
 
 def auc(new: NDArray[np.floating], old: NDArray[np.floating], member: NDArray[np.bool_]) -> Difference:
@@ -125,9 +132,13 @@ def _interval(centre: float, variance: float, freedom: float) -> tuple[float, fl
     if variance == 0:
         return centre, centre, 1.0 if centre == 0 else 0.0
     spread = math.sqrt(variance)
-    law = stats.t(freedom) if math.isfinite(freedom) else stats.norm
-    half = float(law.ppf(0.5 + LEVEL / 2)) * spread
-    return centre - half, centre + half, float(2 * law.sf(abs(centre) / spread))
+    t = abs(centre) / spread
+    # scipy.special, since scipy.stats takes longer to import than a report to render.
+    if math.isfinite(freedom):
+        half, p = special.stdtrit(freedom, 0.5 + LEVEL / 2) * spread, 2 * special.stdtr(freedom, -t)
+    else:
+        half, p = special.ndtri(0.5 + LEVEL / 2) * spread, 2 * special.ndtr(-t)
+    return centre - float(half), centre + float(half), float(p)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -1,21 +1,20 @@
 """What the charts against sparsity have in common: a line per method, dense and its control as references."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reports import health
 from reports.aggregate import Figure, figures
 from reports.chart import Cell, Panel, Table, name_cell, range_cell, value_cell
+from reports.labels import LABEL, label_ends
 from reports.metrics import Unit
 from reports.metrics import metric as about_metric
 from reports.results import Results
-from reports.style import INK, MUTED, SERIES, Look, series
+from reports.style import INK, MUTED, Look, series
 from reports.svg import blank, drawing
 from reports.words import counted, number, percent, shown
-
-LABEL = 22
-"""Characters of a name that fit beside a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +74,12 @@ def against_sparsity(
     drawn = lines(results, found)
     if not drawn:
         return None
+    flagged = doubtful(results, at.get("norm")) if metric == "robust_accuracy" else set()
     unit = about_metric(metric).unit
     with drawing():
         height = max(300, 120 + 15 * (len(drawn) + 3))
         axes = blank(width, height, left=58, right=8 + 6 * LABEL)
-        labels = [_draw(axes, line) for line in drawn]
+        labels = [draw_line(axes, line, flagged) for line in drawn]
         right = max(place(s) for line in drawn for s, _ in line.points)
         for name, dashes in zip(results.names(pruned=False), ((), (4, 2), (1, 1)), strict=False):
             figure = found.get(name)
@@ -87,7 +87,8 @@ def against_sparsity(
                 axes.axhline(figure.value, color=INK, linewidth=1.1, dashes=dashes or (None, None))
                 if not dashes and figure.low is not None and figure.high is not None:
                     axes.axhspan(figure.low, figure.high, color=INK, alpha=0.07, linewidth=0)
-                labels.append((figure.value, shown(name, LABEL), INK))
+                mark = " (ringed)" if name in flagged else ""
+                labels.append((figure.value, shown(name, LABEL - len(mark)) + mark, INK))
         for name, conditions in extra:
             mean = _mean_line(results, metric, conditions)
             if mean:
@@ -102,13 +103,17 @@ def against_sparsity(
         if level is not None:
             axes.axhline(level[0], color=MUTED, linewidth=1, dashes=(1, 2))
             labels.append((level[0], level[1], MUTED))
-        _frame(axes, results, unit, y_range, right)
-        _label(axes, labels, right)
+        sparsity_axis(axes, results, right)
+        _values_axis(axes, unit, y_range)
+        label_ends(axes, labels, right)
     return Panel(title, _alt(title, drawn, unit), axes.figure)
 
 
-def _draw(axes: Any, line: Line) -> tuple[float, str, str]:
-    """One method: band or bars over the seeds, then the line; returns what its label needs."""
+def draw_line(axes: Any, line: Line, flagged: Collection[str] = ()) -> tuple[float, str, str]:
+    """One method: band or bars over the seeds, then the line; returns what its label needs.
+
+    Points of variants in ``flagged`` get a ring.
+    """
     x = [place(s) for s, _ in line.points]
     y = [f.value or 0.0 for _, f in line.points]
     low = [f.low if f.low is not None else v for (_, f), v in zip(line.points, y, strict=True)]
@@ -121,7 +126,29 @@ def _draw(axes: Any, line: Line) -> tuple[float, str, str]:
         x, y, color=line.look.colour, marker=line.look.marker, dashes=line.look.dashes or (None, None),
         markeredgewidth=0,
     )  # fmt: skip
+    ring(axes, [(place(s), f.value or 0.0) for s, f in line.points if f.variant in flagged])
     return y[-1], shown(line.name, LABEL), line.look.colour
+
+
+def ring(axes: Any, points: Sequence[tuple[float, float]]) -> None:
+    """A ring around each point: its figure is in doubt."""
+    if points:
+        axes.plot(
+            [x for x, _ in points], [y for _, y in points], linestyle="none", marker="o", markersize=11,
+            markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.1,
+        )  # fmt: skip
+
+
+def doubtful(results: Results, norm: object) -> set[str]:
+    """Variants whose attacks in that norm show signs of failure."""
+    return {variant for variant, where in health.raised(results) if where == norm}
+
+
+def rings(results: Results, norm: object) -> str:
+    """What a ring is, where there is one."""
+    if not doubtful(results, norm):
+        return ""
+    return " Ringed: attacks on that model show signs of failure, so it may be less robust than drawn."
 
 
 def _mean_line(results: Results, metric: str, at: Mapping[str, Any]) -> list[tuple[float, float]]:
@@ -137,61 +164,40 @@ def _mean_line(results: Results, metric: str, at: Mapping[str, Any]) -> list[tup
     return sorted(means)
 
 
-def _frame(
-    axes: Any, results: Results, unit: Unit, y_range: tuple[float, float] | None, right: float
-) -> None:
+def sparsity_axis(axes: Any, results: Results, right: float) -> None:
+    """The axis of sparsities, up to ``right`` (see :func:`place`), with a tick at each that was asked for."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator
+
     wanted = {variant.strength for variant in results.made.values() if variant.pruned}
     ticks: list[float] = []
     for sparsity in sorted((s for s in wanted if s is not None), reverse=True):
         if all(place(kept) - place(sparsity) > 0.08 * max(right, 0.1) for kept in ticks):
             ticks.append(sparsity)
-    axes.set_xticks([place(s) for s in ticks], [percent(s) for s in ticks])
+    axes.xaxis.set_major_locator(FixedLocator([place(s) for s in ticks]))
+    axes.xaxis.set_major_formatter(FixedFormatter([percent(s) for s in ticks]))
     left = min((place(s) for s in ticks), default=0.0)
     pad = 0.04 * max(right - left, 0.2)
     axes.set_xlim(min(left, right) - pad, right + pad)
     axes.set_xlabel("Sparsity (log scale of compression)")
     axes.grid(visible=False, axis="x")
-    if y_range is not None:
-        axes.set_ylim(*y_range)
-    axes.yaxis.set_major_formatter(lambda value, _: _tick(value, unit))
-    axes.yaxis.set_major_locator(_locator())
 
 
-def _locator() -> Any:
+def _values_axis(axes: Any, unit: Unit, y_range: tuple[float, float] | None) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(nbins=6)
+    if y_range is not None:
+        axes.set_ylim(*y_range)
+    axes.yaxis.set_major_formatter(lambda value, _: tick(value, unit))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
 
 
-def _tick(value: float, unit: Unit) -> str:
+def tick(value: float, unit: Unit) -> str:
+    """A value at an axis: as short as it can be."""
     if unit == "share":
         return f"{100 * value:.3g}%"
     if unit == "auc":
         return f"{value:.2f}"
     return number(value, unit)
-
-
-def _label(axes: Any, labels: Sequence[tuple[float, str, str]], right: float) -> None:
-    """Names at the lines' ends, pushed apart where they would overlap; hair lines lead to them."""
-    low, high = axes.get_ylim()
-    step = (high - low) * 14 / (axes.figure.get_figheight() * 72 - 52)
-    order = sorted(range(len(labels)), key=lambda i: (labels[i][0], i))
-    heights = [min(max(labels[i][0], low), high) for i in order]
-    for i in range(1, len(heights)):
-        heights[i] = max(heights[i], heights[i - 1] + step)
-    excess = max(0.0, heights[-1] - high)
-    heights[-1] -= excess
-    for i in range(len(heights) - 2, -1, -1):
-        heights[i] = min(heights[i], heights[i + 1] - step)
-    edge = axes.get_xlim()[1]
-    unit = (edge - axes.get_xlim()[0]) / (axes.figure.get_figwidth() * 72 - 66 - 6 * LABEL)
-    for i, height in zip(order, heights, strict=True):
-        value, name, colour = labels[i]
-        start = right if colour in SERIES else edge
-        axes.plot(
-            [start, edge + 10 * unit], [value, height], color=colour, linewidth=0.6, alpha=0.7, clip_on=False
-        )
-        axes.text(edge + 13 * unit, height, name, va="center", fontsize=10.5, color=INK, clip_on=False)
 
 
 def _alt(title: str, drawn: Sequence[Line], unit: Unit) -> str:
@@ -205,6 +211,13 @@ def _alt(title: str, drawn: Sequence[Line], unit: Unit) -> str:
         parts.append(f"{shown(line.name, 40)}: {ends}")
     more = f"; and {len(drawn) - 8} more" if len(drawn) > 8 else ""
     return f"Line chart. {title}. {'; '.join(parts)}{more}. The table below holds every point."
+
+
+def means(results: Results) -> str:
+    """What a single point or line is, where there is no band."""
+    if results.seeds > 1:
+        return f"Means over {counted(results.seeds, 'training seed')}."
+    return "One training seed."
 
 
 def band(results: Results) -> str:

@@ -97,6 +97,8 @@ class Results:
     completeness: Completeness
     made: Mapping[str, Variant]
     """Every variant of which at least one seed was made, by name, in order."""
+    by_metric: Mapping[str, pd.DataFrame]
+    """The measurements of each metric, so that one need not be searched for among all."""
 
     def select(
         self,
@@ -107,13 +109,11 @@ class Results:
         measured: bool = True,
     ) -> pd.DataFrame:
         """Rows of a metric whose conditions include ``at``; ``measured``: only those with a figure."""
-        rows = self.measurements
-        keep = rows["metric"] == metric
+        rows = self.by_metric.get(metric, self.measurements.iloc[:0])
         if variant is not None:
-            keep &= rows["variant"] == variant
+            rows = rows[rows["variant"] == variant]
         if measured:
-            keep &= rows["status"] == "ok"
-        rows = rows[keep]
+            rows = rows[rows["status"] == "ok"]
         if at and len(rows):
             wanted = at.items()
             rows = rows[[all(c.get(k) == v for k, v in wanted) for c in rows["conditions"]]]
@@ -154,7 +154,11 @@ def read(folder: Path) -> Results:
         failed=int(status.get("failed", 0)),
         rows=MappingProxyType({str(k): int(v) for k, v in measurements["status"].value_counts().items()}),
     )
-    return Results(MappingProxyType(about), variants, measurements, units, completeness, _made(variants))
+    by_metric = {str(name): rows for name, rows in measurements.groupby("metric", sort=False)}
+    return Results(
+        MappingProxyType(about), variants, measurements, units, completeness, _made(variants),
+        MappingProxyType(by_metric),
+    )  # fmt: skip
 
 
 def _made(variants: pd.DataFrame) -> Mapping[str, Variant]:

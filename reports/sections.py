@@ -1,4 +1,4 @@
-"""The page's tables and per-probe sections, as plain values for the template."""
+"""One section for each attack family and each further probe of the run, as plain values for the template."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,23 +6,20 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reports import words
-from reports.aggregate import over_seeds
-from reports.analysis import Analysis
-from reports.chart import Cell, Chart, Table, name_cell, range_cell, value_cell
+from reports import health
+from reports.chart import Cell, Chart, Table
 from reports.charts import Entry, charts
-from reports.key import chance
+from reports.families import families, probe_of
+from reports.gate import Verdicts
+from reports.key import method_title
 from reports.metrics import metric as about_metric
-from reports.results import Results
+from reports.results import Results, probe_rank
+from reports.status import MARKS, Mark
 from reports.svg import inline, swatch
-from reports.tiles import change_of
+from reports.tables import measurement_table
+from reports.words import number, shown
 
-LISTED = 4
-"""More models than this are not listed one by one in a cell."""
-
-MOST_ROWS = 5000
-"""A measurement table longer than this is left to measurements.csv."""
-_TITLES = {"evasion": "Evasion", "cost": "Size and speed"}
+_TITLES = {"cost": "Size and speed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,33 +38,98 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One probe: its card, what is measured, and its charts."""
+    """One probe: its card, what is measured, and its charts; without ``ran``, that it was not."""
 
     probe: str
     title: str
+    question: str
+    ran: bool
+    rules: tuple[tuple[Mark, str, str], ...]
+    """The policy's rules on it: worst status, the rule's id, and the id of its finding (empty: none)."""
     card: Mapping[str, Any]
     charts: tuple[Drawn, ...]
     meanings: tuple[tuple[str, str], ...]
     figures: Table | None
     """All its figures, where no chart shows them."""
+    health: Table | None
+    """Raised health flags of its attacks."""
 
 
-def sections(results: Results) -> list[Section]:
-    """One section for each probe of the run, in order."""
+def sections(results: Results, verdicts: Verdicts, anchors: Mapping[str, str]) -> list[Section]:
+    """One section for each family and each probe of the run, in order; those that did not run say so."""
     entries = list(charts().values())
-    return [_section(results, probe, [e for e in entries if e.section == probe]) for probe in results.probes]
+    probes = sorted({*results.probes, *families()}, key=probe_rank)
+    return [
+        _section(results, verdicts, anchors, probe, [e for e in entries if e.section == probe])
+        for probe in probes
+    ]
 
 
-def _section(results: Results, probe: str, entries: list[Entry]) -> Section:
+def tradeoffs(results: Results) -> list[Drawn]:
+    """The charts that set families against each other."""
+    entries = [entry for entry in charts().values() if entry.section == "tradeoffs"]
+    return [drawn for entry in entries if (drawn := _drawn(results, entry)) is not None]
+
+
+def _section(
+    results: Results, verdicts: Verdicts, anchors: Mapping[str, str], probe: str, entries: list[Entry]
+) -> Section:
     card = {"title": "", "summary": "", "threat_model": "", "limits": "", "papers": (), "ids": ()}
     card |= results.about.get("cards", {}).get(probe, {})
+    family = families().get(probe)
     drawn = [d for entry in entries if (d := _drawn(results, entry)) is not None]
     rows = results.measurements[results.measurements["probe"] == probe]
     named = sorted(set(rows["metric"]), key=lambda name: (about_metric(name).title, name))
-    meanings = [(about_metric(name).title, about_metric(name).meaning) for name in named]
-    title = str(card["title"] or _TITLES.get(probe) or probe.replace("_", " ").capitalize())
-    table = None if drawn else measurement_table(results, probe)
-    return Section(probe, title, card, tuple(drawn), tuple(meanings), table)
+    title = (
+        card["title"]
+        or (family and family.title)
+        or _TITLES.get(probe)
+        or probe.replace("_", " ").capitalize()
+    )
+    return Section(
+        probe,
+        str(title),
+        family.question if family else "",
+        len(rows) > 0,
+        tuple(_rules(results, verdicts, anchors, probe)),
+        card,
+        tuple(drawn),
+        tuple((about_metric(name).title, about_metric(name).meaning) for name in named),
+        None if drawn else measurement_table(results, probe),
+        _health(results) if probe == "evasion" else None,
+    )
+
+
+def _rules(
+    results: Results, verdicts: Verdicts, anchors: Mapping[str, str], probe: str
+) -> list[tuple[Mark, str, str]]:
+    order = ("fail", "not_run", "inconclusive", "waived", "pass")
+    found = []
+    for rule in verdicts.policy.rules:
+        statuses = {d.status for d in verdicts.decisions if d.rule.id == rule.id}
+        worst = next((status for status in order if status in statuses), None)
+        if worst is not None and probe_of(results, rule.metric) == probe:
+            found.append((MARKS[worst], shown(rule.id, 80), anchors.get(rule.id, "")))
+    return found
+
+
+def _health(results: Results) -> Table | None:
+    """What raised flags say, one row a flag; None if there is none."""
+    rows = [
+        (
+            Cell(method_title(results, flag.variant)),
+            Cell(str(flag.seed)),
+            Cell(shown(flag.norm, 20)),
+            Cell(health.title(flag.name)),
+            Cell(number(flag.value, "number"), flag.value),
+            Cell(number(flag.limit, "number"), flag.limit),
+            Cell(shown(flag.note, 300)),
+        )
+        for flags in health.raised(results).values()
+        for flag in flags
+    ]
+    heads = ("Variant", "Seed", "Norm", "Flag", "Found", "Limit", "What it means")
+    return Table("Health flags that are raised", heads, tuple(rows)) if rows else None
 
 
 def _drawn(results: Results, entry: Entry) -> Drawn | None:
@@ -79,151 +141,5 @@ def _drawn(results: Results, entry: Entry) -> Drawn | None:
         for i, panel in enumerate(chart.panels)
     )
     column = round(max(panel.figure.get_figwidth() for panel in chart.panels) * 72)
-    legend = tuple(
-        (label, swatch(look, f"{entry.name}-key-{i}")) for i, (label, look) in enumerate(chart.legend)
-    )
+    legend = tuple((label, swatch(look)) for label, look in chart.legend)
     return Drawn(entry.name, entry.title, chart.caption, panels, legend, chart.table, column)
-
-
-def comparison_table(analysis: Analysis, against: str = "dense") -> Table | None:
-    """Every variant minus its reference in the figures that stand for the run; None if none compares.
-
-    ``against``: dense, or the control that the analysis compared with.
-    """
-    compared = analysis.against_dense if against == "dense" else analysis.against_control
-    if not any(compared.values()):
-        return None
-    heads = ["Variant", "Achieved sparsity", *(key.label[0].upper() + key.label[1:] for key in analysis.keys)]
-    rows = []
-    for variant in analysis.results.names():
-        if not any(variant in by for by in compared.values()):
-            continue
-        sparsity = analysis.results.made[variant].achieved_sparsity
-        cells = [name_cell(variant), Cell(words.percent(sparsity), sparsity)]
-        for key in analysis.keys:
-            comparison = compared[key.metric].get(variant)
-            text, verdict = change_of(key.metric, comparison)
-            if variant in analysis.collapsed and key.family != "accuracy" and verdict:
-                verdict = "collapsed"
-            value = None if comparison is None else comparison.pooled.value
-            cells.append(Cell(text.replace(" points", "") or words.DASH, value, verdict))
-        rows.append(tuple(cells))
-    caption = f"Difference from {words.shown(against)} on the same examples (95% interval)"
-    return Table(caption, tuple(heads), tuple(rows))
-
-
-def trouble_table(results: Results) -> Table | None:
-    """Figures that failed or were refused, and failed units without even such a row; None if none.
-
-    Models with the same trouble for the same reason share one row.
-    """
-    bad = results.measurements[results.measurements["status"].isin(["failed", "refused"])]
-    told = set(bad["unit"])
-    models: dict[tuple[str, str, str], list[str]] = {}
-    for unit in results.units.to_dict("records"):
-        if unit["status"] == "failed" and unit["id"] not in told:
-            models.setdefault(("unit of work", "failed", unit["error"] or ""), []).append(unit["label"])
-    for row in bad.to_dict("records"):
-        what = ", ".join(
-            filter(None, (about_metric(row["metric"]).title, words.conditions(row["conditions"])))
-        )
-        name = f"{row['variant']}, seed {row['seed']}"
-        models.setdefault((what, row["status"], row["note"]), []).append(name)
-    rows = tuple(
-        (_models_cell(names), Cell(what), Cell(status), Cell(words.shown(why, 600)))
-        for (what, status, why), names in models.items()
-    )
-    return Table("Planned, without a figure", ("Model", "What", "Status", "Why"), rows) if rows else None
-
-
-def _models_cell(names: list[str]) -> Cell:
-    """The models that share a row; of many the first few and their number."""
-    told = "; ".join(map(words.shown, names[:LISTED]))
-    return Cell(told if len(names) <= LISTED else f"{len(names)} models: {told}; …")
-
-
-def measurement_table(results: Results, probe: str | None = None) -> Table | None:
-    """Every figure of the run (or of a probe), over seeds; None if there are too many for a page, or none."""
-    frame = results.measurements
-    found = over_seeds(frame if probe is None else frame[frame["probe"] == probe])
-    if not found or len(found) > MOST_ROWS:
-        return None
-    rows = []
-    for figure in found:
-        seeds = str(figure.rows) if figure.seeds == figure.rows else f"{figure.seeds} of {figure.rows}"
-        about = about_metric(figure.metric)
-        rows.append(
-            (
-                name_cell(figure.variant),
-                Cell(words.shown(about.title, 80)),
-                Cell(words.conditions(figure.at)),
-                value_cell(figure),
-                range_cell(figure),
-                Cell(seeds),
-                Cell(words.DASH if figure.n is None else f"{figure.n:,}", figure.n),
-                Cell(words.shown(figure.note, 200)),
-            )
-        )
-    spread = "Lowest–highest seed" if results.seeds > 1 else "95% interval"
-    heads = (
-        "Variant",
-        "Figure",
-        "Conditions",
-        "Mean" if results.seeds > 1 else "Value",
-        spread,
-        "Seeds",
-        "n",
-        "Note",
-    )
-    return Table("Every figure over its seeds", heads, tuple(rows))
-
-
-def settings_rows(plan: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """The plan flattened: dotted keys, values as a plan would write them."""
-    rows: list[tuple[str, str]] = []
-    for key, value in plan.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            rows += settings_rows(value, f"{name}.")
-        elif value is not None and value != {}:
-            rows.append((words.shown(name), words.shown(_plain(value), 600)))
-    return rows
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return ", ".join(_plain(item) for item in value)
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k} = {_plain(v)}" for k, v in value.items()) + "}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def weights_table(results: Results) -> Table:
-    """The SHA-256 of every model's weights file."""
-    rows = tuple(
-        (
-            name_cell(v["variant"]),
-            Cell(str(v["seed"])),
-            Cell(words.shown(v["file"] or words.DASH)),
-            Cell(v["digest"] or words.DASH),
-        )
-        for v in results.variants.to_dict("records")
-    )
-    return Table("Weights", ("Variant", "Seed", "File", "SHA-256"), rows)
-
-
-def subject_line(results: Results) -> str:
-    """Model, data, examples and seeds in one line."""
-    subject = results.about.get("subject", {})
-    parts = [words.shown(subject.get("architecture", "unknown model"), 80)]
-    if "data_source" in subject:
-        parts.append(words.shown(subject["data_source"], 80))
-    if "test_examples" in subject:
-        parts.append(words.counted(int(subject["test_examples"]), "test example"))
-    if chance(results):
-        parts.append(words.counted(len(subject["classes"]), "class", "classes"))
-    parts.append(words.counted(len(results.names()), "variant"))
-    parts.append(words.counted(results.seeds, "seed"))
-    return " · ".join(parts)

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 
 from reports import words
-from reports.analysis import KEEPS, Analysis, analyse
+from reports.analysis import Analysis, analyse
 from reports.compare import Comparison
+from reports.gate import Verdicts, judge
 from reports.key import Key, chance, method_title
 from reports.metrics import metric as about_metric
+from reports.policy import preset
+from reports.reach import Reach, reaches, shown_variant, worst
 from reports.results import Results
+from reports.status import gravity, name_of, subject, told
 
 MANY = 6
 """More names than this are not listed one by one in a sentence."""
@@ -15,83 +19,159 @@ MANY = 6
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """``headline``: the answer; ``findings``: what stands beside it; ``cautions``: what limits it."""
+    """``headline``: the answer; ``methods``: the same by method; ``cautions``: what limits it."""
 
     headline: tuple[str, ...]
-    findings: tuple[str, ...]
+    methods: tuple[str, ...]
     cautions: tuple[str, ...]
 
 
-def sentences(results: Results) -> list[str]:
-    """Every sentence of the summary, most important first."""
-    summary = summarise(analyse(results))
-    return [*summary.headline, *summary.findings, *summary.cautions]
+def sentences(results: Results, verdicts: Verdicts | None = None) -> list[str]:
+    """Every sentence of the summary, most important first; judged by ``standard`` if by nothing else."""
+    summary = summarise(analyse(results), verdicts or judge(results, preset("standard")))
+    return [*summary.headline, *summary.methods, *summary.cautions]
 
 
-def summarise(analysis: Analysis) -> Summary:
-    """Say what can be said of this run, and what cannot."""
-    return Summary(tuple(_headline(analysis)), tuple(_findings(analysis)), tuple(_cautions(analysis)))
+def summarise(analysis: Analysis, verdicts: Verdicts) -> Summary:
+    """Say what can be said of this run under this policy, and what cannot."""
+    answerable = not analysis.results.measurements.empty and "dense" not in analysis.collapsed
+    methods = (*_methods(analysis, verdicts), *_control(analysis)) if answerable else ()
+    return Summary(tuple(_headline(analysis, verdicts)), methods, tuple(_cautions(analysis, verdicts)))
 
 
-def _headline(a: Analysis) -> list[str]:
+def policy_name(verdicts: Verdicts) -> str:
+    """``the policy “standard”``."""
+    return f"the policy “{words.shown(verdicts.policy.name, 60)}”"
+
+
+def _headline(a: Analysis, verdicts: Verdicts) -> list[str]:
     results, dense = a.results, a.value("accuracy", "dense")
-    pruned = results.names(pruned=True)
     if results.measurements.empty:
         return ["Nothing has been measured yet."]
-    if dense is None:
-        return ["The dense model has no clean accuracy here, so nothing can be said about what pruning did."]
-    if "dense" in a.collapsed:
+    if "dense" in a.collapsed and dense is not None:
         return [
             f"The dense model itself is near chance (clean accuracy {words.number(dense, 'share')}): "
             "robustness and leakage of it, and of anything pruned from it, mean nothing."
         ]
-    if not pruned:
-        return [f"No pruned version was measured: the model as it is has {_figures_of(a, 'dense')}."]
-    if a.telling is None:
-        return ["No pruned version has a clean accuracy, so nothing can be said about what pruning did."]
-    return _telling(a, a.telling, dense)
+    if not results.names(pruned=True):
+        return [_alone(a, verdicts)]
+    if dense is None:
+        return ["The dense model has no clean accuracy here, so nothing can be said about what pruning did."]
+    found = [_answer(a, verdicts)]
+    shown = shown_variant(a, verdicts)
+    if shown is not None and (open_ := _open(verdicts, shown)):
+        found.append(f"For {method_title(results, shown)}, {open_}.")
+    if shown is not None and dense is not None:
+        found += _at(a, shown, dense)
+    return found
 
 
-def _telling(a: Analysis, name: str, dense: float) -> list[str]:
-    title = method_title(a.results, name)
-    ours = a.value("accuracy", name) or 0.0
-    accuracy = f"{words.number(dense, 'share')} → {words.number(ours, 'share')}"
-    margin = f"{100 * KEEPS:.0f} points"
-    if a.keeps(name):
-        kept = f"keeps clean accuracy within {margin} of dense ({accuracy})"
-        first = f"{title} is the strongest pruning that {kept}."
-    elif name in a.collapsed:
-        return [
-            f"Every pruned version loses more than {margin} of clean accuracy, and the best, {title}, has "
-            f"collapsed ({accuracy}): robustness and leakage of a model near chance mean nothing."
-        ]
-    else:
-        closest = f"{title} comes closest ({accuracy})"
-        first = f"No pruned version keeps clean accuracy within {margin} of dense; {closest}."
-    return [first, *_at(a, name)]
+def _alone(a: Analysis, verdicts: Verdicts) -> str:
+    figures = _figures_of(a, "dense")
+    lead = (
+        f"No pruned version was measured; the model as it is has {figures}"
+        if figures
+        else ("No pruned version was measured, and the model as it is has no figure")
+    )
+    stops = worst(verdicts, "dense")
+    if stops is None:
+        return f"{lead}, and meets {policy_name(verdicts)}."
+    verb = {"fail": "It fails", "not_run": "It is not fully measured for"}.get(
+        stops.status, "It is not shown to meet"
+    )
+    return f"{lead}. {verb} {policy_name(verdicts)}: {told(stops)}."
 
 
-def _at(a: Analysis, name: str) -> list[str]:
-    """What happened at the telling variant to everything but clean accuracy, in one sentence."""
+def _answer(a: Analysis, verdicts: Verdicts) -> str:
+    """The strongest pruning that meets the policy, and what breaks first beyond it."""
+    found, policy = reaches(a.results, verdicts), policy_name(verdicts)
+    strength = {name: a.results.made[name].achieved_sparsity or 0.0 for name in a.results.made}
+    met = [reach for reach in found if reach.meets is not None]
+    if met:
+        best = max(met, key=lambda reach: strength[reach.meets or ""])
+        title = method_title(a.results, best.meets or "")
+        return f"{title} is the strongest pruning that meets {policy}; {_beyond(a, best)}."
+    unbroken = [reach for reach in found if reach.unbroken is not None]
+    if unbroken:
+        best = max(unbroken, key=lambda reach: strength[reach.unbroken or ""])
+        title = method_title(a.results, best.unbroken or "")
+        lead = f"No pruned version is shown to meet {policy}"
+        return f"{lead}; nothing fails up to {title}, and {_beyond(a, best)}."
+    if not any(d.status == "fail" for d in verdicts.decisions):
+        return f"No pruned version was measured for what {policy} asks."
+    mildest = min(found, key=lambda reach: strength[reach.variants[0]])
+    why = f": {told(mildest.stops)}" if mildest.stops is not None else ""
+    return (
+        f"Every pruned version fails {policy}, even {method_title(a.results, mildest.variants[0])}, the "
+        f"mildest{why}."
+    )
+
+
+def _open(verdicts: Verdicts, variant: str) -> str:
+    """What keeps a variant from meeting the policy without failing it, worst first; empty if nothing does."""
+    mine = sorted(verdicts.of(variant).decisions, key=gravity)
+    parts = []
+    for status, said in (("inconclusive", "not decided"), ("not_run", "not measured")):
+        names = dict.fromkeys(name_of(d.rule.metric) for d in mine if d.status == status)
+        if names:
+            parts.append(f"{said}: {words.listing(list(names))}")
+    return "; ".join(parts)
+
+
+def _beyond(a: Analysis, reach: Reach) -> str:
+    """What happens at the next stronger variant of a method."""
+    if reach.beyond is None or reach.stops is None:
+        return "nothing stronger was tried by this method"
+    at = words.percent(a.results.made[reach.beyond].strength)
+    verb = {"fail": "breaks first", "not_run": "was not measured"}.get(
+        reach.stops.status, "is no longer decided"
+    )
+    return f"beyond it, at {at}, {subject(reach.stops)} {verb}"
+
+
+def _methods(a: Analysis, verdicts: Verdicts) -> list[str]:
+    """Per method: up to where it meets the policy, or fails nothing, and what stops it there."""
+    lines = []
+    for reach in reaches(a.results, verdicts):
+        title, own = words.shown(reach.series, 60), reach.variants == (reach.series,)
+        last = reach.meets or reach.unbroken
+        upto = "" if last is None or own else f" up to {words.percent(a.results.made[last].strength)}"
+        if reach.meets is not None:
+            lead = f"meets the policy{upto}"
+        elif last is not None:
+            open_ = _open(verdicts, last)
+            lead = f"nothing fails{upto}" + (f", but {open_}" if open_ else "")
+        else:
+            lead = ""
+        after = ""
+        if reach.beyond is not None and reach.stops is not None:
+            at = "" if own else f"at {words.percent(a.results.made[reach.beyond].strength)} "
+            after = f"{at}{told(reach.stops)}"
+        lines.append(f"{title}: {'; '.join(part for part in (lead, after) if part)}.")
+    return lines
+
+
+def _at(a: Analysis, name: str, dense: float) -> list[str]:
+    """What happened at one variant against dense, in one sentence; paired differences."""
     moved: list[str] = []
     still: list[str] = []
     for key in a.keys:
         comparison = a.against_dense[key.metric].get(name)
-        if key.family == "accuracy" or comparison is None:
+        if comparison is None:
             continue
         if comparison.direction == "same":
-            still.append(f"{key.label} ({_interval(key, comparison)})")
+            still.append(key.label)
         else:
             moved.append(moves(key, comparison))
-    parts = []
-    if moved:
-        parts.append(words.listing(moved))
+    if not moved and not still:
+        return []
+    lead = f"{method_title(a.results, name)} against dense, on average over seeds"
+    if a.results.seeds == 1:
+        lead = lead.removesuffix(", on average over seeds")
+    parts = [words.listing(moved)] if moved else []
     if still:
-        which = "cannot be told from dense’s" if moved else "Against dense, no difference can be shown in"
-        parts.append(f"{words.listing(still)} {which}" if moved else f"{which} {words.listing(still)}")
-    if not parts:
-        return ["It could not be compared with dense under attack: no attack was measured on both."]
-    return [("There, " if moved else "") + "; ".join(parts) + "."]
+        parts.append(f"no difference can be shown in {words.listing(still)}")
+    return [f"{lead}: {'; '.join(parts)}."]
 
 
 def moves(key: Key, comparison: Comparison) -> str:
@@ -103,13 +183,6 @@ def moves(key: Key, comparison: Comparison) -> str:
     return f"{key.label} {verb} by {size} (95% interval {words.change_span(low, high, unit)})"
 
 
-def _interval(key: Key, comparison: Comparison) -> str:
-    unit, pooled = about_metric(key.metric).unit, comparison.pooled
-    span = words.change_span(pooled.low, pooled.high, unit)
-    corrected = ", not shown once corrected for the number of variants" if comparison.leans != "same" else ""
-    return f"{words.change(pooled.value, unit)}, 95% interval {span}{corrected}"
-
-
 def _figures_of(a: Analysis, name: str) -> str:
     found = []
     for key in a.keys:
@@ -117,44 +190,6 @@ def _figures_of(a: Analysis, name: str) -> str:
         if value is not None:
             found.append(f"{key.label} {words.number(value, about_metric(key.metric).unit)}")
     return words.listing(found)
-
-
-def _findings(a: Analysis) -> list[str]:
-    if "dense" in a.collapsed or a.value("accuracy", "dense") is None:
-        return []
-    return [*_breaks(a), *_control(a)]
-
-
-def _breaks(a: Analysis) -> list[str]:
-    """Per method, by rising sparsity: up to where nothing is shown to be worse, and what breaks first."""
-    methods: dict[str, list[str]] = {}
-    for name in a.results.names(pruned=True):
-        methods.setdefault(a.results.made[name].series, []).append(name)
-    return [line for method, names in methods.items() if (line := _first_break(a, method, names)) is not None]
-
-
-def _first_break(a: Analysis, method: str, names: list[str]) -> str | None:
-    title = words.shown(method, 60)
-    compared = [n for n in names if any(n in a.against_dense[key.metric] for key in a.keys)]
-    if not compared:
-        return None
-    before = ""
-    for name in compared:
-        at = "" if name == method else words.percent(a.results.made[name].strength)
-        worse = [
-            moves(key, c)
-            for key in a.keys
-            if (c := a.against_dense[key.metric].get(name)) is not None and c.direction == "worse"
-        ]
-        fallen = a.collapsed.get(name)
-        if fallen is not None and fallen.whole:
-            worse = [f"the model collapses (clean accuracy {words.number(fallen.accuracy, 'share')})"]
-        if worse:
-            lead = f"nothing is shown to be worse than dense up to {before}; " if before else ""
-            where = f"at {at} " if at else ""
-            return f"{title}: {lead}{where}{words.listing(worse)}."
-        before = at
-    return f"{title}: nothing measured is shown to be worse than dense{f' up to {before}' if before else ''}."
 
 
 def _control(a: Analysis) -> list[str]:
@@ -177,13 +212,14 @@ def _control(a: Analysis) -> list[str]:
     ]
 
 
-def _cautions(a: Analysis) -> list[str]:
+def _cautions(a: Analysis, verdicts: Verdicts) -> list[str]:
     results, state = a.results, a.results.completeness
-    found = []
+    found = [f"{words.shown(remark[:1].upper() + remark[1:], 300)}." for remark in verdicts.remarks]
     if not state.complete:
         found.append(
             f"The run is incomplete: of {words.counted(state.planned, 'planned unit')} "
-            f"{state.done:,} done, {state.failed:,} failed, {state.waiting:,} not run."
+            f"{state.done:,} done, {state.failed:,} failed, {state.waiting:,} not run"
+            f"{'; until all have run, no variant passes' if state.waiting else ''}."
         )
     for status, verb in (("failed", "failed"), ("refused", "refused for lack of data")):
         count = state.rows.get(status, 0)

@@ -1,88 +1,137 @@
-"""The four tiles of the first screen: dense beside the most telling pruned variant."""
+"""The first screen's tiles: one per attack family, for the variant shown; and what that one saves."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from reports.aggregate import Figure, figures
 from reports.analysis import Analysis
-from reports.chart import Cell, range_cell, value_cell
-from reports.compare import Comparison
-from reports.key import Key, method_title
+from reports.chart import Cell, value_cell
+from reports.compare import Comparison, compare_all
+from reports.families import Family, families, probe_of
+from reports.gate import Decision, Verdicts
+from reports.gauge import gauge
+from reports.key import method_title
 from reports.metrics import metric as about_metric
-from reports.words import DASH, attack, change, change_span
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One figure of a tile: dense, the pruned variant, and the change (empty without a pruned variant)."""
-
-    label: str
-    dense: Cell
-    dense_range: Cell
-    pruned: Cell | None
-    pruned_range: Cell | None
-    change: str
-    verdict: str
-    """``worse``, ``better``, the same with ``, uncorrected``, ``not told apart`` or empty."""
+from reports.results import Results
+from reports.status import MARKS, NO_LIMIT, Mark, figure, gravity, limit_words
+from reports.words import DASH, change, change_span, conditions, shown, span
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One attack family, or what pruning saves."""
+    """One attack family. Where nothing was measured, there is no ``value`` and ``note`` says why."""
+
+    family: str
+    title: str
+    question: str
+    mark: Mark
+    label: str = ""
+    """Which figure, under which conditions."""
+    value: Cell | None = None
+    spread: str = ""
+    """Lowest to highest seed, or the 95% interval of a single one."""
+    dense: Cell | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+    gauge: str = ""
+    """The judged interval against its limit, as a picture."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What pruning buys in one figure."""
 
     title: str
-    lines: tuple[Line, ...]
-    note: str
+    dense: Cell
+    pruned: Cell
+    ratio: str
 
 
-def tiles(analysis: Analysis) -> list[Tile]:
-    """Evasion, membership, extraction, and size and speed; a family that was not measured says so."""
-    found = []
-    for title, families in (
-        ("Accuracy under attack", ("accuracy", "evasion")),
-        ("Membership leakage", ("membership",)),
-        ("Model extraction", ("extraction",)),
-    ):
-        chosen = [key for key in analysis.keys if key.family in families]
-        note = "" if any(key.family == families[-1] for key in chosen) else "Not measured in this run."
-        found.append(Tile(title, tuple(_line(analysis, key) for key in chosen), note or _note(chosen)))
-    costs = tuple(
-        line for name in ("bytes", "nonzero_parameters", "latency") if (line := _cost(analysis, name))
-    )
-    found.append(Tile("Size and speed", costs, "" if costs else "Not measured in this run."))
-    return found
+def tiles(analysis: Analysis, verdicts: Verdicts, variant: str | None) -> list[Tile]:
+    """One for each attack family, measured or not; ``variant``: the pruned one that is shown, None: dense."""
+    name = variant or "dense"
+    return [_tile(analysis, verdicts, name, family) for family in families().values() if family.tile]
 
 
-def heading(analysis: Analysis) -> str:
-    """What the tiles compare."""
-    if analysis.telling is None:
+def heading(analysis: Analysis, variant: str | None) -> str:
+    """What the tiles show."""
+    if variant is None:
         return "The model as it is"
-    return f"Dense and {method_title(analysis.results, analysis.telling)}"
+    return f"{method_title(analysis.results, variant)}, compared with dense"
 
 
-def _note(chosen: list[Key]) -> str:
-    key = chosen[-1]
-    if key.family == "membership":
-        return f"AUC of the {attack(key.at['attack'])}; 0.5 is guessing."
-    return {"evasion": "Worst case over all attacks.", "extraction": f"{attack(key.at['attack'])}."}.get(
-        key.family, ""
+def _tile(analysis: Analysis, verdicts: Verdicts, variant: str, family: Family) -> Tile:
+    results = analysis.results
+    mine = [
+        d
+        for d in verdicts.decisions
+        if d.variant == variant and probe_of(results, d.rule.metric) == family.probe
+    ]
+    decided = min(mine, key=gravity) if mine else None
+    key = next((key for key in analysis.keys if key.family == family.probe), None)
+    if decided is not None and decided.value is not None:
+        metric, at = decided.rule.metric, decided.at or {}
+    elif key is not None and decided is None:
+        metric, at = key.metric, key.at
+    else:
+        mark = MARKS["not_run"] if decided is None else MARKS[decided.status]
+        note = "Not measured in this run." if decided is None else why_open(decided)
+        return Tile(family.probe, family.title, family.question, mark, note=note)
+    by = figures(results, metric, at)
+    ours = by.get(variant)
+    return Tile(
+        family.probe,
+        family.title,
+        family.question,
+        NO_LIMIT if decided is None else MARKS[decided.status],
+        ", ".join(filter(None, (about_metric(metric).title, conditions(at)))),
+        value_cell(ours),
+        _spread(ours),
+        value_cell(by.get("dense")) if variant != "dense" else None,
+        tuple(_facts(results, variant, metric, at, decided)),
+        "" if decided is None else gauge(decided),
+        why_open(decided) if decided is not None else "",
     )
 
 
-def _line(analysis: Analysis, key: Key) -> Line:
-    by = analysis.figures[key.metric]
-    ours = by.get(analysis.telling) if analysis.telling else None
-    comparison = analysis.against_dense[key.metric].get(analysis.telling) if analysis.telling else None
-    label = key.label[0].upper() + key.label[1:]
-    changed, verdict = change_of(key.metric, comparison)
-    return Line(
-        label,
-        value_cell(by.get("dense")),
-        range_cell(by.get("dense")),
-        value_cell(ours) if analysis.telling else None,
-        range_cell(ours) if analysis.telling else None,
-        changed,
-        verdict,
-    )
+def _spread(found: Figure | None) -> str:
+    if found is None or found.low is None:
+        return ""
+    ends = span(found.low, found.high, about_metric(found.metric).unit)
+    return f"{found.seeds} seeds: {ends}" if found.seeds > 1 else f"95% interval {ends}"
+
+
+def _facts(
+    results: Results, variant: str, metric: str, at: Mapping[str, Any], decided: Decision | None
+) -> Iterator[tuple[str, str]]:
+    """What stands under the figure: the change against dense, the limit, and what was held against it."""
+    unit = about_metric(metric).unit
+    if variant != "dense":
+        comparison = None if decided is None or decided.rule.reference != "dense" else decided.change
+        comparison = comparison or compare_all(results, [variant], metric, at).get(variant)
+        mean = ", mean" if comparison is not None and len(comparison.each) > 1 else ""
+        yield "Change", DASH if comparison is None else change_of(metric, comparison)[0] + mean
+    if decided is None:
+        yield "Limit", "none in this policy"
+        return
+    yield "Limit", limit_words(decided.rule)
+    if decided.seeds > 1 or decided.rule.compares:
+        span_of = change_span if decided.rule.compares else span
+        ends = "" if decided.low is None or decided.high is None else span_of(decided.low, decided.high, unit)
+        label = decided.rule.kind.removeprefix("max_").capitalize() if decided.rule.compares else "Judged"
+        which = f", worst of {decided.seeds} seeds" if decided.seeds > 1 else ""
+        yield label, f"{figure(decided.rule, decided.value)}{f' ({ends})' if ends else ''}{which}"
+
+
+def why_open(decided: Decision) -> str:
+    """Why a figure decides nothing, where that is so; a waiver, where there is one."""
+    if decided.waiver is not None:
+        return f"Waived until {decided.waiver.expires}: {shown(decided.waiver.reason, 200)}"
+    if decided.status not in ("inconclusive", "not_run"):
+        return ""
+    why = shown(decided.reason if decided.value is None else decided.reason.rpartition("; ")[2], 300)
+    return f"{why[:1].upper()}{why[1:]}."
 
 
 def change_of(metric: str, comparison: Comparison | None) -> tuple[str, str]:
@@ -96,25 +145,18 @@ def change_of(metric: str, comparison: Comparison | None) -> tuple[str, str]:
     return text, "not told apart" if comparison.leans == "same" else f"{comparison.leans}, uncorrected"
 
 
-def _cost(analysis: Analysis, name: str) -> Line | None:
-    by: dict[str, Figure] = figures(analysis.results, name, {})
-    dense, ours = by.get("dense"), by.get(analysis.telling or "")
-    if dense is None:
-        return None
-    ratio = ""
-    if ours is not None and ours.value and dense.value:
+def savings(analysis: Analysis, variant: str | None) -> list[Saving]:
+    """What the shown variant saves against dense, for each cost that both have."""
+    found = []
+    for name in ("bytes", "nonzero_parameters", "macs", "latency"):
+        by = figures(analysis.results, name, {})
+        dense, ours = by.get("dense"), by.get(variant or "")
+        if dense is None or ours is None or not dense.value or not ours.value:
+            continue
         times = dense.value / ours.value
-        what = {"latency": ("faster", "slower")}.get(name, ("smaller", "larger"))
-        ratio = f"{times:.2g}× {what[0]}" if times >= 1.05 else f"{1 / times:.2g}× {what[1]}"
+        less, more = ("faster", "slower") if name == "latency" else ("less", "more")
+        ratio = f"{times:.2g}× {less}" if times >= 1 else f"{1 / times:.2g}× {more}"
         if 1 / 1.05 < times < 1.05:
             ratio = "the same within 5%"
-    known = ours is not None or analysis.telling is not None
-    return Line(
-        about_metric(name).title,
-        value_cell(dense),
-        Cell(DASH),
-        value_cell(ours) if known else None,
-        Cell(DASH) if known else None,
-        ratio,
-        "",
-    )
+        found.append(Saving(about_metric(name).title, value_cell(dense), value_cell(ours), ratio))
+    return found

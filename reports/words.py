@@ -9,12 +9,19 @@ from reports.metrics import Unit
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "–"
-_NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
+_NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0", "union": "all norms together"}
 _ATTACKS = {
     "worst_case": "worst case over all attacks",
     "fgsm": "FGSM",
     "pgd": "PGD",
     "apgd": "APGD",
+    "apgd_ce": "APGD-CE",
+    "apgd_t": "targeted APGD-DLR",
+    "fmn": "FMN",
+    "square": "Square",
+    "rays": "RayS",
+    "transfer": "transfer from other variants",
+    "cured": "cured attack",
     "loss": "loss-threshold attack",
     "art_black_box": "learned black-box attack",
     "lira": "LiRA",
@@ -27,6 +34,8 @@ _ATTACKS = {
 
 def clean(text: str) -> str:
     """Text without characters that are invisible or turn the direction of what follows; one line."""
+    if text.isprintable():
+        return text
     return "".join(
         " "
         if c in "\n\r\t"

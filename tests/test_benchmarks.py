@@ -1,10 +1,14 @@
 """The benchmarks' commands run, on data small enough for a test; their times are not judged here."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from pruning.methods import methods
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,3 +22,75 @@ def test_versus_art_compares_both_sides() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Robust accuracy under PGD" in result.stdout
     assert "ratio" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_evasion_is_no_weaker_than_art(tmp_path: Path) -> None:
+    """On the embedded digits, against ART alone; the peers that are not requirements are skipped aloud."""
+    command = [sys.executable, "benchmarks/evasion.py", "--digits", "--images", "60", "--repeats", "1"]
+    command += ["--models", str(tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    rows = [line.split("|") for line in result.stdout.splitlines() if line.startswith("| ART PGD")]
+    assert len(rows) == 2, result.stdout + result.stderr
+    for _, _, theirs, ours, *_ in rows:
+        assert all(
+            float(mine) <= float(their) for their, mine in zip(theirs.split(), ours.split(), strict=True)
+        )
+    for package in ("torchattacks", "foolbox", "autoattack"):
+        found = f"{package} is not installed" in result.stderr or package in result.stdout.lower()
+        assert found, package
+
+
+def test_the_report_benchmark_measures_a_small_run() -> None:
+    command = [sys.executable, "benchmarks/report.py", "--small", "--repeats", "1"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    line = result.stdout.splitlines()[-1]
+    assert line.startswith("4 variants")
+    assert " MB" in line
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_pruning_speed_compares_with_torch() -> None:
+    """On small images, with few rounds; it exits with 1 if ours is the slower."""
+    command = [sys.executable, "benchmarks/pruning_speed.py", "--rounds", "2", "--image", "64"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "same masks: True" in result.stdout
+    assert "fewer" in result.stdout
+    assert "as fast as each" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_chart_of_criteria_is_the_same_each_time(tmp_path: Path) -> None:
+    files = [tmp_path / "a.svg", tmp_path / "b.svg"]
+    for file in files:
+        options = ["--out", str(file), "--seeds", "1", "--epochs", "2"]
+        command = [sys.executable, "benchmarks/criteria.py", *options]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "random, matched" in result.stdout
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_method_sweeps_the_digits_without_a_failed_row(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "audit",
+        "run",
+        "examples/all-methods.toml",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    with closing(sqlite3.connect(tmp_path / "run" / "run.sqlite")) as db:
+        assert db.execute("SELECT DISTINCT status FROM measurement").fetchall() == [("ok",)]
+        pruned = {method for (method,) in db.execute("SELECT DISTINCT method FROM variant")}
+    assert set(methods()) <= pruned

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.plan import parse
+from audit.plan import load, parse
+from pruning.methods import methods
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = {
@@ -55,14 +56,15 @@ def workplace(tmp_path: Path) -> Path:
     "name", [n for n, found in COMMANDS.items() if any("prune-audit " in c for c in found)]
 )
 def test_prune_audit_commands_run_in_order(name: str, workplace: Path) -> None:
-    """As written, in one folder; but runs are quick ones, and the example that takes minutes is checked."""
+    """As written, in one folder; but runs are quick ones, and examples, which take minutes, are checked."""
     for command in COMMANDS[name]:
         words = shlex.split(command)
         if not words[0].endswith("prune-audit"):
             continue
         words = words[1:]
         if words[0] == "run":
-            words[0:1] = ["preflight"] if "examples/mnist.toml" in words else ["run", "--quick"]
+            example = any(word.startswith("examples/") for word in words)
+            words[0:1] = ["preflight"] if example else ["run", "--quick"]
         result = subprocess.run(
             [sys.executable, "-m", "audit", *words],
             cwd=workplace,
@@ -71,6 +73,12 @@ def test_prune_audit_commands_run_in_order(name: str, workplace: Path) -> None:
             check=False,
         )
         assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+
+
+def test_the_example_of_all_methods_names_them_all() -> None:
+    plan = load(ROOT / "examples" / "all-methods.toml")
+    assert plan.pruning is not None
+    assert set(plan.pruning.recipes) == set(methods())
 
 
 def test_make_targets_exist() -> None:

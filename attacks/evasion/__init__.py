@@ -5,16 +5,23 @@ To add an attack: one file here with a constant ``ATTACK`` of type
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from attacks._techniques import techniques
+from attacks.evasion import _corruptions, _cure, _transfer, _union
 from attacks.evasion._attack import EvasionAttack
-from attacks.evasion._settings import PACKAGE, Settings
-from attacks.evasion.sweep import METRIC, robust_curves
+from attacks.evasion._settings import ART, PACKAGE, Settings
+from attacks.evasion.health import METRIC as HEALTH
+from attacks.evasion.health import diagnose
+from attacks.evasion.sweep import DISTANCE, METRIC, Sweep, rows
+from attacks.evasion.sweep import sweep as swept_in_every_norm
 from attacks.probe import Card, Measurement, Target
 
-__all__ = ["CARD", "Settings", "run"]
+__all__ = ["CARD", "Settings", "chosen_attacks", "perturbations", "run"]
+
+perturbations = _transfer.shifts
 
 CARD = Card(
     title="Evasion",
@@ -24,22 +31,69 @@ CARD = Card(
     "and may change every input value by up to ε within the valid range.",
     limits="An upper bound on robustness: a stronger or adaptive attack may break more. It speaks of "
     "small changes measured by the named norm, not of rotations, patches or changes of meaning.",
-    metrics=(METRIC,),
+    metrics=(METRIC, DISTANCE, HEALTH, _corruptions.METRIC),
     papers=(
         "Goodfellow et al. 2015, Explaining and harnessing adversarial examples, arXiv:1412.6572",
         "Madry et al. 2018, Towards deep learning models resistant to adversarial attacks, arXiv:1706.06083",
+        "Croce & Hein 2020, Reliable evaluation of adversarial robustness, arXiv:2003.01690",
         "Carlini et al. 2019, On evaluating adversarial robustness, arXiv:1902.06705",
+        "Athalye et al. 2018, Obfuscated gradients give a false sense of security, arXiv:1802.00420",
+        "Pintor et al. 2022, Indicators of attack failure, arXiv:2106.09947",
     ),
     ids=("AML.T0015", "AML.T0043", "ML01:2023", "NISTAML.022"),
 )
 
 
 def run(target: Target, settings: Settings, generator: torch.Generator) -> Sequence[Measurement]:
-    """Robust accuracy at every norm, ε and attack, and in the worst case over all attacks.
+    """Robust accuracy at every norm, ε and attack, and in the worst case over all attacks; the health of the
+    attacks; and, where the settings ask for it, accuracy under common corruptions.
 
-    Raises ValueError if ε does not fit the target's bounds, NotFiniteError if the model returns NaN.
+    Raises ValueError if ε or the inputs do not fit the target's bounds or the model is in training mode,
+    NotFiniteError if the model returns NaN.
     """
     if problems := settings.problems(target.bounds):
         raise ValueError("; ".join(problems))
+    attacks = chosen_attacks(settings)
+    found: list[Measurement] = []
+    sweeps = []
+    for swept in swept_in_every_norm(target, settings, attacks, generator):
+        whole, more = _judged(swept, target, settings, attacks)
+        sweeps.append(whole)
+        found += [*rows(whole), *more]
+    found += _union.rows(sweeps)
+    if settings.corruptions:
+        found += _corruptions.corrupted(target, generator)
+    return found
+
+
+def chosen_attacks(settings: Settings) -> dict[str, EvasionAttack]:
+    """The attacks of the settings, by name."""
     known = techniques(PACKAGE, EvasionAttack)
-    return robust_curves(target, settings, {name: known[name] for name in settings.attacks}, generator)
+    attacks = {}
+    for name in settings.attacks:
+        if name.startswith(ART):
+            from attacks.evasion import _art  # it takes seconds
+
+            attack = _art.adapted(name.removeprefix(ART), settings.art.get(name.removeprefix(ART), {}))
+        else:
+            attack = known[name]
+        attacks[name] = replace(attack, on="all") if settings.alone and attack.sees != "gradients" else attack
+    return attacks
+
+
+def _judged(
+    found: Sweep, target: Target, settings: Settings, attacks: dict[str, EvasionAttack]
+) -> tuple[Sweep, list[Measurement]]:
+    """The sweep of one norm with transfer and, where its health is in doubt, the cure; and further rows."""
+    more: list[Measurement] = []
+    if settings.transfer:
+        sources = target.others() if target.others is not None else {}
+        if sources:
+            found, more = _transfer.replayed(found, sources, settings, target.batch_size)
+        else:
+            more = [_transfer.nothing(found.norm)]
+    sees = {_transfer.NAME: "others"} | {name: attack.sees for name, attack in attacks.items()}
+    evidence, flags = diagnose(found, sees, settings)
+    found = _cure.treated(found, evidence, flags, attacks, settings, target.batch_size)
+    more += [flag.row(found.norm) for flag in flags.values()]
+    return found, more

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor, nn
 
 from attacks.evasion._balls import Ball, Bounds
+from attacks.evasion._losses import margin
 
 if TYPE_CHECKING:
     from attacks.evasion._settings import Settings
@@ -23,10 +24,11 @@ class Batch:
     """Clean inputs (N, …)."""
     y: Tensor
     """Labels (N,)."""
+    logits: Tensor
+    """At the clean inputs, (N, C)."""
     gradient: Tensor
-    """Input gradient of the loss at the clean inputs, (N, …): the first step of every attack, taken once."""
-    margin: Tensor
-    """The label's logit minus the best other, at the clean inputs, (N,)."""
+    """Input gradient of the log-odds of being wrong (``_losses.odds``) at the clean inputs, (N, …): the first
+    step of every gradient attack, taken once."""
     seeds: Tensor
     """One random seed per example and restart, (N, restarts) int64."""
     eps: Tensor
@@ -35,17 +37,26 @@ class Batch:
     def __len__(self) -> int:
         return len(self.y)
 
+    @property
+    def margin(self) -> Tensor:
+        """The label's logit minus the best other, at the clean inputs, (N,)."""
+        return margin(self.logits, self.y)
+
     def at(self, index: Tensor, eps: Tensor) -> "Batch":
         """Those examples, with these radii."""
         return replace(
             self,
             x=self.x[index],
             y=self.y[index],
+            logits=self.logits[index],
             gradient=self.gradient[index],
-            margin=self.margin[index],
             seeds=self.seeds[index],
             eps=eps.to(self.x),
         )
+
+
+class AttackFailedError(RuntimeError):
+    """One attack cannot be run on this model; the others go on. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,22 @@ class EvasionAttack:
     run: Callable[[Batch, "Settings"], Tensor]
     """(batch, settings) → one candidate per example, inside its ball and the bounds. A candidate need not
     fool the model: the sweep checks each one afresh."""
-    search: Literal["each", "smallest"]
+    search: Literal["each", "smallest", "distance"]
     """How a curve over ε is taken. "each": attack every ε on its own, and report it plainly. "smallest":
-    look for the smallest ε that breaks an example; larger ones then break it too."""
+    look for the smallest ε that breaks an example; larger ones then break it too. "distance": the attack
+    itself looks for the closest adversarial example, is run once with the widest ball that the bounds
+    allow, and its distances are the curve."""
     paper: str
+    cost: int = 0
+    """Forward and backward passes an example, roughly: attacks run from cheap to dear, ties by name."""
+    on: Literal["all", "survivors"] = "all"
+    """"all": every example that the model gets right is attacked, and the attack's row stands for itself.
+    "survivors": only what the attacks before it left standing; its row then counts as broken what any of
+    them broke, and says so."""
+    norms: tuple[str, ...] = ("linf", "l2")
+    """The norms it can be held to; at others it is not run."""
+    sees: Literal["gradients", "scores", "labels", "others"] = "gradients"
+    """What the attacker uses of the model: its gradients, its outputs, its decisions, or only what fooled
+    other models. If one that sees less breaks what gradients do not, the gradients mislead."""
+    whole: bool = False
+    """Whether it is given all examples at once, since what it does to one depends on the others."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attacks.evasion._random import normal, uniform
+
 Bounds = tuple[float, float]
 
 TOLERANCE = 1e-6
@@ -17,9 +19,9 @@ class Ball:
     """The geometry of one norm."""
 
     steepest: Callable[[Tensor], Tensor]
-    """The step of unit norm along which a function of this gradient rises fastest."""
+    """The step of unit norm along which a function of this gradient rises fastest; 0 for a gradient of 0."""
     project: Callable[[Tensor, Tensor, Tensor, Bounds], Tensor]
-    """(moved, centre, ε, bounds) → the closest input inside the ball and the bounds."""
+    """(moved, centre, ε, bounds) → the closest input inside ball and bounds; the centre is in both."""
     sample: Callable[[Tensor, Tensor, Tensor, Bounds], Tensor]
     """(seeds, centre, ε, bounds) → a random input inside ball and bounds, from one seed an example."""
     distance: Callable[[Tensor, Tensor], Tensor]
@@ -44,13 +46,8 @@ def _linf_project(moved: Tensor, centre: Tensor, eps: Tensor, bounds: Bounds) ->
 
 
 def _linf_sample(seeds: Tensor, centre: Tensor, eps: Tensor, bounds: Bounds) -> Tensor:
-    """Uniform in the ball, then clipped to the bounds; one stream an example, whatever its batch."""
-    noise = torch.stack(
-        [
-            torch.empty(centre.shape[1:]).uniform_(-1, 1, generator=torch.Generator().manual_seed(seed))
-            for seed in seeds.tolist()
-        ]
-    ).to(centre)
+    """Uniform in the ball, then clipped to the bounds."""
+    noise = uniform(seeds, centre.shape[1:]).mul_(2).sub_(1).to(centre)
     return _linf_project(centre + noise * column(eps, centre), centre, eps, bounds)
 
 
@@ -62,4 +59,52 @@ def _l1_norm(gradient: Tensor) -> Tensor:
     return gradient.flatten(1).double().abs().sum(dim=1)
 
 
-BALLS = {"linf": Ball(torch.sign, _linf_project, _linf_sample, _linf_distance, _l1_norm)}
+def _l2_norm(values: Tensor) -> Tensor:
+    return values.flatten(1).double().square().sum(dim=1).sqrt()
+
+
+def _l2_steepest(gradient: Tensor) -> Tensor:
+    """In float64 and scaled first: squares of tiny gradients underflow."""
+    flat = gradient.flatten(1).double()
+    flat = flat / flat.abs().amax(dim=1, keepdim=True).clamp(min=1e-300)
+    norm = flat.square().sum(dim=1, keepdim=True).sqrt().clamp_(min=1e-300)
+    return (flat / norm).to(gradient).view_as(gradient)
+
+
+def _l2_project(moved: Tensor, centre: Tensor, eps: Tensor, bounds: Bounds) -> Tensor:
+    """Exact: the closest point is clamp(centre + s · (moved − centre)) with the largest s ≤ 1 inside the ball
+    (the conditions of Karush, Kuhn and Tucker). Its norm rises with s, and what s clips stays clipped as s
+    grows, so that s follows in a few rounds from the entries that are not clipped yet."""
+    shift = (moved - centre).flatten(1)
+    room = torch.where(shift > 0, bounds[1] - centre.flatten(1), centre.flatten(1) - bounds[0]).clamp_(min=0)
+    size = shift.abs()
+    squares, room_squares, target = size.square(), room.square(), eps.square()
+    scale = (eps / squares.sum(dim=1).sqrt().clamp_(min=1e-30)).clamp_(max=1)
+    while True:
+        clipped = size * scale.unsqueeze(1) >= room
+        left = target - torch.where(clipped, room_squares, 0).sum(dim=1)
+        free = torch.where(clipped, 0, squares).sum(dim=1)
+        wider = torch.where(free > 0, (left.clamp(min=0) / free.clamp(min=1e-30)).sqrt(), scale).clamp_(max=1)
+        rising = wider > scale * (1 + 1e-6)
+        if not bool(rising.any()):
+            break
+        scale = torch.where(rising, wider, scale)
+    return (centre + (shift * scale.unsqueeze(1)).view_as(centre)).clamp_(*bounds)
+
+
+def _l2_sample(seeds: Tensor, centre: Tensor, eps: Tensor, bounds: Bounds) -> Tensor:
+    """Uniform in the ball (a random direction, the radius by volume), then the closest in the bounds."""
+    noise = normal(seeds, centre.shape[1:])
+    length = uniform(seeds, (1,)).squeeze(1) ** (1 / centre[0].numel()) / _l2_norm(noise)
+    moved = centre + (noise * column(length * eps, centre)).to(centre)
+    return _l2_project(moved, centre, eps, bounds)
+
+
+def _l2_distance(a: Tensor, b: Tensor) -> Tensor:
+    return _l2_norm(a.double() - b.double())
+
+
+BALLS = {
+    "linf": Ball(torch.sign, _linf_project, _linf_sample, _linf_distance, _l1_norm),
+    "l2": Ball(_l2_steepest, _l2_project, _l2_sample, _l2_distance, _l2_norm),
+}

@@ -1,33 +1,87 @@
-"""What an attacker climbs."""
+"""What an attacker climbs. Each loss gives its gradient with respect to the logits, so that one forward and
+one backward pass yield the logits, every example's loss and the input gradient."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from attacks._model import checked
+from attacks.evasion._passes import laid_out, pieces
+
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(logits (N, C), aims) → each example's loss (N,), and its gradient with respect to the logits (N, C). Aims
+are labels (N,), or (N, 2) labels and the classes aimed at."""
 
 
-def odds_weights(logits: Tensor, y: Tensor) -> Tensor:
-    """Gradient of L = log Σ_{j≠y} exp z_j − z_y with respect to the logits z, (N, C).
+def odds(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """L = log Σ_{j≠y} exp z_j − z_y: the log-odds of being wrong.
 
-    Cross-entropy is log(1 + exp L), a rising function of L, so both have the same direction of steepest
-    ascent; but L's gradient does not fade where the softmax saturates in float32 (a confident net would
-    otherwise look robust because its gradients underflow).
+    Cross-entropy is log(1 + exp L), a rising function of L, so both rank inputs alike and have the same
+    direction of steepest ascent; but L's gradient does not fade where the softmax saturates in float32 (a
+    confident net would otherwise look robust because its gradients underflow).
     """
     label = y.unsqueeze(1)
-    return logits.scatter(1, label, -torch.inf).softmax(dim=1).scatter(1, label, -1.0)
+    others = logits.scatter(1, label, -torch.inf)
+    loss = others.logsumexp(dim=1) - logits.gather(1, label).squeeze(1)
+    return loss, others.softmax(dim=1).scatter_(1, label, -1.0)
 
 
-def climb(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (N, C) and the input gradient of each example's L, from one forward and one backward pass.
+def gap(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """L = max_{j≠y} z_j − z_y (Carlini & Wagner 2017): above zero where the label has lost."""
+    label = y.unsqueeze(1)
+    rival, aim = logits.scatter(1, label, -torch.inf).max(dim=1, keepdim=True)
+    weights = torch.zeros_like(logits).scatter_(1, aim, 1.0).scatter_(1, label, -1.0)
+    return (rival - logits.gather(1, label)).squeeze(1), weights
 
-    Raises NotFiniteError if a logit is NaN or infinite.
+
+def lead(logits: Tensor, aims: Tensor) -> tuple[Tensor, Tensor]:
+    """L = z_t − z_y. ``aims``: (N, 2), label y and target t."""
+    label, target = aims[:, :1], aims[:, 1:]
+    weights = torch.zeros_like(logits).scatter_(1, target, 1.0).scatter_(1, label, -1.0)
+    return (logits.gather(1, target) - logits.gather(1, label)).squeeze(1), weights
+
+
+def dlr_targeted(logits: Tensor, aims: Tensor) -> tuple[Tensor, Tensor]:
+    """L = (z_t − z_y) / (z_(1) − (z_(3) + z_(4)) / 2), z_(k) the k-th largest (Croce & Hein 2020, eq. 7).
+
+    The difference of logits ratio: no scale or shift of the logits changes it. ``aims``: (N, 2), label y and
+    target t. With two or three classes no such divisor is left (z_(1) − z_(3) would be |z_t − z_y| itself
+    where t is the least likely, and L constant): L is z_t − z_y then.
     """
-    x = x.detach().requires_grad_()
+    rise, direction = lead(logits, aims)
+    if logits.shape[1] < 4:
+        return rise, direction
+    top, places = logits.topk(4, dim=1)
+    spread = (top[:, :1] - top[:, 2:].mean(dim=1, keepdim=True)).clamp(min=torch.finfo(logits.dtype).tiny)
+    spread_direction = (
+        torch.zeros_like(logits).scatter_(1, places[:, :1], 1.0).scatter_(1, places[:, 2:], -0.5)
+    )
+    loss = rise.unsqueeze(1) / spread
+    return loss.squeeze(1), (direction - loss * spread_direction) / spread
+
+
+def climb(model: nn.Module, x: Tensor, y: Tensor, loss: Loss = odds) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (N, C), losses (N,) and their input gradient (N, …), from one forward and one backward pass.
+
+    The gradient is zero where the model's outputs do not depend on the inputs in a way that autograd can
+    follow. Raises NotFiniteError if a logit is NaN or infinite.
+    """
+    parts = zip(pieces(x), torch.split(y, len(pieces(x)[0])), strict=True)
+    logits, values, gradients = zip(*(_climb(model, *part, loss) for part in parts), strict=True)
+    return torch.cat(logits), torch.cat(values), torch.cat(gradients)
+
+
+def _climb(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
+    x = laid_out(x.detach()).requires_grad_()
     with torch.enable_grad():
-        logits = model(x)
-    checked(logits.detach())
-    (gradient,) = torch.autograd.grad(logits, x, grad_outputs=odds_weights(logits.detach(), y))
-    return logits.detach(), gradient
+        outputs = model(x)
+    logits = checked(outputs.detach())
+    values, weights = loss(logits, y)
+    if not outputs.requires_grad:
+        return logits, values, torch.zeros_like(x)
+    (gradient,) = torch.autograd.grad(outputs, x, grad_outputs=weights, allow_unused=True)
+    return logits, values, torch.zeros_like(x) if gradient is None else gradient
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:

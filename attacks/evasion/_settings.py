@@ -1,11 +1,11 @@
 """What a plan may say about evasion."""
 
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from attacks._techniques import chosen, techniques
+from attacks._techniques import chosen
 from attacks.evasion._attack import EvasionAttack
 from attacks.settings import ProbeSettings
 
@@ -26,49 +26,149 @@ def _number(value: object) -> object:
     return value
 
 
+Norm = Literal["linf", "l2"]
+
 Epsilon = Annotated[float, BeforeValidator(_number), Field(gt=0)]
 """A radius in input units, above zero; text such as "8/255" is read as a fraction."""
+
+
+Radii = Annotated[tuple[Epsilon, ...], Field(min_length=1)]
+
+
+Level = Literal["quick", "standard", "thorough"]
+
+ART = "art:"
+"""What the names of attacks of the Adversarial Robustness Toolbox begin with."""
+
+WHITE_BOX = ("fgsm", "pgd", "apgd_ce", "fmn", "apgd_t")
+LEVELS: dict[str, dict[str, Any]] = {
+    "quick": {"attacks": ("fgsm", "pgd")},
+    "standard": {"attacks": (*WHITE_BOX, "square")},
+    "thorough": {
+        "attacks": (*WHITE_BOX, "square", "rays"),
+        "restarts": 5,
+        "queries": 5000,
+        "alone": True,
+        "transfer": True,
+        "corruptions": True,
+    },
+}
+"""By level, what a plan that does not say otherwise gets."""
 
 
 class Settings(ProbeSettings):
     """Which perturbations are allowed, and how hard the attacker tries."""
 
-    eps: tuple[Epsilon, ...] = Field(default=(0.05, 0.1, 0.15, 0.2), min_length=1)
-    """Radii of the perturbation, in input units: numbers, or fractions as text such as "8/255"."""
+    eps: Radii | dict[Norm, Radii] = (0.05, 0.1, 0.15, 0.2)
+    """Radii of the perturbation, in input units: numbers, or fractions as text such as "8/255". Either one
+    list for all norms, or a table with one list a norm, such as {linf = [0.1], l2 = [1.5]}."""
 
-    norms: tuple[Literal["linf"], ...] = Field(default=("linf",), min_length=1)
-    """How a perturbation is measured: "linf" is the largest change of any input."""
+    norms: tuple[Norm, ...] = Field(default=("linf",), min_length=1)
+    """How a perturbation is measured: "linf" is the largest change of any input value, "l2" the Euclidean
+    length of all changes together."""
 
-    attacks: tuple[str, ...] = Field(default_factory=lambda: tuple(techniques(PACKAGE, EvasionAttack)))
-    """Attacks to run, by name; all of them by default."""
+    level: Level = "standard"
+    """How hard the attacker tries, where the other keys do not say: "quick" is FGSM and PGD; "standard" is of
+    AutoAttack's grade; "thorough" adds restarts, queries, attacks without gradients that stand for
+    themselves, transfer and corruptions."""
 
-    steps: int = Field(default=40, ge=1, le=10_000)
-    """Steps of an iterative attack."""
+    attacks: tuple[str, ...] = ()
+    """Attacks to run, by name (by default those of the level); they run from cheap to dear, whatever their
+    order here. "art:NAME" is an attack of the Adversarial Robustness Toolbox."""
+
+    art: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Settings of ART's attacks, by class name, passed through: {DeepFool = {max_iter = 50}}."""
+
+    alone: bool = False
+    """Whether attacks without gradients attack every example, so that their rows stand for themselves; else
+    only what the attacks before them left standing."""
+
+    transfer: bool = False
+    """Whether adversarial examples of every other variant are tried on this one."""
+
+    corruptions: bool = False
+    """Whether accuracy is measured under common corruptions of images: noise, blur, contrast, brightness,
+    JPEG."""
+
+    queries: int = Field(default=1000, ge=1, le=1_000_000)
+    """Queries of an attack without gradients, for each example and ε."""
+
+    steps: int = Field(default=20, ge=1, le=10_000)
+    """Steps of ``pgd``, of falling length: 20 of them break what 40 steps of one length break, or more."""
 
     restarts: int = Field(default=1, ge=1, le=1_000)
-    """Starts of an iterative attack: the first from the clean input, the others at random in the ball."""
+    """Starts of an iterative attack: of ``pgd`` the first from the clean input, all others at random in the
+    ball."""
 
-    step_ratio: float = Field(default=2.5, gt=0)
-    """Length of a step: this times ε / steps. Above 1, so that the ball's rim can be reached and walked."""
+    apgd_steps: int = Field(default=100, ge=1, le=10_000)
+    """Steps of ``apgd_ce``, and of ``apgd_t`` for each target; 100 in the reference AutoAttack."""
+
+    targets: int = Field(default=9, ge=1)
+    """Classes that ``apgd_t`` aims at, the likeliest first; where there are fewer, all of them."""
+
+    fmn_steps: int = Field(default=50, ge=1, le=10_000)
+    """Steps of ``fmn``."""
 
     @field_validator("eps", "norms")
     @classmethod
-    def _no_repeats(cls, values: tuple[object, ...]) -> tuple[object, ...]:
-        if len(set(values)) < len(values):
-            raise ValueError(f"a value is given twice: {', '.join(map(str, values))}")
+    def _no_repeats(cls, values: Any) -> Any:
+        for some in values.values() if isinstance(values, dict) else (values,):
+            if len(set(some)) < len(some):
+                raise ValueError(f"a value is given twice: {', '.join(map(str, some))}")
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _levelled(cls, given: Any) -> Any:
+        """What the plan does not say, its level says."""
+        if not isinstance(given, dict) or not isinstance(level := given.get("level", "standard"), str):
+            return given
+        return {**LEVELS.get(level, {}), **given}
 
     @field_validator("attacks")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return chosen(names, PACKAGE, EvasionAttack)
+        foreign = tuple(name for name in names if name.startswith(ART))
+        own = tuple(name for name in names if name not in foreign)
+        if own or not foreign:
+            chosen(own, PACKAGE, EvasionAttack)
+        if len(set(foreign)) < len(foreign):
+            raise ValueError("an attack is named twice")
+        return names
+
+    @model_validator(mode="after")
+    def _art_knows_them(self) -> Self:
+        named = [name.removeprefix(ART) for name in self.attacks if name.startswith(ART)]
+        if unused := [name for name in self.art if name not in named]:
+            raise ValueError(
+                f'art.{unused[0]}: there are settings, but attacks does not name "{ART}{unused[0]}"'
+            )
+        if named:
+            from attacks.evasion import _art  # it takes seconds, which only a plan that names ART should pay
+
+            for name in named:
+                if why := _art.problem(name, self.art.get(name, {})):
+                    raise ValueError(why)
+        return self
+
+    @model_validator(mode="after")
+    def _every_norm_has_radii(self) -> Self:
+        if isinstance(self.eps, dict) and set(self.eps) != set(self.norms):
+            raise ValueError(
+                f"eps is given for {', '.join(self.eps)}, norms are {', '.join(self.norms)}: name the same"
+            )
+        return self
+
+    def radii(self, norm: str) -> list[float]:
+        """The ε of a norm, rising."""
+        return sorted(self.eps if isinstance(self.eps, tuple) else self.eps[cast(Norm, norm)])
 
     def problems(self, bounds: tuple[float, float]) -> list[str]:
-        """A radius beyond the width of the bounds allows any input at all: a slip of units, as a rule."""
+        """An L∞ radius beyond the width of the bounds allows any input at all: a slip of units, as a rule."""
         width = bounds[1] - bounds[0]
         return [
             f"eps: {eps:g} is larger than the width of the bounds [{bounds[0]:g}, {bounds[1]:g}]; "
             "ε is in the units of the inputs"
-            for eps in self.eps
+            for eps in (self.radii("linf") if "linf" in self.norms else ())
             if eps > width
         ]

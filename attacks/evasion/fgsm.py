@@ -1,4 +1,4 @@
-"""Fast gradient sign method: one step to the rim of the ball (Goodfellow et al. 2015, section 4)."""
+"""Fast gradient (sign) method: one step to the rim of the ball (Goodfellow et al. 2015, section 4)."""
 
 from torch import Tensor
 
@@ -8,12 +8,16 @@ from attacks.evasion._settings import Settings
 
 
 def fgsm(batch: Batch, settings: Settings) -> Tensor:
-    """One step of length ε along the steepest direction at the clean input."""
+    """One step of length ε along the steepest direction at the clean input: the gradient's sign in L∞, the
+    gradient itself in L2."""
     del settings
     step = column(batch.eps, batch.x) * batch.ball.steepest(batch.gradient)
     return batch.ball.project(batch.x + step, batch.x, batch.eps, batch.bounds)
 
 
 ATTACK = EvasionAttack(
-    fgsm, search="each", paper="Goodfellow et al. 2015, Explaining and harnessing adversarial examples"
+    fgsm,
+    search="each",
+    cost=1,
+    paper="Goodfellow et al. 2015, Explaining and harnessing adversarial examples",
 )

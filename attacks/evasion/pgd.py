@@ -1,12 +1,14 @@
 """Projected gradient descent: many small steps inside the ball (Madry et al. 2018, section 2.1)."""
 
+import math
+
 import torch
 from torch import Tensor
 
-from attacks._model import checked
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import column
 from attacks.evasion._losses import climb
+from attacks.evasion._passes import look
 from attacks.evasion._settings import Settings
 
 
@@ -14,7 +16,8 @@ def pgd(batch: Batch, settings: Settings) -> Tensor:
     """The first iterate of any start that fools the model, else the last iterate of the last start.
 
     The first start is the clean input, the others are drawn at random in the ball. Every iterate is
-    tested, and an example that is broken takes no further step.
+    tested, and an example that is broken takes no further step. Step k of K has length ε (1 + cos πk/K) / 2:
+    the first ones cross the ball, which breaks most examples at once, and the last ones settle.
     """
     result = batch.x.clone()
     pending = torch.arange(len(batch), device=batch.x.device)
@@ -24,24 +27,23 @@ def pgd(batch: Batch, settings: Settings) -> Tensor:
             iterate = part.x
         else:
             iterate = part.ball.sample(part.seeds[:, start], part.x, part.eps, part.bounds)
-        pending = _ascend(part, pending, iterate, settings, result, from_clean=start == 0)
+        pending = _ascend(part, pending, iterate, settings.steps, result, from_clean=start == 0)
         if len(pending) == 0:
             break
     return result
 
 
 def _ascend(
-    part: Batch, pending: Tensor, iterate: Tensor, settings: Settings, result: Tensor, *, from_clean: bool
+    part: Batch, pending: Tensor, iterate: Tensor, steps: int, result: Tensor, *, from_clean: bool
 ) -> Tensor:
     """Climb from ``iterate``, write what is found to ``result[pending]``, return what is still unbroken."""
     x, y, eps, gradient = part.x, part.y, part.eps, part.gradient
-    for step in range(settings.steps + 1):
+    for step in range(steps + 1):
         if step > 0 or not from_clean:
-            if step < settings.steps:
-                logits, gradient = climb(part.model, iterate, y)
+            if step < steps:
+                logits, _, gradient = climb(part.model, iterate, y)
             else:
-                with torch.no_grad():
-                    logits = checked(part.model(iterate))
+                logits = look(part.model, iterate)
             standing = logits.argmax(dim=1) == y
             if not bool(standing.all()):
                 result[pending[~standing]] = iterate[~standing]
@@ -50,8 +52,8 @@ def _ascend(
                 )
                 if len(pending) == 0:
                     return pending
-        if step < settings.steps:
-            length = column(eps, x) * (settings.step_ratio / settings.steps)
+        if step < steps:
+            length = column(eps, x) * ((1 + math.cos(math.pi * step / steps)) / 2)
             iterate = part.ball.project(iterate + length * part.ball.steepest(gradient), x, eps, part.bounds)
     result[pending] = iterate
     return pending
@@ -60,5 +62,6 @@ def _ascend(
 ATTACK = EvasionAttack(
     pgd,
     search="smallest",
+    cost=20,
     paper="Madry et al. 2018, Towards deep learning models resistant to adversarial attacks",
 )

@@ -1,60 +1,172 @@
 """The ε curve: robust accuracy over a grid of radii, per attack and for the worst case over all attacks."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attacks._model import matched
 from attacks._rates import rate
 from attacks.evasion import _search
-from attacks.evasion._attack import Batch, EvasionAttack
+from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
 from attacks.evasion._balls import BALLS
-from attacks.evasion._losses import climb, margin
+from attacks.evasion._examples import Broken, broken_examples
+from attacks.evasion._losses import climb
+from attacks.evasion._passes import laid_out
 from attacks.evasion._settings import Settings
+from attacks.intervals import median
 from attacks.probe import Measurement, Target
 
 METRIC = "robust_accuracy"
+DISTANCE = "adversarial_distance"
+MOODY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+"""Layers that work otherwise in training mode."""
 SEARCHES = {"each": _search.each, "smallest": _search.smallest}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What one attack did in one norm."""
+
+    broken: Tensor
+    """(len(grid), n) bool over all test examples; natural errors are broken."""
+    after: tuple[str, ...] = ()
+    """The attacks before it whose finds count as its own, where it was run on their survivors only."""
+    distance: Tensor | None = None
+    """To each closest adversarial example found, (n,) float64, infinite where none was; 0 for natural errors.
+    None if the attack does not look for it, or only looked at survivors."""
+    note: str = ""
+    """What else its rows say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What all attacks did in one norm. n test examples."""
+
+    norm: str
+    grid: Tensor
+    """ε, rising, float64."""
+    right: Tensor
+    """Which examples the model gets right unattacked, (n,) bool."""
+    batch: Batch
+    """Those."""
+    curves: dict[str, Curve]
+    """By attack, in the order in which they ran: from cheap to dear."""
+    worst: Tensor
+    """(len(grid), n) bool: broken by any attack, at this ε or a smaller one."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Attacks that could not be run, and why."""
+    examples: Broken | None = None
+    """A few of the broken ones, to be looked at."""
 
 
 def robust_curves(
     target: Target, settings: Settings, attacks: Mapping[str, EvasionAttack], generator: torch.Generator
 ) -> list[Measurement]:
-    """Robust accuracy on ``target.test`` at every (norm, ε, attack), and for the ``worst_case``.
+    """The rows of :func:`sweep`: robust accuracy at every (norm, ε, attack) and for the ``worst_case``, and
+    the median distance of the attacks that measure it."""
+    return [row for found in sweep(target, settings, attacks, generator) for row in rows(found)]
+
+
+def sweep(
+    target: Target, settings: Settings, attacks: Mapping[str, EvasionAttack], generator: torch.Generator
+) -> list[Sweep]:
+    """Attack ``target.test`` in every norm at every ε, from cheap attacks to dear.
 
     Natural errors count as broken, so only examples that the model gets right are attacked. An example
     counts as broken only after a fresh check (see :func:`attacks.evasion._search.check`). The worst case
     is taken per example, over all attacks and all smaller ε.
 
-    Raises NotFiniteError if the model returns NaN, ValueError if there are no examples.
+    Raises NotFiniteError if the model returns NaN; ValueError if there are no examples, if some lie outside
+    the bounds, or if the model is in training mode.
     """
+    _fit(target)
+    right, clean = _begin(target, settings, generator)
+    ordered = dict(sorted(attacks.items(), key=lambda item: (item[1].cost, item[0])))
+    return [
+        in_norm(norm, replace(clean, ball=BALLS[norm]), right, ordered, settings, target.batch_size)
+        for norm in settings.norms
+    ]
+
+
+def _fit(target: Target) -> None:
     if len(target.test) == 0:
         raise ValueError("there are no test examples to attack")
-    grid = torch.tensor(sorted(settings.eps), dtype=torch.float64, device=target.device)
-    right, clean = _begin(target, settings, generator)
-    rows = []
-    for norm in settings.norms:
-        batch = replace(clean, ball=BALLS[norm])
-        worst = torch.zeros(len(grid), len(right), dtype=torch.bool, device=target.device)
-        for name, attack in attacks.items():
-            broken = torch.zeros_like(worst)
-            broken[:, right] = SEARCHES[attack.search](attack, batch, grid, settings, target.batch_size)
-            broken[:, ~right] = True
-            worst |= broken.cumsum(dim=0) > 0
-            rows += _rows(broken, grid, norm, name)
-        rows += _rows(worst, grid, norm, "worst_case")
-    return rows
+    if any(module.training and isinstance(module, MOODY) for module in target.model.modules()):
+        raise ValueError(
+            "the model is in training mode, in which its outputs depend on chance or on the batch: "
+            "call eval() first"
+        )
+    low, high = float(target.test.x.min()), float(target.test.x.max())
+    allowed = 1e-6 * max(map(abs, target.bounds))
+    if not (low >= target.bounds[0] - allowed and high <= target.bounds[1] + allowed):
+        raise ValueError(
+            f"test inputs range from {low:g} to {high:g}, beyond the bounds "
+            f"[{target.bounds[0]:g}, {target.bounds[1]:g}]: set [data] bounds to what the inputs may hold"
+        )
+
+
+def in_norm(
+    norm: str,
+    batch: Batch,
+    right: Tensor,
+    attacks: Mapping[str, EvasionAttack],
+    settings: Settings,
+    batch_size: int,
+) -> Sweep:
+    """Run the attacks in their order. Inside, tensors are over the examples in ``batch``."""
+    grid = torch.tensor(settings.radii(norm), dtype=torch.float64, device=right.device)
+    worst = torch.zeros(len(grid), len(batch), dtype=torch.bool, device=right.device)
+    nothing = torch.zeros_like(worst)
+    curves: dict[str, Curve] = {}
+    failed: dict[str, str] = {}
+    for name, attack in attacks.items():
+        if norm not in attack.norms:
+            continue
+        alone = attack.on == "all"
+        known = nothing if alone else worst
+        size = max(len(batch), 1) if attack.whole else batch_size
+        try:
+            broken, distance = _curves(attack, batch, grid, known, settings, size)
+        except AttackFailedError as error:
+            failed[name] = str(error)
+            continue
+        distance = whole(distance, right, 0.0) if alone and distance is not None else None
+        curves[name] = Curve(whole(broken, right, True), () if alone else tuple(curves), distance)
+        worst = worst | (broken.cumsum(dim=0) > 0)
+    usable = {name: attack for name, attack in attacks.items() if name in curves and not attack.whole}
+    examples = broken_examples(usable, batch, grid, worst, right, settings)
+    return Sweep(norm, grid, right, batch, curves, whole(worst, right, True), failed, examples)
+
+
+def _curves(
+    attack: EvasionAttack, batch: Batch, grid: Tensor, known: Tensor, settings: Settings, batch_size: int
+) -> tuple[Tensor, Tensor | None]:
+    """What is broken, (len(grid), N) bool; and the distances, (N,), where the attack measures them."""
+    if attack.search != "distance":
+        return SEARCHES[attack.search](attack, batch, grid, known, settings, batch_size), None
+    found = _search.distances(attack, batch, ~known.all(dim=0), settings, batch_size)
+    return known | (found <= grid.unsqueeze(1)), found
+
+
+def whole(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
+    """Values of the examples that the model gets right, (…, right), put back among all, (…, n)."""
+    whole = torch.full(
+        (*values.shape[:-1], len(right)), natural_error, dtype=values.dtype, device=right.device
+    )
+    whole[..., right] = values
+    return whole
 
 
 def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tuple[Tensor, Batch]:
     """Which test examples the model gets right, (n,) bool, and those as one batch with their gradients."""
     total, device = len(target.test), target.device
     seeds = torch.randint(2**62, (total, settings.restarts), generator=generator, device=generator.device)
-    x, y, seeds = target.test.x.to(device), target.test.y.to(device), seeds.to(device)
-    pairs = [climb(target.model, *part) for part in zip(*_split(target.batch_size, x, y), strict=True)]
-    logits, gradient = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    x, y, seeds = laid_out(target.test.x.to(device)), target.test.y.to(device), seeds.to(device)
+    parts = zip(torch.split(x, target.batch_size), torch.split(y, target.batch_size), strict=True)
+    found = [climb(target.model, *part) for part in parts]
+    logits, _, gradient = (torch.cat(pieces) for pieces in zip(*found, strict=True))
     right = matched(logits, target).argmax(dim=1) == y
     batch = Batch(
         model=target.model,
@@ -62,21 +174,62 @@ def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tu
         bounds=target.bounds,
         x=x[right],
         y=y[right],
+        logits=logits[right],
         gradient=gradient[right],
-        margin=margin(logits, y)[right],
         seeds=seeds[right],
         eps=torch.zeros(int(right.sum()), device=device),
     )
     return right, batch
 
 
-def _split(size: int, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
-    return [torch.split(tensor, size) for tensor in tensors]
+def rows(sweep: Sweep) -> list[Measurement]:
+    """One row per (attack, ε), the worst case last; and one per attack that measures distances."""
+    found: list[Measurement] = []
+    silent = silence(sweep.batch)
+    for name, curve in sweep.curves.items():
+        after = f"attacked: what {', '.join(curve.after)} left standing; what they broke counts"
+        note = _join(after if curve.after else "", curve.note or silent)
+        found += _curve(curve.broken, sweep, name, note)
+        if curve.distance is not None:
+            found.append(_distance(curve.distance, sweep, name, silent))
+    for name, why in sweep.failed.items():
+        for eps in sweep.grid.tolist():
+            at: dict[str, str | int | float] = {"norm": sweep.norm, "eps": eps, "attack": name}
+            found.append(Measurement(METRIC, at=at, status="failed", note=why))
+    worst = _curve(sweep.worst, sweep, "worst_case", silent)
+    if sweep.examples is not None:
+        row = worst[sweep.examples.rung]
+        worst[sweep.examples.rung] = replace(row, outcomes={**(row.outcomes or {}), **sweep.examples.arrays})
+    return found + worst
 
 
-def _rows(broken: Tensor, grid: Tensor, norm: str, attack: str) -> list[Measurement]:
-    """One row per ε from ``broken``, (len(grid), n)."""
+def _join(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
+
+
+def silence(batch: Batch) -> str:
+    """Says so where the gradient is zero in every entry: attacks that follow it have nothing to follow."""
+    zero = int((batch.gradient == 0).flatten(1).all(dim=1).sum()) if len(batch) else 0
+    return f"the input gradient is zero for {zero} of {len(batch)} examples" if zero else ""
+
+
+def _curve(broken: Tensor, sweep: Sweep, attack: str, note: str) -> list[Measurement]:
     return [
-        rate(METRIC, ~at_eps, "correct", {"norm": norm, "eps": eps, "attack": attack})
-        for eps, at_eps in zip(grid.tolist(), broken, strict=True)
+        rate(METRIC, ~at_eps, "correct", {"norm": sweep.norm, "eps": eps, "attack": attack}, note)
+        for eps, at_eps in zip(sweep.grid.tolist(), broken, strict=True)
     ]
+
+
+def _distance(distance: Tensor, sweep: Sweep, attack: str, silent: str) -> Measurement:
+    """The median over all examples; where nothing was found, the widest distance that the bounds allow."""
+    missing = int(distance.isinf().sum())
+    widest = float(_search.widest(sweep.batch)) if len(sweep.batch) else 0.0
+    values = distance.clamp(max=widest).cpu().numpy()
+    centre = median(values)
+    lost = f"for {missing} of {len(values)} examples none was found; they count as {widest:g}"
+    note = _join(lost if missing else "", silent)
+    return Measurement(
+        DISTANCE, centre.value, centre.low, centre.high, centre.n,
+        {"norm": sweep.norm, "attack": attack}, note=note,
+        outcomes={"distance": values.astype("float32")},
+    )  # fmt: skip

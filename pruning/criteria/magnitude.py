@@ -7,6 +7,8 @@ from torch import Tensor
 from pruning.criteria import Context
 
 SOURCE = "Han et al. 2015, arXiv:1506.02626"
+NEEDS = "weights"
+UNIT = "l2"
 
 
 def score(weights: Mapping[str, Tensor], context: Context) -> dict[str, Tensor]:

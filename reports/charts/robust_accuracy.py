@@ -2,7 +2,7 @@
 
 from reports.chart import Chart
 from reports.key import robust
-from reports.plots import against_sparsity, band, sparsity_table
+from reports.plots import against_sparsity, band, rings, sparsity_table
 from reports.results import Results
 
 TITLE = "Robust accuracy against sparsity"
@@ -22,6 +22,7 @@ def draw(results: Results) -> Chart | None:
     caption = (
         "A line below dense: pruning made the model easier to fool; above: harder. This ε is the one that "
         f"leaves dense nearest to half of its clean accuracy, where either would show most. {band(results)}"
+        f"{rings(results, key.at['norm'])}"
     )
     table = sparsity_table(results, TITLE, (("Robust accuracy", key.metric, key.at),))
     return Chart(caption, (panel,), table)

@@ -1,10 +1,12 @@
 """Robust accuracy against ε: one panel per method, one curve per sparsity, the same axes in all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from reports import words
 from reports.aggregate import Figure, over_seeds
 from reports.chart import Chart, Panel, Table, name_cell, value_cell
+from reports.plots import doubtful, ring
 from reports.results import Results
 from reports.style import INK, Look, step
 from reports.svg import blank, drawing
@@ -15,6 +17,7 @@ SECTION = "evasion"
 ORDER = 10
 
 Curve = Mapping[float, Figure]
+AXES = {"linf": "ε (largest change of an input value)", "l2": "ε (L2 norm of the change)"}
 DENSE = Look(INK, (), "")
 
 
@@ -27,10 +30,14 @@ def draw(results: Results) -> Chart | None:
     looks = {strength: step(i, len(strengths)) for i, strength in enumerate(strengths)}
     panels = [panel for norm in curves for panel in _panels(results, norm, curves, looks)]
     caption = (
-        "How much accuracy is left when an attacker may change every input value by ε (worst case over all "
+        "How much accuracy is left when an attacker may change the input by up to ε (worst case over all "
         "attacks; ε = 0 is clean accuracy). The higher the curve, the sturdier the model; a curve under that "
         f"of dense shows what pruning cost. {_band(results)}"
     )
+    if any(doubtful(results, norm) for norm in curves):
+        caption += (
+            " Ringed ends: attacks on that model show signs of failure; it may be less robust than that."
+        )
     legend = [("dense", DENSE), *((percent(strength), look) for strength, look in looks.items())]
     return Chart(caption, tuple(panels), _table(results, curves), tuple(legend))
 
@@ -52,7 +59,8 @@ def _curves(results: Results) -> dict[str, dict[str, dict[float, Figure]]]:
         for variants in curves.values():
             if figure.variant in variants:
                 variants[figure.variant].setdefault(0.0, figure)
-    return curves
+    order = sorted(curves, key=lambda norm: (norm != "linf", norm))
+    return {norm: curves[norm] for norm in order}
 
 
 def _panels(
@@ -64,7 +72,8 @@ def _panels(
         if variant in mine:
             groups.setdefault(results.made[variant].series, []).append(variant)
     furthest = max(eps for curve in mine.values() for eps in curve)
-    suffix = f", {norm}" if len(curves) > 1 else ""
+    suffix = f", {words.conditions({'norm': norm})}" if len(curves) > 1 else ""
+    flagged = doubtful(results, norm)
     panels = []
     for name, variants in (groups or {"dense": []}).items():
         drawn = [("dense", mine["dense"], DENSE)] if "dense" in mine else []
@@ -72,20 +81,28 @@ def _panels(
             strength = results.made[variant].strength
             look = step(0, 1) if strength is None else looks[strength]
             drawn.append((percent(strength), mine[variant], look))
-        panels.append(_panel(shown(name, 60) + suffix, drawn, furthest))
+        panels.append(_panel(shown(name, 60) + suffix, drawn, furthest, flagged, AXES.get(norm, "ε")))
     return panels
 
 
-def _panel(title: str, curves: Sequence[tuple[str, Curve, Look]], furthest: float) -> Panel:
+def _panel(
+    title: str,
+    curves: Sequence[tuple[str, Curve, Look]],
+    furthest: float,
+    flagged: Collection[str],
+    axis: str,
+) -> Panel:
     with drawing():
         axes = blank(360, 260, left=44, right=10)
         said = [f"{label}: {_draw(axes, curve, look)}" for label, curve, look in curves]
+        ends = [max(curve.items()) for _, curve, _ in curves if curve]
+        ring(axes, [(eps, f.value) for eps, f in ends if f.variant in flagged and f.value is not None])
         axes.set_xlim(0, furthest * 1.03 or 1)
         axes.set_ylim(0, 1.03)
         axes.locator_params(axis="x", nbins=5)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
-        axes.set_xlabel("ε (largest change of an input value)")
+        axes.set_xlabel(axis)
     alt = f"Line chart. {title}. {'; '.join(said[:8])}. The table below holds every point."
     return Panel(title, alt, axes.figure)
 
@@ -111,7 +128,7 @@ def _table(results: Results, curves: Mapping[str, Mapping[str, Curve]]) -> Table
     rows = []
     for norm, by in curves.items():
         for variant, curve in by.items():
-            label = f"{variant}, {norm}" if len(curves) > 1 else variant
+            label = f"{variant}, {words.conditions({'norm': norm})}" if len(curves) > 1 else variant
             rows.append((name_cell(label), *(value_cell(curve.get(eps)) for eps in everything)))
     caption = f"{TITLE}, worst case, mean over {counted(results.seeds, 'seed')}"
     return Table(caption, ("Variant", *(f"ε = {eps:.4g}" for eps in everything)), tuple(rows))

@@ -1,6 +1,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -13,17 +14,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from attacks import evasion
 from attacks._model import NotFiniteError
-from attacks.evasion import Settings, run
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import BALLS
-from attacks.evasion._losses import climb, odds_weights
+from attacks.evasion._losses import climb, odds
 from attacks.evasion._search import check, each, smallest
 from attacks.evasion.fgsm import fgsm
 from attacks.evasion.pgd import pgd
+from attacks.evasion.sweep import robust_curves
 from attacks.probe import Examples, Measurement, Target
 
 EPS = (0.03, 0.06, 0.1, 0.15, 0.2)
+
+
+Settings = partial(evasion.Settings, level="quick")
+
+
+def run(target: Target, settings: evasion.Settings, generator: torch.Generator) -> list[Measurement]:
+    """The curves alone, without the checks of health."""
+    if problems := settings.problems(target.bounds):
+        raise ValueError("; ".join(problems))
+    return robust_curves(target, settings, evasion.chosen_attacks(settings), generator)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -35,12 +47,12 @@ def curve(rows: list[Measurement], attack: str) -> dict[float, np.ndarray]:
     return {r.at["eps"]: r.outcomes["correct"] for r in rows if r.at["attack"] == attack}
 
 
-def batch_of(model: nn.Module, x: Tensor, y: Tensor, eps: Tensor, bounds: tuple[float, float]) -> Batch:
-    logits, gradient = climb(model, x, y)
+def batch_of(
+    model: nn.Module, x: Tensor, y: Tensor, eps: Tensor, bounds: tuple[float, float], norm: str = "linf"
+) -> Batch:
+    logits, _, gradient = climb(model, x, y)
     seeds = torch.arange(len(y) * 4).view(-1, 4)
-    ranked = logits.scatter(1, y.unsqueeze(1), -torch.inf).amax(1)
-    margin = logits.gather(1, y.unsqueeze(1)).squeeze(1) - ranked
-    return Batch(model, BALLS["linf"], bounds, x, y, gradient, margin, seeds, eps)
+    return Batch(model, BALLS[norm], bounds, x, y, logits, gradient, seeds, eps)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +149,7 @@ def test_odds_weights_point_where_cross_entropy_does():
     y = torch.arange(20) % 6
     logits = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(F.cross_entropy(logits, y, reduction="sum"), logits)
-    ours = odds_weights(x, y)
+    ours = odds(x, y)[1]
     scale = 1 - F.softmax(x, 1).gather(1, y[:, None])
     assert torch.allclose(ours * scale, slope, atol=1e-12)
 
@@ -157,9 +169,13 @@ def test_a_saturated_softmax_still_yields_a_gradient():
 # The search
 
 
-def exhaustive(attack: EvasionAttack, batch: Batch, grid: Tensor, config: Settings) -> Tensor:
+def unknown(batch: Batch, grid: Tensor) -> Tensor:
+    return torch.zeros(len(grid), len(batch), dtype=torch.bool)
+
+
+def exhaustive(attack: EvasionAttack, batch: Batch, grid: Tensor, config: evasion.Settings) -> Tensor:
     """Every ε attacked in full, and a find counted at every larger ε."""
-    return each(attack, batch, grid, config, 1000).cumsum(0) > 0
+    return each(attack, batch, grid, unknown(batch, grid), config, 1000).cumsum(0) > 0
 
 
 def test_search_finds_what_attacking_every_eps_finds(target: Target):
@@ -168,7 +184,8 @@ def test_search_finds_what_attacking_every_eps_finds(target: Target):
     batch = batch_of(target.model, x[right], y[right], torch.zeros(int(right.sum())), target.bounds)
     grid, config = torch.linspace(0.02, 0.2, 10, dtype=torch.float64), Settings(eps=EPS, steps=20)
     attack = EvasionAttack(pgd, "smallest", "")
-    searched, full = smallest(attack, batch, grid, config, 64), exhaustive(attack, batch, grid, config)
+    searched = smallest(attack, batch, grid, unknown(batch, grid), config, 64)
+    full = exhaustive(attack, batch, grid, config)
     assert (searched != full).float().mean() <= 0.002  # PGD itself is not monotone in ε, very rarely
     assert (full & ~searched).sum() <= 1
 
@@ -177,7 +194,7 @@ def test_survivors_were_attacked_in_full_at_the_eps_they_survive(target: Target)
     """Of the largest ε an example is reported to survive, and of no smaller one only, the attack was told."""
     attacked: dict[float, set[int]] = {}
 
-    def spy(batch: Batch, config: Settings) -> Tensor:
+    def spy(batch: Batch, config: evasion.Settings) -> Tensor:
         for seed, eps in zip(batch.seeds[:, 0].tolist(), batch.eps.double().tolist(), strict=True):
             attacked.setdefault(round(eps, 4), set()).add(seed)
         return pgd(batch, config)
@@ -186,7 +203,8 @@ def test_survivors_were_attacked_in_full_at_the_eps_they_survive(target: Target)
     right = target.model(x).argmax(1) == y
     batch = batch_of(target.model, x[right], y[right], torch.zeros(int(right.sum())), target.bounds)
     grid = torch.linspace(0.02, 0.2, 10, dtype=torch.float64)
-    broken = smallest(EvasionAttack(spy, "smallest", ""), batch, grid, Settings(eps=EPS, steps=10), 64)
+    attack, config = EvasionAttack(spy, "smallest", ""), Settings(eps=EPS, steps=10)
+    broken = smallest(attack, batch, grid, unknown(batch, grid), config, 64)
     survived = (~broken).sum(0) - 1
     assert (survived >= 0).any()
     for seed, rung in zip(batch.seeds[:, 0].tolist(), survived.tolist(), strict=True):
@@ -203,16 +221,17 @@ def test_a_find_nearer_than_a_failure_reopens_what_lies_below():
         def forward(self, x: Tensor) -> Tensor:
             return torch.cat((torch.ones(len(x), 1), 2.0 * (x.abs() > 0.06)), 1)
 
-    def moody(batch: Batch, config: Settings) -> Tensor:
+    def moody(batch: Batch, config: evasion.Settings) -> Tensor:
         tried.append(round(float(batch.eps), 3))
         return batch.x + (0.07 if tried[-1] == 0.3 else 0.0)
 
-    x, one = torch.zeros(1, 1), torch.ones(1)
+    x, logits = torch.zeros(1, 1), torch.tensor([[1.0, 0.0]])
     y = torch.zeros(1, dtype=torch.int64)
     gradient = torch.full((1, 1), 1 / 0.2)  # by which the search begins at 0.2
-    batch = Batch(Beyond(), BALLS["linf"], (-1.0, 1.0), x, y, gradient, one, y[:, None], 0 * one)
+    batch = Batch(Beyond(), BALLS["linf"], (-1.0, 1.0), x, y, logits, gradient, y[:, None], x[0])
     grid = torch.tensor([0.05, 0.1, 0.2, 0.3], dtype=torch.float64)
-    broken = smallest(EvasionAttack(moody, "smallest", ""), batch, grid, Settings(), 10)
+    attack = EvasionAttack(moody, "smallest", "")
+    broken = smallest(attack, batch, grid, unknown(batch, grid), Settings(), 10)
     assert broken.squeeze(1).tolist() == [False, True, True, True]
     assert tried == [0.2, 0.3, 0.05]
 
@@ -222,6 +241,14 @@ class Shell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         other = 0.1 * x - 1 + 5 * ((x > 0.04) & (x < 0.06))
+        return torch.cat((torch.zeros_like(x), other), 1)
+
+
+class Bump(nn.Module):
+    """Wrong only where 0.15 < x < 0.25, though the slope leads to 0.1 from both sides."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        other = 2 * ((x > 0.15) & (x < 0.25)) - 1 - (x - 0.1).abs()
         return torch.cat((torch.zeros_like(x), other), 1)
 
 
@@ -240,9 +267,11 @@ def line() -> Target:
 
 
 def test_an_iterate_on_the_way_counts(line: Target):
-    """PGD passes through the error and ends beyond it."""
-    rows = run(line, Settings(eps=(0.2,), steps=10, attacks=("pgd",)), generator())
-    assert not curve(list(rows), "pgd")[0.2].any()
+    """PGD meets the error in its first step and ends far from it."""
+    for name in ("pgd", "apgd_ce"):
+        config = Settings(eps=(0.2,), steps=10, attacks=(name,))
+        rows = run(replace(line, model=Bump()), config, generator())
+        assert not curve(list(rows), name)[0.2].any()
 
 
 def test_worst_case_keeps_what_a_smaller_eps_broke(line: Target):
@@ -271,7 +300,7 @@ def test_what_does_not_hold_when_checked_is_not_counted(target: Target, move: fl
             return torch.stack((~shown, shown), 1).float()
 
     x, y = torch.full((1, 4), 0.05), torch.tensor([0])
-    batch = Batch(Fickle(), BALLS["linf"], (0.0, 1.0), x, y, x, x[:, 0], y[:, None], torch.tensor([0.1]))
+    batch = batch_of(Fickle(), x, y, torch.tensor([0.1]), (0.0, 1.0))
     assert not check(batch, x + move).broken.any(), why
     assert check(batch, x + 0.08).broken.all()
 
@@ -340,9 +369,9 @@ def test_noise_alone_breaks_little(target: Target, rows: list[Measurement], monk
     """Null control: with gradients of random sign the attack is noise, and finds far less."""
     noise = generator(5)
 
-    def blind(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        logits, gradient = climb(model, x, y)
-        return logits, torch.randn(gradient.shape, generator=noise)
+    def blind(*given: object) -> tuple[Tensor, Tensor, Tensor]:
+        logits, loss, gradient = climb(*given)
+        return logits, loss, torch.randn(gradient.shape, generator=noise)
 
     monkeypatch.setattr("attacks.evasion.pgd.climb", blind)
     monkeypatch.setattr("attacks.evasion.sweep.climb", blind)
@@ -403,8 +432,8 @@ def test_eps_as_fractions():
         ({"eps": (float("nan"),)}, "finite"),
         ({"eps": ()}, "at least 1 item"),
         ({"eps": (0.1, "1/10")}, "given twice"),
-        ({"attacks": ("pdg",)}, "no such attack: pdg; there are: fgsm, pgd"),
-        ({"attacks": ()}, "name at least one attack of: fgsm, pgd"),
+        ({"attacks": ("pdg",)}, "no such attack: pdg; there are: .*fgsm.*pgd"),
+        ({"attacks": ()}, "name at least one attack of: .*fgsm.*pgd"),
         ({"norms": ("l7",)}, "linf"),
         ({"steps": 0}, "greater than or equal to 1"),
         ({"epsilons": (0.1,)}, "Extra inputs"),

@@ -26,7 +26,10 @@ TINY: dict[str, Any] = {
         "seeds": [0],
         "finetune_epochs": 1,
     },
-    "probes": {"evasion": {"eps": [0.05, 0.2], "steps": 5}, "extraction": {"queries": [50], "epochs": 1}},
+    "probes": {
+        "evasion": {"level": "quick", "eps": [0.05, 0.2], "steps": 5, "transfer": True},
+        "extraction": {"queries": [50], "epochs": 1},
+    },
 }
 
 

@@ -81,6 +81,10 @@ def test_list_is_complete_and_machine_readable() -> None:
     assert found["criteria"]
     assert found["charts"]
     assert found["models"]
+    assert {"evasion.pgd", "evasion.rays", "extraction.knockoff", "membership.loss"} <= found[
+        "attacks"
+    ].keys()
+    assert all(found["attacks"].values())
     assert "filter-l2" in prune_audit("list", "methods").stdout
 
 

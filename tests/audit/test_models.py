@@ -16,6 +16,7 @@ from audit.plan import Plan, load
 from audit.preflight import preflight
 from audit.subject import data as subject_data
 from audit.subject import models
+from pruning import storage
 
 Write = Callable[[dict[str, Any]], Path]
 
@@ -187,3 +188,22 @@ def test_epsilon_beyond_the_bounds_is_a_plan_error(tiny: dict[str, Any], write_p
     tiny["probes"]["evasion"]["eps"] = [0.1, 1.5]
     with pytest.raises(PlanError, match=r"\[probes.evasion\].*1.5"):
         preflight(load(write_plan(tiny)))
+
+
+def test_weights_stored_compressed_are_read_as_any_others(
+    trained: dict[str, Any], write_plan: Write, tmp_path: Path
+) -> None:
+    model = models.fresh(zoo.digits_cnn, 3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter[parameter.abs() < parameter.abs().median()] = 0
+    path = tmp_path / "weights.safetensors"
+    storage.save(model, path, compressed=True)
+    assert path.stat().st_size < 0.7 * 4 * sum(p.numel() for p in model.parameters())
+    trained["model"]["weights"] = path.name
+    plan = load(write_plan(trained))
+    restored, history = models.restore(path, zoo.digits_cnn, preflight(plan).data)
+    assert history == ()
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in restored.state_dict().items())
+    path.write_bytes(path.read_bytes()[:-40])
+    refused(write_plan, trained, "or is damaged")

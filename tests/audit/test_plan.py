@@ -4,12 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from attacks.registry import probes
 from audit import plan as plans
 from audit.errors import PlanError
-from audit.plan import Plan, load
+from audit.plan import Plan, load, parse
+from audit.preflight import preflight
+from audit.zoo import digits_cnn
 
 Write = Callable[[dict[str, Any]], Path]
 
@@ -129,3 +133,23 @@ def test_a_plan_cannot_be_changed(tiny: dict[str, Any], write_plan: Write) -> No
 def test_shipped_plans_are_valid(plan: Path) -> None:
     path = plan if plan.is_absolute() else Path(__file__).parents[2] / plan
     assert load(path).model.build
+
+
+def test_a_method_that_looks_at_training_data_wants_some(
+    tiny: dict[str, Any], write_plan: Write, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random((60, 1, 8, 8), np.float32), np.arange(60) % 10
+    np.savez(tmp_path / "data.npz", x_test=x, y_test=y)
+    save_file(digits_cnn().state_dict(), tmp_path / "model.safetensors")
+    tiny["data"] = {"source": "npz:data.npz", "audit_examples": 20}
+    tiny["model"]["weights"] = "model.safetensors"
+    tiny["pruning"] |= {"methods": ["taylor"], "finetune_epochs": 0}
+    with pytest.raises(PlanError, match=r"methods: taylor: criterion 'taylor' .* no train split"):
+        preflight(load(write_plan(tiny)))
+
+
+def test_a_layer_to_leave_alone_that_is_not_there_is_named(tiny: dict[str, Any], tmp_path: Path) -> None:
+    tiny["pruning"]["methods"] = [{"exclude": ["conv9"]}]
+    with pytest.raises(PlanError, match=r"no prunable layer is named 'conv9'; there are: 0, 2, 6, 8"):
+        preflight(parse(tiny, tmp_path / "plan.toml"))

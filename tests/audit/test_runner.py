@@ -1,5 +1,6 @@
 """Runs: the same rows whatever the engine, the interruptions and the crashes."""
 
+import json
 import os
 import shutil
 import signal
@@ -20,7 +21,9 @@ from audit import runner, work
 from audit.errors import IncompleteError, PlanError
 from audit.plan import load
 from audit.preflight import preflight
-from audit.units import units
+from audit.units import Unit, units
+from pruning import scoring
+from pruning.criteria import _gradients, _inputs
 from reports.ledger import Ledger
 
 Write = Callable[[dict[str, Any]], Path]
@@ -150,7 +153,7 @@ def test_a_model_that_cannot_be_made_fails_visibly_everywhere(
     tiny["pruning"]["methods"] = ["filter-l2"]
     tiny["pruning"]["sparsities"] = [0.99999]
     outcome = execute(write_plan(tiny), tmp_path / "out")
-    assert outcome.failed == 5  # the model, and the four probes of it; the costs of the others are measured
+    assert outcome.failed == 6  # the model, what would fool it, and its four probes; not the costs
     failed = [row for row in rows_of(tmp_path / "out") if row[9] == "failed"]
     assert {row[0] for row in failed} == {"filter-l2@0.99999"}
     assert {row[2] for row in failed} == {"accuracy", "evasion", "membership", "extraction", "cost"}
@@ -233,6 +236,35 @@ def test_units_are_named_by_what_determines_them(tiny: dict[str, Any], write_pla
     assert "accuracy filter-l2@0.5 seed 0" in changed
 
 
+def test_every_variant_meets_what_fools_the_others(reference: Path, rows_of: RowsOf) -> None:
+    found: dict[str, dict[str, float]] = {}
+    for row in rows_of(reference / "out"):
+        at = json.loads(row[4]) if isinstance(row[4], str) else row[4]
+        if row[3] == "robust_accuracy" and at.get("attack") == "transfer" and at["eps"] == 0.2:
+            found.setdefault(row[0], {})[at.get("from", "")] = row[5]
+    others = {"dense-finetuned", "global-magnitude@0.5", "filter-l2@0.5"}
+    assert found["dense"].keys() == {"", *others}
+    for variant in others:
+        assert found[variant].keys() == {"", "dense", "other variants"}
+    for mine in found.values():
+        assert all(mine[""] <= alone for alone in mine.values())
+
+
+def test_perturbations_are_made_once_and_only_where_they_are_asked_for(
+    tiny: dict[str, Any], write_plan: Write
+) -> None:
+    def work() -> list[Unit]:
+        plan = load(write_plan(tiny))
+        return units(plan, preflight(plan).data, "cpu")
+
+    made = {unit.variant: unit.id for unit in work() if unit.kind == "perturbations"}
+    assert len(made) == 4
+    (dense,) = [unit for unit in work() if unit.probe == "evasion" and unit.variant == "dense"]
+    assert set(dense.parents[1:]) == set(made.values()) - {made["dense"]}
+    tiny["probes"]["evasion"]["transfer"] = False
+    assert not [unit for unit in work() if unit.kind == "perturbations" or unit.sources]
+
+
 def test_a_full_disk_is_one_message_and_loses_nothing(
     reference: Path, execute: Execute, rows_of: RowsOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,3 +283,67 @@ def test_a_full_disk_is_one_message_and_loses_nothing(
     outcome = execute(reference / "plan.toml", tmp_path / "out")
     assert outcome.computed == outcome.planned - 3
     assert rows_of(tmp_path / "out") == rows_of(reference / "out")
+
+
+def _counting(function: Callable[..., Any], calls: list[str]) -> Callable[..., Any]:
+    def counted(*arguments: Any) -> Any:
+        calls.append(function.__name__)
+        return function(*arguments)
+
+    return counted
+
+
+def test_a_sweep_scores_each_criterion_once(
+    tiny: dict[str, Any],
+    write_plan: Write,
+    execute: Execute,
+    rows_of: RowsOf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Six sparsities, two granularities: each criterion looks at the dense model once."""
+    tiny["pruning"] |= {
+        "methods": ["taylor", "filter-taylor", "wanda"],
+        "sparsities": [0.1, 0.3, 0.5, 0.7, 0.8, 0.9],
+        "seeds": [0],
+        "finetune_epochs": 0,
+    }
+    tiny["probes"] = {"skip": ["evasion", "membership", "extraction"]}
+    passes: list[str] = []
+    for module, name in ((_gradients, "mean_over_examples"), (_inputs, "watch")):
+        monkeypatch.setattr(module, name, _counting(getattr(module, name), passes))
+    plan = write_plan(tiny)
+    assert execute(plan, tmp_path / "a").failed == 0
+    assert sorted(passes) == ["mean_over_examples", "watch"]
+    files = sorted((tmp_path / "a" / "scores").iterdir())
+    assert len(files) == 2
+    monkeypatch.undo()
+    assert execute(plan, tmp_path / "b", engine="local", jobs=2).failed == 0
+    assert rows_of(tmp_path / "a") == rows_of(tmp_path / "b")
+    for file in files:  # the same scores, bit for bit, from worker processes
+        assert file.read_bytes() == (tmp_path / "b" / "scores" / file.name).read_bytes()
+
+
+def test_scores_that_cannot_be_found_fail_all_that_want_them_visibly(
+    tiny: dict[str, Any], write_plan: Write, execute: Execute, tmp_path: Path
+) -> None:
+    tiny["model"]["build"] = "audit.zoo:paper_mlp"
+    tiny["pruning"]["methods"] = ["wanda", "global-magnitude"]
+    tiny["probes"] = {"skip": ["evasion", "membership", "extraction"]}
+    plan = write_plan(tiny)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def broken(*_args: Any, **_more: Any) -> None:
+            raise ArithmeticError("no scores today")
+
+        patch.setattr(scoring, "score", broken)
+        outcome = execute(plan, tmp_path / "out")
+    assert outcome.failed
+    with closing(sqlite3.connect(tmp_path / "out" / runner.RESULTS)) as db:
+        errors = dict(db.execute("SELECT kind, error FROM unit WHERE error IS NOT NULL"))
+        query = "SELECT DISTINCT variant FROM measurement WHERE status = 'failed'"
+        failed = {row[0] for row in db.execute(query)}
+    assert "no scores today" in errors["score"]
+    assert "could not be found, see their own error" in errors["pruned"]
+    assert len(failed) == 1
+    assert execute(plan, tmp_path / "out").failed == 0  # nothing was lost: the second run finds them

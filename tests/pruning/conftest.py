@@ -1,8 +1,27 @@
 """Small models with random weights, one of each kind that pruning must handle."""
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
+
+from pruning.sample import Sample
+
+
+def _share(name: str, file: str) -> None:
+    """Let the tests of this folder import a file of it: test folders are not packages."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / file)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+
+
+_share("pruning_networks", "networks.py")
+_share("pruning_lab", "lab.py")
 
 
 class Residual(nn.Module):
@@ -104,7 +123,10 @@ class Case:
         self.name = name
         self.build = build
         self.model = random_weights(build())
-        self.x = torch.rand(5, *shape, generator=torch.Generator().manual_seed(1))
+        generator = torch.Generator().manual_seed(1)
+        self.x = torch.rand(5, *shape, generator=generator)
+        self.sample = Sample(self.x, torch.randint(10, (5,), generator=generator), batch_size=2)
+        self.never_zero = name == "lenet"  # its Tanh: activation sparsity has nothing to go by
 
 
 @pytest.fixture(params=list(ARCHITECTURES))

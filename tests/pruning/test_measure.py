@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from pruning import measure
+from pruning import measure, prunable
 from pruning.measure import _median
 from pruning.methods import methods
 from pruning.prune import prune
@@ -97,3 +97,19 @@ def test_the_interval_of_the_median_is_the_textbooks(n, rank):
     figure = _median([float(i) for i in range(1, n + 1)])
     assert (figure.low_ms, figure.high_ms) == (rank, n + 1 - rank)
     assert figure.median_ms == (n + 1) / 2
+
+
+def test_layer_sparsity_is_a_share_of_the_dense_layer(cnn, generator):
+    dense = {name: layer.weight.numel() for name, layer in prunable.layers(cnn.model).items()}
+    assert set(measure.layer_sparsity(cnn.model, dense).values()) == {0.0}
+    zeroed, smaller = (
+        prune(cnn.model, methods()[name].recipe, 0.6, example_input=cnn.x, generator=generator)
+        for name in ("global-magnitude", "filter-l2")
+    )
+    shares = measure.layer_sparsity(zeroed.model, dense)
+    for name, mask in zeroed.masks.items():
+        assert shares[name.removesuffix(".weight")] == pytest.approx(1 - float(mask.float().mean()))
+    for found, pruned in ((shares, zeroed), (measure.layer_sparsity(smaller.model, dense), smaller)):
+        gone = sum(found[name] * n for name, n in dense.items())
+        assert gone / sum(dense.values()) == pytest.approx(pruned.achieved)
+    assert list(measure.layer_sparsity(cnn.model, {"4": 10**6})) == ["4"]

@@ -45,7 +45,10 @@ def test_a_recipe_survives_json(method):
     ("entry", "message"),
     [
         ("magic", "no pruning method is named 'magic'; there are: global-magnitude, layer-magnitude"),
-        ({"criterion": "magic"}, "criterion: no criterion is named 'magic'; there are: magnitude, random"),
+        (
+            {"criterion": "magic"},
+            "criterion: no criterion is named 'magic'; there are: apoz, fisher, magnitude, random",
+        ),
         ({"granularity": "layer"}, "granularity: Input should be 'weight' or 'unit'"),
         ({"sparsity": 0.5}, "unknown key 'sparsity'; there are: criterion, granularity, allocation, norm"),
         ({"norm": "l1"}, "norm combines the scores within a unit"),

@@ -11,7 +11,7 @@ from torch import nn
 from pruning.errors import PruningError
 from pruning.methods import methods
 from pruning.prune import prune
-from pruning.storage import load, save
+from pruning.storage import load, read, same, save
 
 
 @pytest.mark.parametrize("method", ["global-magnitude", "filter-l2"])
@@ -125,3 +125,24 @@ def test_what_does_not_fit_the_model_is_named(cnn, generator, tmp_path):
     save(pruned.model, path, pruned.history)
     with pytest.raises(PruningError, match=r"m\.safetensors does not fit the model: the history names 0"):
         load(path, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), cnn.x)
+
+
+def test_the_same_model_makes_the_same_bytes(cnn, generator, tmp_path):
+    """safetensors itself writes its metadata in an order of its own each time."""
+    pruned = prune(cnn.model, methods()["filter-l2"].recipe, 0.5, example_input=cnn.x, generator=generator)
+    written = set()
+    for i in range(12):
+        save(pruned.model, tmp_path / f"{i}.safetensors", pruned.history, compressed=True)
+        written.add((tmp_path / f"{i}.safetensors").read_bytes())
+    assert len(written) == 1
+    plain = set()
+    for i in range(12):
+        save_file({"a": torch.zeros(1)}, tmp_path / f"{i}.plain", {k: k for k in "abcdef"})
+        plain.add((tmp_path / f"{i}.plain").read_bytes())
+    assert len(plain) > 1
+
+
+def test_names_in_every_alphabet_survive(tmp_path):
+    model = nn.ModuleDict({"слой": nn.Linear(2, 2), 'a"b\\c\n': nn.Linear(2, 2), "💧\x7f": nn.Linear(2, 2)})
+    save(model, tmp_path / "m.safetensors")
+    assert same(read(tmp_path / "m.safetensors")[1], model.state_dict())

@@ -5,25 +5,34 @@ from types import ModuleType
 
 import pytest
 
+from reports.gate import judge
+from reports.page import render
 from reports.results import Results, read
 
 
-def _load() -> ModuleType:
-    """The synthetic run's module, by path: test folders are not packages."""
-    if "synthetic_run" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("synthetic_run", Path(__file__).parent / "synthetic.py")
+def _load(file: str) -> ModuleType:
+    """A module beside this file, by path: test folders are not packages."""
+    name = f"{file}_run"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{file}.py")
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules["synthetic_run"] = module
+        sys.modules[name] = module
         spec.loader.exec_module(module)
-    return sys.modules["synthetic_run"]
+    return sys.modules[name]
 
 
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
     """The module that writes plausible runs."""
-    return _load()
+    return _load("synthetic")
+
+
+@pytest.fixture(scope="session")
+def cases() -> ModuleType:
+    """The module of runs that a page must hold for."""
+    return _load("cases")
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +44,29 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType) 
 @pytest.fixture(scope="session")
 def results(run_folder: Path) -> Results:
     return read(run_folder)
+
+
+@pytest.fixture(scope="session")
+def case_folders(
+    tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType, cases: ModuleType
+) -> dict[str, Path]:
+    """The folder of each case, with its page; all rendered once."""
+    root = tmp_path_factory.mktemp("cases")
+    found = {}
+    for name, make in cases.CASES.items():
+        folder = root / name.replace(" ", "-")
+        folder.mkdir()
+        policy = make(synthetic, folder)
+        results = read(folder)
+        page = render(results, judge(results, policy))
+        (folder / "report.html").write_text(page, encoding="utf-8")
+        found[name] = folder
+    return found
+
+
+@pytest.fixture(scope="session")
+def pages(case_folders: dict[str, Path]) -> dict[str, str]:
+    """The page of each case."""
+    return {
+        name: (folder / "report.html").read_text(encoding="utf-8") for name, folder in case_folders.items()
+    }

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from reports.write import write
@@ -63,6 +64,82 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
         context.close()
 
     return show  # type: ignore[return-value]
+
+
+AXE = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "resultTypes": ["violations"],
+}
+
+
+def violations(page: Any) -> list[str]:
+    """What axe finds wrong with the page as it stands, one line each."""
+    found = Axe().run(page, options=AXE).response
+    assert any(rule["id"] == "color-contrast" for rule in found["passes"])
+    return [f"{v['id']}: {node['html'][:200]}" for v in found["violations"] for node in v["nodes"][:3]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(opened: Callable[..., Any], case_folders: dict[str, Path], scheme: str) -> None:
+    """On the page that has everything, all opened: findings, pictures, flags, folded tables."""
+    with opened(case_folders["pictures"] / "report.html", scheme=scheme) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("name", ["crashed", "one variant", "empty"])
+def test_axe_finds_nothing_where_little_was_measured(
+    opened: Callable[..., Any], case_folders: dict[str, Path], name: str
+) -> None:
+    with opened(case_folders[name] / "report.html") as page:
+        assert violations(page) == []
+
+
+def test_axe_would_find_a_fault(
+    opened: Callable[..., Any], case_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    faint = tmp_path / "faint.html"
+    text = (case_folders["empty"] / "report.html").read_text(encoding="utf-8")
+    faint.write_text(text.replace('<p class="kind">', '<p style="color: #ddd">'), encoding="utf-8")
+    with opened(faint) as page:
+        assert [line.partition(":")[0] for line in violations(page)] == ["color-contrast"]
+
+
+@pytest.mark.parametrize("name", ["fail", "crashed", "60 variants", "1000 classes", "empty", "pictures"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_every_kind_of_run_loads_alone_and_fits(
+    opened: Callable[..., Any], case_folders: dict[str, Path], name: str, width: int
+) -> None:
+    with opened(case_folders[name] / "report.html", width) as page:
+        assert sideways(page) == 0
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert sideways(page) == 0
+
+
+def test_pictures_are_shown_and_no_other_is_let_in(
+    opened: Callable[..., Any], case_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    path = case_folders["pictures"] / "report.html"
+    with opened(path) as page:
+        sizes = page.evaluate("[...document.images].map(i => [i.complete, i.naturalWidth])")
+        assert sizes == [[True, 8]] * 9
+    text = path.read_text(encoding="utf-8").replace(
+        "</main>", '<img alt="" src="https://example.com/x.png"></main>'
+    )
+    (tmp_path / "report.html").write_text(text, encoding="utf-8")
+    with pytest.raises(AssertionError, match="Content Security Policy"), opened(tmp_path / "report.html"):
+        pass
+
+
+def test_at_twice_the_size_it_still_fits(opened: Callable[..., Any], report: Path) -> None:
+    """A window of 1280 pixels at 200% zoom is one of 640 CSS pixels."""
+    with opened(report, 640) as page:
+        assert sideways(page) == 0
+        assert page.locator(".lead").is_visible()
+        heights = page.evaluate(
+            "[...document.querySelectorAll('.tile')].map(t => t.scrollWidth - t.clientWidth)"
+        )
+        assert set(heights) == {0}
 
 
 def sideways(page: Any) -> int:
@@ -127,6 +204,26 @@ def test_it_reads_without_javascript(opened: Callable[..., Any], report: Path) -
         assert not table.is_visible()
         summary.click()
         assert table.is_visible()
+
+
+def test_the_keyboard_reaches_everything_in_order(opened: Callable[..., Any], report: Path) -> None:
+    with opened(report) as page:
+        wanted = page.evaluate(
+            "[...document.querySelectorAll('a[href], summary, [tabindex=\"0\"]')]"
+            ".filter(e => e.checkVisibility()).length"
+        )
+        seen = []
+        for _ in range(wanted):
+            page.keyboard.press("Tab")
+            seen.append(
+                page.evaluate(
+                    "(() => { const e = document.activeElement; const o = getComputedStyle(e).outlineStyle;"
+                    " return [[...document.querySelectorAll('*')].indexOf(e), o]; })()"
+                )
+            )
+    places = [place for place, _ in seen]
+    assert places == sorted(set(places))
+    assert {outline for _, outline in seen} == {"solid"}
 
 
 def test_the_keyboard_reaches_every_scrolling_region(opened: Callable[..., Any], report: Path) -> None:

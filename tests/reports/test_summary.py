@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 from reports.analysis import analyse
-from reports.key import collapsed, keys
+from reports.families import keys
+from reports.gate import Verdicts, judge
+from reports.key import collapsed
 from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.policy import Policy, Rule
 from reports.results import Results, read
 from reports.summary import sentences, summarise
 
 FORBIDDEN = ("safe", "secure", "compliant", "PASS", "FAIL")
+RULE = {"id": "clean", "metric": "accuracy", "at": {"split": "test"}, "max_drop": 0.05}
 STAMP = {"seconds": 1.0, "finished": ""}
 
 
@@ -33,44 +37,89 @@ def accuracies(folder: Path, shares: dict[str, float], n: int = 1000, classes: i
     return read(folder)
 
 
-def test_the_first_sentence_names_the_strongest_pruning_that_keeps_accuracy(tmp_path: Path) -> None:
+def verdicts(results: Results, **limit: float) -> Verdicts:
+    """Judged by one rule: clean accuracy at most 5 points below dense, or as given."""
+    table = {key: value for key, value in RULE.items() if not limit or key != "max_drop"}
+    return judge(results, Policy((Rule.model_validate(table | limit),), name="house"))
+
+
+def judged(results: Results, **limit: float) -> list[str]:
+    return sentences(results, verdicts(results, **limit))
+
+
+def test_the_first_sentence_names_the_strongest_pruning_that_meets_the_policy(tmp_path: Path) -> None:
     results = accuracies(
         tmp_path, {"dense": 0.95, "m@0.5": 0.95, "m@0.75": 0.94, "m@0.9": 0.80, "k@0.6": 0.95}
     )
-    said = sentences(results)
+    said = judged(results)
     assert said[0] == (
-        "m at 75% is the strongest pruning that keeps clean accuracy within 2 points of dense "
-        "(95.0% → 94.0%)."
+        "m at 75% is the strongest pruning that meets the policy “house”; beyond it, at 90%, clean accuracy "
+        "breaks first."
     )
     assert any(
-        s.startswith(
-            "m: nothing is shown to be worse than dense up to 50%; at 75% clean accuracy falls by 1.0 points"
-        )
-        for s in said
+        s.startswith("m: meets the policy up to 75%; at 90% clean accuracy falls by 15.0") for s in said
     )
-    assert "k: nothing measured is shown to be worse than dense up to 60%." in said
+    assert "k: meets the policy up to 60%." in said
 
 
-def test_where_nothing_keeps_accuracy_the_closest_is_named(tmp_path: Path) -> None:
-    said = sentences(accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.85, "m@0.9": 0.7}))
+def test_the_strongest_is_one_that_passes_even_if_a_milder_one_does_not(tmp_path: Path) -> None:
+    results = accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.89, "m@0.75": 0.95})
+    assert judged(results)[0] == (
+        "m at 75% is the strongest pruning that meets the policy “house”; nothing stronger was tried by this "
+        "method."
+    )
+
+
+def test_where_nothing_meets_it_the_strongest_that_fails_nothing_is_named(tmp_path: Path) -> None:
+    said = judged(accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.90, "m@0.9": 0.7}))
     assert said[0] == (
-        "No pruned version keeps clean accuracy within 2 points of dense; "
-        "m at 50% comes closest (95.0% → 85.0%)."
+        "No pruned version is shown to meet the policy “house”; nothing fails up to m at 50%, and beyond it, "
+        "at 90%, clean accuracy breaks first."
+    )
+    assert said[1] == "For m at 50%, not decided: clean accuracy."
+
+
+def test_a_variant_without_a_figure_is_not_one_that_fails_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    results = accuracies(folder, {"dense": 0.95, "m@0.5": 0.90, "m@0.9": 0.95})
+    with Ledger.open(folder / "run.sqlite", {"plan_digest": "d"}, []) as ledger:
+        ledger.append("m@0.9", variant=VariantRow("m@0.9", 0, "m", 0.9, 0.9), **STAMP)
+    found = judged(read(folder))
+    assert "nothing fails up to m at 50%" in found[0]
+    assert "at 90%, clean accuracy was not measured" in found[0]
+    with Ledger.open(folder / "run.sqlite", {"plan_digest": "d"}, []) as ledger:
+        ledger.append("m@0.5", variant=VariantRow("m@0.5", 0, "m", 0.5, 0.5), **STAMP)
+    assert judged(read(folder))[0] == "No pruned version was measured for what the policy “house” asks."
+    assert judged(results)[0] != judged(read(folder))[0]
+
+
+def test_where_everything_fails_the_mildest_is_named(tmp_path: Path) -> None:
+    said = judged(accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.8, "m@0.9": 0.7}))
+    assert said[0].startswith(
+        "Every pruned version fails the policy “house”, even m at 50%, the mildest: clean accuracy falls by "
+        "15.0 points (+12.8 to +17.2; at most 5.0 points below dense allowed)."
     )
 
 
-def test_where_nothing_differs_it_says_so_and_what_that_means(tmp_path: Path) -> None:
+def test_the_same_results_under_another_limit_have_another_answer(tmp_path: Path) -> None:
+    results = accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.95, "m@0.9": 0.8})
+    assert judged(results)[0].startswith("m at 50% is the strongest")
+    assert judged(results, min=0.7)[0].startswith("m at 90% is the strongest")
+    assert judged(results, min=0.99)[0].startswith("Every pruned version fails")
+
+
+def test_without_verdicts_the_preset_standard_judges(tmp_path: Path) -> None:
     said = sentences(accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.95}))
-    assert "m: nothing measured is shown to be worse than dense up to 50%." in said
+    assert "the policy “standard”" in said[0]
     assert any(s.startswith("Not shown to differ does not mean equal") for s in said)
 
 
 def test_a_collapsed_model_is_called_that(tmp_path: Path) -> None:
     results = accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.95, "m@0.99": 0.11})
     assert set(collapsed(results)) == {"m@0.99"}
-    said = " ".join(sentences(results))
+    said = " ".join(judged(results))
     assert "m at 99% (11.0%) has collapsed towards chance (10.0%)" in said
-    assert "m: nothing is shown to be worse than dense up to 50%; at 99% the model collapses" in said
 
 
 @pytest.mark.parametrize(
@@ -92,23 +141,20 @@ def test_collapse_is_measured_from_chance_to_dense(
 
 
 def test_a_collapsed_dense_model_silences_the_rest(tmp_path: Path) -> None:
-    summary = summarise(analyse(accuracies(tmp_path, {"dense": 0.11, "m@0.5": 0.5})))
+    results = accuracies(tmp_path, {"dense": 0.11, "m@0.5": 0.5})
+    summary = summarise(analyse(results), verdicts(results))
     assert "dense model itself is near chance" in summary.headline[0]
     assert len(summary.headline) == 1
-    assert summary.findings == ()
-
-
-def test_all_collapsed_is_said_first(tmp_path: Path) -> None:
-    said = sentences(accuracies(tmp_path, {"dense": 0.95, "m@0.9": 0.12, "m@0.95": 0.10}))
-    assert said[0].startswith(
-        "Every pruned version loses more than 2 points of clean accuracy, and the best, m at 90%, has "
-        "collapsed (95.0% → 12.0%)"
-    )
+    assert summary.methods == ()
 
 
 def test_a_model_alone_is_described_as_it_is(tmp_path: Path) -> None:
-    said = sentences(accuracies(tmp_path, {"dense": 0.95}))
-    assert said[0] == "No pruned version was measured: the model as it is has clean accuracy 95.0%."
+    results = accuracies(tmp_path, {"dense": 0.95})
+    lead = "No pruned version was measured; the model as it is has clean accuracy 95.0%"
+    assert judged(results, min=0.9)[0] == f"{lead}, and meets the policy “house”."
+    assert judged(results, min=0.99)[0] == (
+        f"{lead}. It fails the policy “house”: clean accuracy is 95.0% (93.6–96.4%; at least 99.0% asked)."
+    )
 
 
 def test_one_seed_a_missing_control_and_an_unfinished_run_are_said(
@@ -118,7 +164,10 @@ def test_one_seed_a_missing_control_and_an_unfinished_run_are_said(
     said = " ".join(sentences(read(folder)))
     assert "One training seed only" in said
     assert "no dense control" in said
-    assert "The run is incomplete: of 33 planned units 30 done, 0 failed, 3 not run." in said
+    assert (
+        "The run is incomplete: of 33 planned units 30 done, 0 failed, 3 not run; until all have run, no"
+        in said
+    )
 
 
 def test_three_seeds_with_control_do_not_say_so(results: Results) -> None:

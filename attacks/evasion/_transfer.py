@@ -1,0 +1,118 @@
+"""Transfer: what fools one model is tried on another.
+
+Perturbations are made on each model without a thought of the others, by iterative steps with momentum, which
+transfer better than plain ones (Dong et al. 2018), in balls of a few sizes; and are kept as directions, which
+can be scaled to any ε.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from attacks._rates import rate
+from attacks.evasion import _search
+from attacks.evasion._attack import Batch, EvasionAttack
+from attacks.evasion._balls import BALLS, column
+from attacks.evasion._losses import climb
+from attacks.evasion._settings import Settings
+from attacks.evasion.sweep import METRIC, Curve, Sweep, whole
+from attacks.probe import Measurement, Target
+
+NAME = "transfer"
+STEPS = 20
+STEP_RATIO = 1.5
+"""Length of all steps together, in ε."""
+DECAY = 1.0
+"""Of the momentum, as in the paper."""
+
+Shifts = Mapping[str, Tensor]
+"""By norm: perturbations of the test examples as shares of ε, (directions, n, …), float16."""
+
+
+def shifts(target: Target, settings: Settings) -> dict[str, Tensor]:
+    """Perturbations of all test examples that raise this model's loss, by norm; made in the smallest, the
+    middle and the largest ball of the plan. No random number is drawn."""
+    found: dict[str, Tensor] = {}
+    for norm in settings.norms:
+        radii = settings.radii(norm)
+        chosen = sorted({radii[0], radii[len(radii) // 2], radii[-1]})
+        found[norm] = torch.stack([_directions(target, norm, eps) for eps in chosen])
+    return found
+
+
+def _directions(target: Target, norm: str, eps: float) -> Tensor:
+    """(n, …) float16 on the CPU, rounded towards zero so that none leaves its ball."""
+    ball, parts = BALLS[norm], []
+    pieces = (torch.split(part, target.batch_size) for part in (target.test.x, target.test.y))
+    for x, y in zip(*pieces, strict=True):
+        x, y = x.to(target.device), y.to(target.device)
+        radius = torch.full((len(y),), eps, device=x.device, dtype=x.dtype)
+        iterate, momentum = x, torch.zeros_like(x)
+        for _ in range(STEPS):
+            _, _, gradient = climb(target.model, iterate, y)
+            mean = gradient.flatten(1).abs().mean(dim=1).clamp(min=1e-30)
+            momentum = DECAY * momentum + gradient / column(mean, x)
+            step = column(radius / STEPS * STEP_RATIO, x) * ball.steepest(momentum)
+            iterate = ball.project(iterate + step, x, radius, target.bounds)
+        parts.append(((iterate - x) / eps * (1 - 2**-10)).half().cpu())
+    return torch.cat(parts)
+
+
+def replayed(
+    found: Sweep, sources: Mapping[str, Sequence[Shifts]], settings: Settings, batch_size: int
+) -> tuple[Sweep, list[Measurement]]:
+    """The sweep with the curve of ``transfer`` (all sources together), and the rows of each source alone.
+
+    ``sources``: name → perturbations of one model, or of several. A perturbation counts like any find: it is
+    checked afresh against this model, its ball and its bounds.
+    """
+    rows, together = [], torch.zeros_like(found.worst)
+    for name, models in sources.items():
+        attack = EvasionAttack(_Replay(found, models), search="each", paper="", sees="others")
+        known = torch.zeros(len(found.grid), len(found.batch), dtype=torch.bool, device=found.worst.device)
+        broken = whole(
+            _search.each(attack, found.batch, found.grid, known, settings, batch_size), found.right, True
+        )
+        together |= broken
+        for eps, at_eps in zip(found.grid.tolist(), broken, strict=True):
+            at = {"norm": found.norm, "eps": eps, "attack": NAME, "from": name}
+            rows.append(rate(METRIC, ~at_eps, "correct", at))
+    count = sum(map(len, sources.values()))
+    curves = {**found.curves, NAME: Curve(together, note=f"perturbations made on {count} other models")}
+    return replace(found, curves=curves, worst=found.worst | (together.cumsum(dim=0) > 0)), rows
+
+
+def nothing(norm: str) -> Measurement:
+    """The row that says that there is no other model."""
+    at = {"norm": norm, "attack": NAME}
+    return Measurement(
+        METRIC, at=at, status="not_applicable", note="there is no other model to transfer from"
+    )
+
+
+class _Replay:
+    """Tries perturbations of other models, one after another, on what none of them has fooled yet."""
+
+    def __init__(self, found: Sweep, models: Sequence[Shifts]) -> None:
+        self._keys, self._order = found.batch.seeds[:, 0].sort()
+        right = found.right.cpu()
+        self._directions = [direction[right] for shifts in models for direction in shifts.get(found.norm, ())]
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, settings: Settings) -> Tensor:
+        """One candidate per example; the clean input where nothing fools the model."""
+        del settings
+        place = self._order[torch.searchsorted(self._keys, batch.seeds[:, 0].contiguous())].cpu()
+        found, left = batch.x.clone(), torch.arange(len(batch), device=batch.x.device)
+        for direction in self._directions:
+            part = batch.at(left, batch.eps[left])
+            shift = direction[place[left.cpu()]].to(part.x) * column(part.eps, part.x)
+            moved = part.ball.project(part.x + shift, part.x, part.eps, part.bounds)
+            broken = _search.check(part, moved).broken
+            found[left[broken]] = moved[broken]
+            left = left[~broken]
+            if len(left) == 0:
+                break
+        return found

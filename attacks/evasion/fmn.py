@@ -1,0 +1,89 @@
+"""Fast minimum norm: looks for each input's closest adversarial example (Pintor et al. 2021)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from attacks.evasion._attack import Batch, EvasionAttack
+from attacks.evasion._balls import column
+from attacks.evasion._losses import climb, gap, lead, margin, odds
+from attacks.evasion._passes import look
+from attacks.evasion._settings import Settings
+
+OVERSHOOT = 0.005
+"""How far beyond where the boundary is expected, as a share of the way."""
+SHRINK = 0.05
+"""The first share by which a radius changes; it falls to nothing."""
+EARLY = 0.5
+"""The share of steps that climb the log-odds, which lead to nearer boundaries than the margin, whose nearest
+rival changes; the rest climb the margin, whose slope is that of the boundary itself."""
+HALVINGS = 12
+"""Of the line from the input to what was found."""
+
+
+def fmn(batch: Batch, settings: Settings) -> Tensor:
+    """The closest adversarial example found, or the input where none was.
+
+    Every example walks on a ball of its own radius, uphill. The radius shrinks below the closest
+    find while the iterate fools the model and grows while it does not; until the first find it is the
+    first-order distance to the boundary, counted from the iterate. The first step goes to the class whose
+    boundary is nearest by that measure: on a linear model, the answer. Steps are a share of the radius
+    that falls along half a cosine, as does the rate at which radii change. At last the line from the input
+    to the find is halved, which makes the distance exact where that line crosses the boundary once.
+    """
+    ball, x, y, bounds = batch.ball, batch.x, batch.y, batch.bounds
+    best, nearest = x.clone(), torch.full_like(batch.eps, torch.inf)
+    point, radius = _first_step(batch, settings.targets)
+    for step in range(settings.fmn_steps):
+        fade = (1 + math.cos(math.pi * step / settings.fmn_steps)) / 2
+        loss = odds if step < EARLY * settings.fmn_steps else gap
+        logits, _, gradient = climb(batch.model, point, y, loss)
+        away = ball.distance(point, x).to(radius)
+        fools = logits.argmax(dim=1) != y
+        closer = fools & (away < nearest)
+        nearest = torch.where(closer, away, nearest)
+        best = torch.where(column(closer, x), point, best)
+        needed = (margin(logits, y).double() / ball.slope(gradient).clamp(min=1e-30)).to(radius)
+        outward = torch.where(nearest.isinf(), away + needed * (1 + OVERSHOOT), radius * (1 + SHRINK * fade))
+        radius = torch.where(fools, torch.minimum(nearest, radius) * (1 - SHRINK * fade), outward)
+        radius = torch.minimum(torch.minimum(radius, nearest), batch.eps)
+        point = ball.project(point + column(radius * fade, x) * ball.steepest(gradient), x, radius, bounds)
+    return _halve(batch, best, nearest.isfinite())
+
+
+def _first_step(batch: Batch, targets: int) -> tuple[Tensor, Tensor]:
+    """Points (N, …) and radii (N,): the linear model's answer, of the likeliest ``targets`` wrong classes."""
+    others = batch.logits.scatter(1, batch.y.unsqueeze(1), -torch.inf).argsort(dim=1, descending=True)
+    radius, uphill = torch.full_like(batch.eps, torch.inf), torch.zeros_like(batch.x)
+    for rank in range(min(targets, others.shape[1] - 1)):
+        aims = torch.stack((batch.y, others[:, rank]), dim=1)
+        _, behind, gradient = climb(batch.model, batch.x, aims, lead)
+        slope = batch.ball.slope(gradient).clamp(min=1e-30)
+        there = (-behind.double() / slope * (1 + OVERSHOOT)).to(radius)
+        nearer = there < radius
+        radius = torch.where(nearer, there, radius)
+        uphill = torch.where(column(nearer, batch.x), gradient, uphill)
+    radius = torch.minimum(radius, batch.eps)
+    step = column(radius, batch.x) * batch.ball.steepest(uphill)
+    return batch.ball.project(batch.x + step, batch.x, radius, batch.bounds), radius
+
+
+def _halve(batch: Batch, far: Tensor, found: Tensor) -> Tensor:
+    """Move each find towards its input, as far as it still fools the model."""
+    near = batch.x
+    for _ in range(HALVINGS):
+        middle = (near + far) / 2
+        fools = (look(batch.model, middle).argmax(dim=1) != batch.y) & found
+        wide = column(fools, far)
+        near, far = torch.where(wide, near, middle), torch.where(wide, middle, far)
+    return far
+
+
+ATTACK = EvasionAttack(
+    fmn,
+    search="distance",
+    cost=60,
+    paper="Pintor et al. 2021, Fast minimum-norm adversarial attacks through adaptive norm constraints, "
+    "arXiv:2102.12827",
+)

@@ -1,0 +1,152 @@
+"""What the checks look at: a sample of examples, and one plain walk uphill in balls of several sizes."""
+
+import copy
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from attacks._model import checked
+from attacks.evasion._attack import Batch
+from attacks.evasion._balls import column
+from attacks.evasion._losses import climb, margin
+from attacks.evasion._search import widest
+from attacks.evasion._settings import Settings
+from attacks.evasion.sweep import Sweep
+
+SAMPLE = 100
+"""Examples looked at: enough to see what a share of a few percent is, cheap beside the attacks."""
+RADII = 3
+"""Balls walked in, at most: evenly spaced over the plan's radii."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Plain projected gradient ascent that does not stop where it succeeds. S steps, B balls, N examples."""
+
+    margins: Tensor
+    """The label's logit minus the best other at each iterate, (S + 1, B, N)."""
+    end: Tensor
+    """The last iterates, (B, N, …)."""
+    found: Tensor
+    """The first iterate that fools the model, (B, N, …); the clean input where none does."""
+
+    @property
+    def broken(self) -> Tensor:
+        """Whether any iterate fools the model, (B, N)."""
+        return (self.margins < 0).any(dim=0)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A sample of what the model gets right, in one norm; what is costly is computed once, when asked for."""
+
+    batch: Batch
+    """The sample."""
+    radii: Tensor
+    """The balls walked in, rising, (B,)."""
+    standing: Tensor
+    """What the attacks left standing at each ε of the plan, (len(grid), N) bool."""
+    grid: Tensor
+    """Those ε."""
+    settings: Settings
+
+    @classmethod
+    def of(cls, found: Sweep, settings: Settings) -> "Evidence":
+        """A fixed sample of a sweep, and some of its radii, the smallest and the largest among them."""
+        batch, grid = found.batch, found.grid
+        order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(len(batch)))
+        chosen = order[:SAMPLE].sort().values.to(batch.x.device)
+        spread = torch.linspace(0, len(grid) - 1, min(RADII, len(grid))).round().long()
+        part = batch.at(chosen, torch.zeros(len(chosen), device=batch.x.device))
+        standing = ~found.worst[:, found.right][:, chosen]
+        return cls(part, grid[spread.to(grid.device)], standing, grid, settings)
+
+    @cached_property
+    def constant(self) -> bool:
+        """Whether the model gives the same answer to every example: then there is nothing to attack."""
+        logits = self.batch.logits
+        return len(logits) > 1 and bool((logits == logits[:1]).all())
+
+    @cached_property
+    def double(self) -> nn.Module | None:
+        """The model in float64; None where it cannot be had."""
+        try:
+            model = copy.deepcopy(self.batch.model).double()
+            with torch.no_grad():
+                seen = model(self.batch.x[:1].double())
+            return model if seen.dtype == torch.float64 else None
+        except Exception:  # whatever a foreign model raises: it was not made for float64
+            return None
+
+    @cached_property
+    def walk(self) -> Walk:
+        """From the clean inputs, with the plan's number and length of steps, in every ball at once."""
+        return walk(self.batch, self.radii, self.settings)
+
+    @cached_property
+    def halfway(self) -> int:
+        """The rung of the grid at which nearest to half of the sample stands; of several the largest."""
+        off = (self.standing.double().mean(dim=1) - 0.5).abs()
+        return int(torch.nonzero(off == off.amin())[-1])
+
+    @cached_property
+    def unbounded(self) -> Tensor:
+        """Whether the walk breaks each example, if not in a ball then without any, (N,)."""
+        broken = self.walk.broken.any(dim=0)
+        index = torch.nonzero(~broken).squeeze(1)
+        if len(index):
+            free = self.batch.at(index, widest(self.batch).expand(len(index)))
+            broken[index] = (_walk_in(free, self.settings)[0] < 0).any(dim=0)
+        return broken
+
+
+def walk(batch: Batch, radii: Tensor, settings: Settings) -> Walk:
+    """Climb the log-odds of being wrong in a ball of each radius around each example."""
+    parts = [
+        _walk_in(batch.at(torch.arange(len(batch)), radius.expand(len(batch))), settings) for radius in radii
+    ]
+    margins, ends, found = zip(*parts, strict=True)
+    return Walk(torch.stack(margins, dim=1), torch.stack(ends), torch.stack(found))
+
+
+def _walk_in(batch: Batch, settings: Settings) -> tuple[Tensor, Tensor, Tensor]:
+    iterate, gradient, margins = batch.x, batch.gradient, [batch.margin]
+    found, fooled = batch.x.clone(), torch.zeros_like(batch.y, dtype=torch.bool)
+    for step in range(settings.steps):
+        iterate = _uphill(batch, iterate, gradient, step, settings.steps)
+        if step < settings.steps - 1:
+            logits, _, gradient = climb(batch.model, iterate, batch.y)
+        else:
+            with torch.no_grad():
+                logits = checked(batch.model(iterate))
+        margins.append(margin(logits, batch.y))
+        now = (margins[-1] < 0) & ~fooled
+        found = torch.where(column(now, found), iterate, found)
+        fooled |= now
+    return torch.stack(margins), iterate, found
+
+
+def onward(batch: Batch, start: Tensor, settings: Settings) -> Tensor:
+    """Whether as many steps again from ``start`` break each example, (N,)."""
+    broken, iterate = torch.zeros_like(batch.y, dtype=torch.bool), start
+    for step in range(settings.steps):
+        _, _, gradient = climb(batch.model, iterate, batch.y)
+        iterate = _uphill(batch, iterate, gradient, step, settings.steps)
+        with torch.no_grad():
+            broken |= margin(checked(batch.model(iterate)), batch.y) < 0
+    return broken
+
+
+def _uphill(batch: Batch, iterate: Tensor, gradient: Tensor, step: int, steps: int) -> Tensor:
+    """The next iterate; steps grow shorter as those of PGD do here."""
+    length = column(batch.eps, batch.x) * ((1 + math.cos(math.pi * step / steps)) / 2)
+    moved = iterate + length * batch.ball.steepest(gradient)
+    return batch.ball.project(moved, batch.x, batch.eps, batch.bounds)
+
+
+def in_ball(batch: Batch, radius: Tensor) -> Batch:
+    """The sample with one radius for all."""
+    return replace(batch, eps=radius.expand(len(batch)).to(batch.x))

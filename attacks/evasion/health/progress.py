@@ -1,0 +1,68 @@
+"""Signs in how an attack goes: a plain walk uphill is watched, with the plan's number and length of steps."""
+
+import torch
+
+from attacks.evasion._balls import column
+from attacks.evasion._losses import margin
+from attacks.evasion.health._evidence import Evidence, in_ball, onward
+from attacks.evasion.health._flag import SHARED, Flag, counted
+
+
+def path_not_end(evidence: Evidence) -> Flag:
+    """The walk fools the model on its way and not at its end (Pintor et al. 2022: silent success).
+
+    Every iterate is tested here, so nothing is lost by it; but a walk that leaves again what it has found
+    does not follow the loss.
+    """
+    walk = evidence.walk
+    hits = (walk.broken & (walk.margins[-1] >= 0)).any(dim=0)
+    return Flag("path_not_end", 0.1, hits, counted(hits, "fooled on the way and not at the end."))
+
+
+def loss_still_falling(evidence: Evidence) -> Flag:
+    """As many steps again break more (Pintor et al. 2022: incomplete optimisation; Carlini et al. 2019).
+
+    Tried for the survivors whose margin would reach zero by then if it fell on as in the last quarter.
+    """
+    walk, batch = evidence.walk, evidence.batch
+    last = walk.margins[-1]
+    quarter = walk.margins[-1 - max((len(walk.margins) - 1) // 4, 1)]
+    near = ~walk.broken & (last - 4 * (quarter - last) <= 0) & (quarter > last)
+    hits = torch.zeros_like(batch.y, dtype=torch.bool)
+    for ball, wanted in enumerate(near):
+        index = torch.nonzero(wanted).squeeze(1)
+        if len(index):
+            part = batch.at(index, evidence.radii[ball].expand(len(index)))
+            hits[index] |= onward(part, walk.end[ball, index], evidence.settings)
+    note = counted(hits, f"broken by {evidence.settings.steps} steps more.")
+    return Flag("loss_still_falling", 0.05, hits, note)
+
+
+@torch.no_grad()
+def one_step_stronger(evidence: Evidence) -> Flag:
+    """One step breaks what many do not (Carlini et al. 2019; Athalye et al. 2018)."""
+    batch, hits = evidence.batch, torch.zeros_like(evidence.batch.y, dtype=torch.bool)
+    for radius, broken in zip(evidence.radii, evidence.walk.broken, strict=True):
+        part = in_ball(batch, radius)
+        step = column(part.eps, part.x) * part.ball.steepest(part.gradient)
+        moved = part.ball.project(part.x + step, part.x, part.eps, part.bounds)
+        hits |= (margin(part.model(moved), part.y) < 0) & ~broken
+    return Flag("one_step_stronger", 0.03, hits, counted(hits, "one step breaks what many do not."))
+
+
+def not_monotone(evidence: Evidence) -> Flag:
+    """The walk fails in a larger ball than one in which it succeeds (Carlini et al. 2019)."""
+    broken = evidence.walk.broken
+    hits = ((broken.cumsum(dim=0) > 0) & ~broken).any(dim=0)
+    return Flag("not_monotone", 0.05, hits, counted(hits, "broken in a ball, but not in a larger one."))
+
+
+def unbounded_survivors(evidence: Evidence) -> Flag:
+    """The walk without any ball does not fool the model (Carlini et al. 2019; Pintor et al. 2022).
+
+    Where every input is allowed, a classifier can always be fooled: a walk that fails was led astray.
+    """
+    hits = ~evidence.unbounded
+    return Flag(
+        "unbounded_survivors", SHARED, hits, counted(hits, "not fooled although any input is allowed.")
+    )

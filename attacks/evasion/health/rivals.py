@@ -1,0 +1,70 @@
+"""Signs in rivals: an attack that knows less does better than one that knows the gradients."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from attacks.evasion._balls import column
+from attacks.evasion._losses import margin
+from attacks.evasion._search import check
+from attacks.evasion.health._evidence import Evidence, in_ball
+from attacks.evasion.health._flag import SHARED, Flag, counted
+from attacks.evasion.square import square
+
+QUERIES = 100
+"""Of the black-box attack on what the walk leaves standing."""
+DRAWS = 5
+FEWEST = 10
+
+
+def black_box_stronger(evidence: Evidence) -> Flag:
+    """An attack that sees scores breaks what the attacks left standing (Athalye et al. 2018; Croce & Hein
+    2020). At the ε at which nearest to half stands: there both can win and lose."""
+    standing = evidence.standing[evidence.halfway]
+    hits = torch.zeros_like(standing)
+    index = torch.nonzero(standing).squeeze(1)
+    if len(index):
+        part = evidence.batch.at(index, evidence.grid[evidence.halfway].expand(len(index)))
+        modest = evidence.settings.model_copy(update={"queries": QUERIES})
+        hits[index] = check(part, square(part, modest)).broken
+    eps = float(evidence.grid[evidence.halfway])
+    note = counted(hits, f"broken by {QUERIES} queries of Square at ε = {eps:g}, not by the attacks.")
+    return Flag("black_box_stronger", 0.03, hits, note)
+
+
+def stronger(name: str, rival: Tensor, white: Tensor, what: str) -> Flag:
+    """``rival`` breaks what no gradient attack breaks, at the ε where that is commonest; both (ε, n) bool."""
+    more = rival & ~white
+    hits = more[int(more.sum(dim=1).argmax())]
+    return Flag(name, SHARED, hits, counted(hits, f"broken by {what}, by no gradient attack."))
+
+
+@torch.no_grad()
+def noise_as_strong(evidence: Evidence) -> Flag:
+    """Random noise of the size of the walk's finds fools the model as well (Carlini et al. 2019).
+
+    Of the examples that the walk breaks; each find is first drawn back to the boundary along a straight line.
+    """
+    name, limit, walk = "noise_as_strong", 0.5, evidence.walk
+    index = torch.nonzero(walk.broken.any(dim=0)).squeeze(1)
+    if len(index) < FEWEST:
+        return Flag(
+            name, limit, None, f"the walk breaks fewer than {FEWEST} examples: nothing to compare with."
+        )
+    first = walk.broken[:, index].int().argmax(dim=0)
+    part = in_ball(evidence.batch, evidence.radii[-1])
+    part = part.at(index, part.eps[index])
+    adversarial = walk.found[first, index]
+    for _ in range(8):
+        middle = (part.x + adversarial) / 2
+        wrong = margin(part.model(middle), part.y) < 0
+        adversarial = torch.where(column(wrong, middle), middle, adversarial)
+    part = replace(part, eps=part.ball.distance(adversarial, part.x).to(part.x))
+    hits = torch.zeros_like(part.y, dtype=torch.bool)
+    for draw in range(DRAWS):
+        noise = part.ball.sample(part.seeds[:, 0] + draw, part.x, part.eps, part.bounds)
+        hits |= margin(part.model(noise), part.y) < 0
+    return Flag(
+        name, limit, hits, counted(hits, "fooled by random noise of the size of what the walk found.")
+    )

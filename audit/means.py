@@ -1,0 +1,108 @@
+"""What pruning is handed of a plan: its trainings, early weights of its dense model, its training data."""
+
+import torch
+from torch import nn
+
+from audit.plan import Plan
+from audit.subject import models, training
+from audit.subject.data import Data
+from pruning.procedure import Means, Prepare, Prune, Training
+from pruning.recipe import Recipe
+from pruning.recovery import recalibrate
+
+CALIBRATION_BATCH = 128
+"""Examples in a batch where the plan does not say how the model was trained."""
+
+
+def trained(plan: Plan, data: Data, device: str, *, seed: int, epochs: int, further: bool) -> Training | None:
+    """A training of a bare model in place, seen through the plan's normalisation; None without a recipe.
+
+    ``further``: epochs after the training that made the model. Raises ValueError if there is nothing to train
+    on.
+    """
+    recipe = plan.train
+    if recipe is None or not epochs:
+        return None
+    examples = data.train
+    if examples is None:
+        raise ValueError(
+            "the data has no training examples to train or fine-tune on; set [pruning] finetune_epochs = 0"
+        )
+
+    def run(inner: nn.Module, start: int, stop: int, prepare: Prepare) -> None:
+        whole = models.wrap(inner, plan, data).requires_grad_(True).to(device)
+        training.train(
+            whole, examples, recipe, epochs=epochs, seed=seed, prepare=prepare, start=start, stop=stop,
+            further=further,
+        )  # fmt: skip
+        inner.to("cpu")
+
+    return Training(run, training.steps(len(examples), recipe, epochs), epochs)
+
+
+def means(plan: Plan, data: Data, device: str, prune: Prune, *, seed: int, origin: int) -> Means:
+    """What a pruned variant is made with. ``seed``: of the variant; ``origin``: of its dense model."""
+    known = plan.model.weights is None and data.train is not None  # we trained it, so that we can again
+    original = None
+    if plan.train is not None and data.train is not None:
+        original = trained(plan, data, device, seed=origin, epochs=plan.train.epochs, further=False)
+
+    def early(step: int) -> nn.Module:
+        assert original is not None
+        model = models.fresh(models.builder(plan, data), origin)
+        original.run(model, 0, step, lambda optimiser: None)
+        return model
+
+    def anew(inner: nn.Module) -> None:
+        assert data.train is not None
+        size = plan.train.batch_size if plan.train is not None else CALIBRATION_BATCH
+        whole = models.wrap(inner, plan, data).to(device)
+        recalibrate(whole, (batch.to(device) for batch in torch.split(data.train.x, size)))
+        inner.to("cpu")
+
+    return Means(
+        prune,
+        trained(plan, data, device, seed=seed, epochs=plan.finetune_epochs, further=True),
+        original,
+        early if known else None,
+        anew if data.train is not None else None,
+    )
+
+
+def problems(plan: Plan, data: Data) -> list[str]:
+    """Why recipes of the plan cannot be followed with its model and data: one sentence each."""
+    found: list[str] = []
+    if plan.pruning is None:
+        return found
+    for name, recipe in plan.pruning.recipes.items():
+        if recipe.rewind == "weights" and plan.model.weights is not None:
+            found.append(
+                f"{name}: rewinds weights to early training, and a model given by its weights has no early "
+                "training: drop [model] weights so that [train] makes the model, or rewind only the learning "
+                "rate ('lr-rewind')"
+            )
+        elif recipe.initial is not None and recipe.initial > min(plan.pruning.sparsities):
+            found.append(
+                f"{name}: its schedule starts with sparsity {recipe.initial:g}, above the wanted "
+                f"{min(plan.pruning.sparsities):g}: lower initial, or leave that sparsity out"
+            )
+        elif recipe.rewind is not None and plan.train is None:
+            found.append(f"{name}: repeats the training that made the model: say in [train] how it was made")
+        elif (recipe.rewind is not None or recipe.recovery == "batch-norm") and data.train is None:
+            found.append(f"{name}: needs training examples, and the data has none")
+    return found
+
+
+def difference(plan: Plan, recipe: Recipe, made: Means) -> str:
+    """How a variant's training differs from that of ``dense-finetuned``; empty where it does not."""
+    usual = plan.finetune_epochs
+    if recipe.rewind is not None and made.original is not None:
+        rounds = recipe.steps or 1
+        first = round((recipe.rewind_to or 0.0) * made.original.steps)
+        return (
+            f"{rounds} × optimiser steps {first} to {made.original.steps} of the dense training again; "
+            f"dense-finetuned had {usual} further epochs"
+        )
+    if recipe.recovery != "fine-tune" and usual:
+        return f"not fine-tuned; dense-finetuned had {usual} further epochs"
+    return ""

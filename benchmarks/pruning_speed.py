@@ -1,0 +1,136 @@
+"""What pruning costs, and what it saves: torchvision's ResNet-18 with random weights, on one thread.
+
+    python benchmarks/pruning_speed.py
+
+Three measurements, each interleaved in this one run: global magnitude to 80% beside
+``torch.nn.utils.prune.global_unstructured``; latency with half the parameters physically removed, and with
+as many set to zero, beside dense, and the multiply-adds; and a sweep of six sparsities by a criterion that
+looks at data, scored once and scored six times. Exits with 1 if ours is the slower in the first.
+"""
+
+import argparse
+import copy
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+
+from audit.subject import vision
+from pruning import measure, prunable, scoring
+from pruning.methods import resolve
+from pruning.modes import one_thread
+from pruning.prune import prune
+from pruning.sample import Sample
+
+SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+
+
+def main() -> None:
+    """Measure all three and print medians and ratios."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=7, help="times to run each side; medians count (7)")
+    parser.add_argument("--image", type=int, default=224, help="height and width of the input (224)")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    model = vision.model("resnet18", 1000)().eval()
+    image = torch.rand(1, 3, options.image, options.image)
+    with one_thread():
+        slower = against_torch(model, image, options.rounds)
+        removal(model, image, 10 * options.rounds)
+        sweep(model, options.image, options.rounds)
+    sys.exit(int(slower))
+
+
+def against_torch(model: nn.Module, image: torch.Tensor, rounds: int) -> bool:
+    """Global magnitude by both; returns whether ours is the slower. Both prune a copy of their own."""
+    _, recipe = resolve("global-magnitude")
+    kept: dict[str, list[torch.Tensor]] = {}
+
+    def ours() -> None:
+        pruned = prune(model, recipe, 0.8, example_input=image, generator=torch.Generator())
+        kept["ours"] = list(pruned.masks.values())
+
+    def theirs() -> None:
+        own = copy.deepcopy(model)
+        layers = list(prunable.layers(own).values())
+        torch_prune.global_unstructured(
+            [(layer, "weight") for layer in layers], torch_prune.L1Unstructured, amount=0.8
+        )
+        kept["torch"] = [layer.get_buffer("weight_mask").bool() for layer in layers]
+
+    times = interleaved({"ours": ours, "torch": theirs}, rounds)
+    same = all(torch.equal(a, b) for a, b in zip(kept["ours"], kept["torch"], strict=True))
+    print("Global magnitude to 80%, a copy of the model included")
+    report(times, "torch", f"same masks: {same}")
+    return times["ours"] > times["torch"]
+
+
+def removal(model: nn.Module, image: torch.Tensor, rounds: int) -> None:
+    """Half the parameters gone: really removed, and only set to zero."""
+    models = {"dense": model}
+    for name, method in (("removed", "filter-l2"), ("zeroed", "global-magnitude")):
+        generator = torch.Generator()
+        models[name] = prune(model, resolve(method)[1], 0.5, example_input=image, generator=generator).model
+    found = measure.latency(models, image, rounds=max(rounds, 6))
+    dense = measure.size(model, image)
+    print("\nHalf the prunable parameters gone, latency of one image")
+    for name, pruned in models.items():
+        size, time_ = measure.size(pruned, image), found[name]
+        left, macs, gain = size.nonzero_prunable / 1e6, size.macs / 1e6, dense.macs / size.macs
+        speed = found["dense"].median_ms / time_.median_ms
+        print(
+            f"  {name:8} {left:5.1f} M weights left, {macs:6.0f} M multiply-adds ({gain:.2f}× fewer), "
+            f"{time_.median_ms:6.1f} ms [{time_.low_ms:.1f}, {time_.high_ms:.1f}], {speed:.2f}× as fast"
+        )
+
+
+def sweep(model: nn.Module, side: int, rounds: int) -> None:
+    """Six sparsities by Taylor: scores found once and reused, or found for each."""
+    _, recipe = resolve("taylor")
+    x = torch.rand(16, 3, min(side, 64), min(side, 64))
+    sample = Sample(x, torch.arange(len(x)))
+
+    def once() -> None:
+        generator = torch.Generator()
+        found = scoring.score(model, recipe, example_input=x[:1], generator=generator, sample=sample)
+        for sparsity in SPARSITIES:
+            known = {recipe.basis: found}
+            prune(model, recipe, sparsity, example_input=x[:1], generator=generator, known=known)
+
+    def each() -> None:
+        for sparsity in SPARSITIES:
+            prune(model, recipe, sparsity, example_input=x[:1], generator=torch.Generator(), sample=sample)
+
+    times = interleaved({"once": once, "each": each}, max(1, rounds // 3))
+    print(f"\nTaylor on {len(x)} examples to {len(SPARSITIES)} sparsities, scored once or each time")
+    report(times, "each", "")
+
+
+def interleaved(work: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+    """Median seconds of each, run in turn; one untimed round first."""
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for round_ in range(rounds + 1):
+        for name, function in work.items():
+            start = time.perf_counter()
+            function()
+            if round_:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def report(times: Mapping[str, float], reference: str, note: str) -> None:
+    """Medians, and each as a multiple of the reference."""
+    for name, seconds in times.items():
+        print(f"  {name:8} {seconds:7.3f} s, {times[reference] / seconds:.2f}× as fast as {reference}")
+    if note:
+        print(f"  {note}")
+
+
+if __name__ == "__main__":
+    main()

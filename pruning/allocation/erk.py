@@ -1,0 +1,17 @@
+"""Erdős–Rényi kernel: a layer's density goes by the sum of its dimensions over their product."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from pruning.allocation import Layer, ranks
+
+SOURCE = "Evci et al. 2020, arXiv:1911.11134 (RigL)"
+
+
+def keys(layers: Sequence[Layer]) -> list[Tensor]:
+    """−(j − ½)/dims for the j-th best: at every ε a layer keeps ε·``dims``, rounded, or all that it has.
+
+    So layers of high density stay whole until the others have come down to them.
+    """
+    return [-(len(layer.scores) - ranks(layer.scores) - 0.5) / layer.dims for layer in layers]

@@ -1,0 +1,19 @@
+"""Of each layer as many as another recipe takes: the control that has its layer counts and not its choice."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pruning.allocation import Layer, ranks
+
+SOURCE = "Frankle et al. 2021, arXiv:2009.08576 (random choice within layers)"
+
+
+def keys(layers: Sequence[Layer]) -> list[Tensor]:
+    """Below 0 for the ``taken`` lowest of each layer, which come to exactly the other recipe's total."""
+    found = []
+    for layer in layers:
+        rank = ranks(layer.scores)
+        found.append(torch.where(rank < layer.taken, rank - len(layer.scores), rank))
+    return found

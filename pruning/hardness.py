@@ -1,0 +1,84 @@
+"""Hardness: what happens to the weights that a recipe selects, where it is not for good.
+
+Each kind changes a model in place at every step of the schedule; between, the selected weights train as all
+others do and may come back. At the end ``soft`` and ``soft-threshold`` cut for good and so achieve the
+sparsity that was asked; ``attenuate`` makes the selected smaller once more, never zero, and achieves none.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pruning import masks, prunable, units
+from pruning.errors import PruningError
+from pruning.masks import Masks
+from pruning.removal import History
+
+Soft = Literal["soft", "soft-threshold", "attenuate"]
+
+
+def soften(model: nn.Module, selected: Masks, kind: Soft, factor: float = 0.1) -> None:
+    """Apply one kind in place. ``selected``: parameter name → mask, False where a weight is selected.
+
+    Raises PruningError if a mask does not fit the model.
+    """
+    actions: Mapping[str, Callable[[], None]] = {
+        "soft": lambda: masks.apply(model, selected),
+        "soft-threshold": lambda: soft_threshold(model, selected),
+        "attenuate": lambda: attenuate(model, selected, factor),
+    }
+    actions[kind]()
+
+
+@torch.no_grad()
+def soft_threshold(model: nn.Module, selected: Masks) -> None:
+    """sign(w)·max(|w| − λ, 0) in each layer, λ its largest selected |w|: the selected become 0.
+
+    Donoho 1995, *De-noising by soft-thresholding*; as a step of training: Kusupati et al. 2020,
+    arXiv:2002.03231.
+    """
+    masks.apply(model, {name: torch.ones_like(mask) for name, mask in selected.items()})  # do they fit?
+    for name, mask in selected.items():
+        weight = model.get_parameter(name)
+        kept = mask.to(weight.device)
+        if not kept.all():
+            threshold = weight[~kept].abs().max()
+            shrunk = weight.sign() * (weight.abs() - threshold).clamp_(min=0)
+            weight.copy_(shrunk.masked_fill_(~kept, 0.0))
+
+
+@torch.no_grad()
+def attenuate(model: nn.Module, selected: Masks, factor: float) -> None:
+    """factor·w where a weight is selected: smaller, not zero.
+
+    Cai et al. 2020, arXiv:2010.09498 (SofteR Filter Pruning).
+    """
+    masks.apply(model, {name: torch.ones_like(mask) for name, mask in selected.items()})  # do they fit?
+    for name, mask in selected.items():
+        weight = model.get_parameter(name)
+        weight.copy_(torch.where(mask.to(weight.device), weight, factor * weight))
+
+
+def filters(model: nn.Module, history: History, example_input: Tensor) -> dict[str, Tensor]:
+    """The masks of a removal that is only thought of: False on the weights that make the removed units.
+
+    Biases, norms and what reads the units are left alone: with them at zero no gradient would reach the unit,
+    and it could not come back (as it cannot where its bias keeps a ReLU shut). ``example_input``: (N, …).
+    Raises PruningError if a step is not of this model.
+    """
+    layers = prunable.layers(model)
+    chosen = {
+        prunable.weight_name(name): torch.ones_like(layer.get_parameter("weight"), dtype=torch.bool)
+        for name, layer in layers.items()
+    }
+    groups = {group.root: group for group in units.find(model, example_input)}
+    for step in history:
+        if step.layer not in groups or step.direction != "out":
+            raise PruningError(f"the history removes units of {step.layer}, which this model cannot lose")
+        for member in groups[step.layer].members:
+            if member.direction == "out":
+                gone = torch.isin(member.units, torch.tensor(step.indices))
+                chosen[prunable.weight_name(member.layer)][member.indices[gone]] = False
+    return chosen

@@ -1,0 +1,252 @@
+"""Health: planted maskers are flagged and cured, healthy models raise nothing, bad models are visible."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attacks.evasion import Settings, run
+from attacks.evasion._straight_through import StraightThrough
+from attacks.evasion.health import CHECKS, METRIC
+from attacks.probe import Examples, Measurement, Target
+
+EPS = (13 / 256, 26 / 256)
+"""Multiples of the quantiser's step, so that its rounding changes no perturbation of full length."""
+QUICK = {"level": "quick", "eps": EPS}
+NORMS = pytest.mark.parametrize("norm", ["linf", "l2"])
+
+
+class Masked(nn.Module):
+    """A model behind a change to its inputs and one to its outputs."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        before: Callable[[Tensor], Tensor] = lambda x: x,
+        after: Callable[[Tensor], Tensor] = lambda z: z,
+    ) -> None:
+        super().__init__()
+        self.model, self.before, self.after = model, before, after
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after(self.model(self.before(x)))
+
+
+def resized(x: Tensor) -> Tensor:
+    """At random to 8 … 10 pixels a side, somewhere in a frame of 10, and back to 8."""
+    size = int(torch.randint(8, 11, ()))
+    left = int(torch.randint(0, 11 - size, ()))
+    room = 10 - size - left
+    framed = F.pad(F.interpolate(x, size=(size, size), mode="nearest"), (left, room, left, room))
+    return F.interpolate(framed, size=(8, 8), mode="bilinear", align_corners=False)
+
+
+def without_grad(x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return x * 1
+
+
+BEFORE = {
+    "quantised": lambda x: (x * 256).round() / 256,
+    "cast": lambda x: (x * 256 + 0.5).to(torch.int64).float() / 256,
+    "detached": lambda x: x.detach(),
+    "data": lambda x: x.data,
+    "no_grad": without_grad,
+}
+AFTER = {
+    "large_logits": lambda z: z * 1e4,
+    "softmax": lambda z: z.softmax(dim=1),
+    "saturated": lambda z: (z * 100).softmax(dim=1),
+}
+SIGNS = {key: {"zero_gradients", "unbounded_survivors", "black_box_stronger"} for key in BEFORE} | {
+    "large_logits": {"saturated_softmax"},
+    "softmax": {"softmax_outputs"},
+    "saturated": {"softmax_outputs", "zero_gradients"},
+}
+"""Which flags each masker must raise, at least."""
+
+
+def masked(model: nn.Module, name: str) -> nn.Module:
+    keep = BEFORE.get(name, lambda x: x), AFTER.get(name, lambda z: z)
+    return Masked(model, *keep).eval()
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def raised(rows: list[Measurement]) -> set[str]:
+    return {str(r.at["flag"]) for r in rows if r.metric == METRIC and r.value and r.value > r.at["limit"]}
+
+
+def curve(rows: list[Measurement], attack: str) -> list[float]:
+    return [r.value for r in rows if r.metric == "robust_accuracy" and r.at["attack"] == attack]
+
+
+# Positive controls
+
+
+@pytest.fixture(scope="module")
+def unmasked(target: Target) -> list[Measurement]:
+    return list(run(target, Settings(**QUICK), generator()))
+
+
+@pytest.mark.parametrize("name", [*BEFORE, *AFTER])
+def test_a_planted_masker_is_flagged_and_cured(name: str, target: Target, unmasked: list[Measurement]):
+    """The cured figure is that of the same model without the mask, within a point, or below it."""
+    rows = list(run(replace(target, model=masked(target.model, name)), Settings(**QUICK), generator()))
+    assert raised(rows) >= SIGNS[name]
+    for cured, worst, truth in zip(
+        curve(rows, "cured"), curve(rows, "worst_case"), curve(unmasked, "worst_case"), strict=True
+    ):
+        assert truth - 0.02 <= cured <= truth + 0.01
+        assert worst <= cured
+
+
+@pytest.mark.parametrize("name", ["quantised", "detached", "saturated"])
+def test_what_is_cured_was_masked(name: str, target: Target, unmasked: list[Measurement]):
+    """Else the test above would pass with a cure that does nothing."""
+    rows = list(run(replace(target, model=masked(target.model, name)), Settings(**QUICK), generator()))
+    assert curve(rows, "pgd")[-1] > curve(unmasked, "pgd")[-1] + 0.2
+
+
+def test_random_resizing_is_flagged_and_attacked_on_average(target: Target):
+    """There is no figure without the mask to compare with: the resized model is another model."""
+    torch.manual_seed(0)
+    model = Masked(target.model, before=resized).eval()
+    few = replace(target, model=model, test=target.test[:60])
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(0)
+        rows = list(run(few, Settings(**QUICK, steps=5), generator()))
+    assert "randomised" in raised(rows)
+    (note, *_) = [r.note for r in rows if r.at.get("attack") == "cured"]
+    assert "averaged over 16 passes" in note
+
+
+def test_a_cure_where_no_gradient_can_be_had_is_gradient_free(target: Target, unmasked: list[Measurement]):
+    """A model that leaves torch: nothing passes straight through NumPy, so Square takes over."""
+
+    def through_numpy(x: Tensor) -> Tensor:
+        return torch.from_numpy(np.array(x.detach().numpy()))
+
+    few = replace(target, test=target.test[:60])
+    truth = list(run(few, Settings(**QUICK), generator()))
+    hidden = replace(few, model=Masked(target.model, before=through_numpy).eval())
+    rows = list(run(hidden, Settings(**QUICK), generator()))
+    assert raised(rows) >= {"zero_gradients", "black_box_stronger"}
+    assert curve(rows, "pgd")[-1] > curve(rows, "cured")[-1] + 0.2
+    assert curve(rows, "cured")[-1] <= curve(truth, "worst_case")[-1] + 0.05  # Square, not gradients
+
+
+def test_an_attack_that_stops_too_early_is_flagged(target: Target):
+    config = Settings(level="quick", norms=("l2",), eps=(0.9,), attacks=("pgd",), steps=1)
+    rows = list(run(target, config, generator()))
+    assert "loss_still_falling" in raised(rows)
+    assert curve(rows, "cured")[0] < curve(rows, "pgd")[0] - 0.1
+
+
+def test_gradients_lost_in_float32_are_flagged(target: Target):
+    """A softmax that is saturated in float32 and not in float64."""
+    model = Masked(target.model, after=lambda z: (z * 20).softmax(dim=1)).eval()
+    rows = list(run(replace(target, model=model), Settings(**QUICK), generator()))
+    assert "float32_gradients" in raised(rows)
+
+
+def test_a_made_up_gradient_is_flagged(target: Target):
+    class Liar(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: object, gradient: Tensor) -> Tensor:
+            return -gradient
+
+    model = Masked(target.model, before=Liar.apply).eval()
+    rows = list(run(replace(target, model=model), Settings(**QUICK), generator()))
+    assert raised(rows) >= {"noisy_loss", "unbounded_survivors", "black_box_stronger"}
+
+
+# Null controls
+
+
+@pytest.mark.parametrize("seed", range(3))
+@NORMS
+def test_healthy_models_raise_nothing(
+    norm: str,
+    seed: int,
+    digits: Examples,
+    fresh: Callable[[int], nn.Module],
+    train: Callable[..., nn.Module],
+    make_target: Callable[..., Target],
+):
+    model = train(fresh(seed), digits[:600], epochs=6)
+    eps = (0.05, 0.1, 0.2) if norm == "linf" else (0.3, 0.6, 1.2)
+    rows = list(run(make_target(model), Settings(level="quick", norms=(norm,), eps=eps), generator()))
+    assert raised(rows) == set()
+    assert not curve(rows, "cured")
+    assert {r.at["flag"] for r in rows if r.metric == METRIC} == {check.__name__ for check in CHECKS}
+
+
+def test_a_constant_model_is_no_masked_model(target: Target):
+    """It cannot be fooled, since nothing changes it: that is the truth, and accuracy shows its worth."""
+
+    class Constant(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.eye(10)[3].expand(len(x), 10) + 0 * x.flatten(1).sum(dim=1, keepdim=True)
+
+    rows = list(run(replace(target, model=Constant()), Settings(**QUICK), generator()))
+    assert raised(rows) == set()
+    assert {r.status for r in rows if r.metric == METRIC} == {"not_applicable"}
+
+
+def test_a_model_that_is_always_wrong_has_no_health(target: Target):
+    wrong = Examples(target.test.x, (target.model(target.test.x).argmax(1) + 1) % 10)
+    rows = list(run(replace(target, test=wrong), Settings(**QUICK), generator()))
+    assert {r.status for r in rows if r.metric == METRIC} == {"not_applicable"}
+    assert curve(rows, "worst_case") == [0.0, 0.0]
+
+
+# Laws
+
+
+def test_a_vanishing_ball_leaves_clean_accuracy(target: Target):
+    rows = list(run(target, Settings(level="quick", eps=(1e-9,)), generator()))
+    clean = float((target.model(target.test.x).argmax(1) == target.test.y).float().mean())
+    assert curve(rows, "worst_case") == [pytest.approx(clean)]
+
+
+@pytest.mark.parametrize("name", ["quantised", "softmax"])
+def test_a_cure_is_the_same_whatever_the_batch(name: str, target: Target):
+    few = replace(target, model=masked(target.model, name), test=target.test[:50])
+    config = Settings(**QUICK, steps=5)
+    first, second = (run(replace(few, batch_size=size), config, generator()) for size in (16, 128))
+    assert [replace(r, outcomes=None) for r in first] == [replace(r, outcomes=None) for r in second]
+
+
+# Bad models
+
+
+def test_nan_gradients_are_flagged_and_no_crash(target: Target):
+    """sqrt has an infinite slope at zero, and zero times infinity is no number."""
+    model = Masked(target.model, before=lambda x: x + 0 * (x * 0).sqrt()).eval()
+    assert torch.isfinite(model(target.test.x)).all()
+    rows = list(run(replace(target, model=model), Settings(**QUICK), generator()))
+    assert "zero_gradients" in raised(rows)
+
+
+def test_straight_through_leaves_values_and_grad_mode_alone():
+    x = torch.linspace(-2, 2, 9, requires_grad=True)
+    with StraightThrough():
+        y = (x * 3).round() + x.detach() + without_grad(x)
+        z = (x * 3).to(torch.int64)
+    assert torch.equal(y.detach(), (x.detach() * 3).round() + 2 * x.detach())
+    assert torch.equal(z.detach(), (x.detach() * 3).trunc())
+    assert torch.autograd.grad(y.sum(), x)[0].eq(5).all()
+    assert torch.is_grad_enabled()
+    assert (x * 3).round().sum().backward() is None
+    assert x.grad.eq(0).all()  # and off, all is as it was

@@ -1,0 +1,114 @@
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from reports.charts import charts
+from reports.health import TITLES, raised
+from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.results import Results, read
+from reports.style import VARIABLES
+from reports.svg import inline
+
+HOSTILE = "</text><script>alert(1)</script>$\\frac$_^\u202e" + "x" * 80
+LIMIT = 0.05
+
+
+def build(folder: Path, values: Mapping[tuple[str, str, str], float | None]) -> Results:
+    """A run with one flag row for each (variant, norm, flag)."""
+    variants = list(dict.fromkeys(variant for variant, _, _ in values))
+    units = [UnitRow(variant, "evasion", variant) for variant in variants]
+    with Ledger.open(folder / "run.sqlite", {"plan_digest": "d"}, units) as ledger:
+        for name in variants:
+            rows = [
+                MeasurementRow(
+                    name, 0, "evasion", "attack_health", {"flag": flag, "norm": norm, "limit": LIMIT},
+                    value, value, value, 100, "ok" if value is not None else "not_applicable", "why",
+                )
+                for (variant, norm, flag), value in values.items()
+                if variant == name
+            ]  # fmt: skip
+            made = VariantRow(name, 0, name.split("@")[0], None, None)
+            ledger.append(name, seconds=0, finished="", variant=made, measurements=rows)
+    return read(folder)
+
+
+def drawn(results: Results) -> list[str]:
+    chart = charts()["attack_health"].draw(results)
+    assert chart is not None
+    return [inline(panel.figure, f"h{i}", panel.alt) for i, panel in enumerate(chart.panels)]
+
+
+def test_a_sign_is_crossed_named_and_in_the_table(tmp_path: Path) -> None:
+    results = build(
+        tmp_path,
+        {
+            ("dense", "linf", "zero_gradients"): 0.0,
+            ("m@0.9", "linf", "zero_gradients"): 0.6,
+            ("m@0.9", "linf", "noise_as_strong"): None,
+            ("m@0.9", "l2", "zero_gradients"): LIMIT,
+        },
+    )
+    chart = charts()["attack_health"].draw(results)
+    assert chart is not None
+    assert [panel.title for panel in chart.panels] == [
+        "Signs of failing attacks, L∞",
+        "Signs of failing attacks, L2",
+    ]
+    assert "m@0.9 (L∞)" in chart.caption
+    assert TITLES["zero_gradients"] in chart.caption
+    table = {(row[0].text, row[1].text): row[2:] for row in chart.table.rows}
+    assert table["m@0.9", "L∞"][0].value == 0.6
+    assert "in doubt" in table["m@0.9", "L∞"][0].text
+    assert "in doubt" not in table["m@0.9", "L2"][0].text  # at the limit is not above it
+    assert table["m@0.9", "L∞"][1].text == "not applicable"
+    crosses = [len(panel.figure.axes[0].collections) for panel in chart.panels]
+    assert crosses == [2, 1]  # dots and crosses; dots alone
+
+
+def test_all_is_well_says_so(tmp_path: Path) -> None:
+    chart = charts()["attack_health"].draw(build(tmp_path, {("dense", "linf", "randomised"): 0.0}))
+    assert chart is not None
+    assert "none does" in chart.caption
+
+
+def test_it_is_small_well_formed_and_safe(tmp_path: Path) -> None:
+    names = ["dense", HOSTILE, *(f"method-{i}@0.{j}" for i in range(8) for j in range(1, 8))]
+    results = build(tmp_path, {(name, "linf", flag): 0.5 for name in names for flag in (*TITLES, HOSTILE)})
+    for svg in drawn(results):
+        assert len(svg.encode()) < 90_000
+        assert "<script" not in svg
+        assert "\u202e" not in svg
+        assert ET.fromstring(svg).attrib["role"] == "img"
+        assert set(re.findall(r"#[0-9a-f]{6}\b", svg)) == set()
+        assert set(re.findall(r"var\((--[a-z0-9-]+)\)", svg)) <= {*VARIABLES.values()}
+    assert drawn(results) == drawn(results)
+
+
+def test_no_checks_no_chart(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "run.sqlite", {"plan_digest": "d"}, []):
+        pass
+    assert charts()["attack_health"].draw(read(tmp_path)) is None
+
+
+def test_a_union_of_norms_is_in_doubt_where_a_norm_is(tmp_path: Path) -> None:
+    results = build(tmp_path, {("m@0.9", "l2", "randomised"): 1.0})
+    assert set(raised(results)) == {("m@0.9", "l2")}
+    with Ledger.open(tmp_path / "run.sqlite", {"plan_digest": "d"}, [UnitRow("u", "evasion", "u")]) as ledger:
+        at = {"norm": "union", "eps": 0.1, "attack": "worst_case"}
+        row = MeasurementRow("m@0.9", 0, "evasion", "robust_accuracy", at, 0.5, 0.4, 0.6, 100)
+        ledger.append("u", seconds=0, finished="", measurements=[row])
+    assert set(raised(read(tmp_path))) == {("m@0.9", "l2"), ("m@0.9", "union")}
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_many_variants_are_drawn_doubtful_ones_first(tmp_path: Path, count: int) -> None:
+    values = {(f"m@{i}", "linf", "randomised"): float(i == count - 1) for i in range(count)}
+    chart = charts()["attack_health"].draw(build(tmp_path, values))
+    assert chart is not None
+    labels = [text.get_text() for text in chart.panels[0].figure.axes[0].get_xticklabels()]
+    assert f"m@{count - 1}" in labels
+    assert len(labels) <= 24
+    assert len(chart.table.rows) == count
