@@ -56,8 +56,17 @@ def test_csv_text_cannot_become_a_formula_and_numbers_stay_numbers(tmp_path: Pat
 def test_formats_are_found_by_their_files() -> None:
     assert {name: export.file for name, export in exports().items()} == {
         "csv": "measurements.csv",
+        "cyclonedx": "bom.cdx.json",
         "html": "report.html",
+        "in-toto": "test-results.intoto.jsonl",
+        "json": "run.json",
+        "junit": "junit.xml",
+        "markdown": "report.md",
+        "model-card": "model-card.md",
+        "pdf": "report.pdf",
+        "sarif": "gate.sarif",
     }
+    assert all(export.summary for export in exports().values())
 
 
 def test_write_puts_both_files_beside_the_run(tmp_path: Path, synthetic: ModuleType) -> None:
@@ -69,8 +78,8 @@ def test_write_puts_both_files_beside_the_run(tmp_path: Path, synthetic: ModuleT
 
 
 def test_write_refuses_unknown_formats_and_missing_runs(tmp_path: Path, run_folder: Path) -> None:
-    with pytest.raises(ValueError, match="unknown format 'pdf': choose from csv, html"):
-        write(run_folder, ["pdf"])
+    with pytest.raises(ValueError, match="unknown format 'docx': choose from csv, cyclonedx, html"):
+        write(run_folder, ["docx"])
     with pytest.raises(LedgerError):
         write(tmp_path)
     assert list(tmp_path.iterdir()) == []
