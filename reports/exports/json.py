@@ -120,13 +120,13 @@ def _measurement(row: Mapping[Any, Any]) -> dict[str, Any]:
 def _baseline(results: Results, baseline: Results) -> dict[str, Any]:
     """Every figure that pairs, this run minus the baseline; p-values are corrected within a figure."""
     both = [name for name in results.names() if name in baseline.made]
-    figures = {}
+    figures: dict[tuple[str, str], Mapping[str, Any]] = {}
     measured = results.measurements[results.measurements["status"] == "ok"]
     for metric, at, conditions in zip(
         measured["metric"], measured["at"], measured["conditions"], strict=True
     ):
         figures.setdefault((metric, at), conditions)
-    changes = []
+    changes: list[Comparison] = []
     for (metric, _), at in figures.items():
         changes += compare_all(results, both, metric, at, baseline=baseline).values()
     return {
