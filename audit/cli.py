@@ -20,8 +20,10 @@ app = typer.Typer(
         "Audit a PyTorch classifier and its pruned versions before deployment: accuracy, evasion, membership "
         "inference, model extraction, size and speed; with intervals, in one HTML report.\n\n"
         "Start with  prune-audit run  (the embedded demo, about three minutes), then  prune-audit init  for "
-        "your own model.\n\nExit codes: 0 done, 2 usage or plan error, 4 run incomplete, 5 model or data "
-        "refused, 130 interrupted (run the same command again to resume)."
+        "your own model. In CI,  prune-audit gate DIR  says whether a run meets a policy.\n\n"
+        "Exit codes: 0 done or pass, 1 gate failed, 2 usage, plan or policy error, 3 inconclusive, 4 run "
+        "incomplete or not comparable, 5 model or data refused, 130 interrupted (run the same command again "
+        "to resume)."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -46,13 +48,6 @@ class DeviceChoice(StrEnum):
     cuda = "cuda"
 
 
-class Format(StrEnum):
-    """What a run can be rendered as."""
-
-    html = "html"
-    csv = "csv"
-
-
 class Listing(StrEnum):
     """What there is to list."""
 
@@ -66,6 +61,14 @@ class Listing(StrEnum):
     charts = "charts"
 
 
+RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")]
+PolicyOption = Annotated[
+    str,
+    typer.Option(metavar="FILE", help="A policy file, or one of the presets lenient, standard, strict."),
+]
+BaselineOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of an earlier run to compare with.")
+]
 PlanArgument = Annotated[Path | None, typer.Argument(help="The plan (TOML). Without one, the embedded demo.")]
 RootOption = Annotated[
     Path | None, typer.Option(help="Folder that holds the data, in place of the plan's [data] root.")
@@ -73,7 +76,10 @@ RootOption = Annotated[
 DeviceOption = Annotated[DeviceChoice, typer.Option(help="Device; auto takes CUDA where there is one.")]
 QuickOption = Annotated[
     bool,
-    typer.Option("--quick", help="A smoke run: one seed, the outermost sparsities, at most 200 examples."),
+    typer.Option(
+        "--quick",
+        help="A smoke run: one seed, the outermost sparsities, at most 200 examples, evasion at level quick.",
+    ),
 ]
 
 
@@ -126,21 +132,49 @@ def run(
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
+    folder: RunArgument,
     formats: Annotated[
-        list[Format] | None, typer.Option("--format", help="What to write; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="What to write, into DIR; may be repeated. By default html "
+            "and csv; also json, markdown, sarif, junit, pdf, model-card, cyclonedx, in-toto.",
+        ),
     ] = None,
+    policy: PolicyOption = "standard",
+    baseline: BaselineOption = None,
 ) -> None:
     """Render a run again. Needs no torch, no model and no data: only the run's folder."""
-    from reports.ledger import LedgerError
+    from audit import gating
+    from reports.exports import names
+    from reports.policy import find
     from reports.write import write
 
-    try:
-        paths = write(folder, tuple(f.value for f in formats or list(Format)))
-    except LedgerError as error:
-        raise PlanError(str(error)) from None
+    wanted = list(dict.fromkeys(formats or ["html", "csv"]))
+    if unknown := [name for name in wanted if name not in names()]:
+        raise PlanError(f"--format {unknown[0]}: there is no such format; there are: {', '.join(names())}")
+    with gating.mistakes():
+        paths = write(folder, wanted, policy=find(policy), baseline=baseline)
     for path in paths:
         console.print(f"Wrote {path}", highlight=False, markup=False)
+
+
+@app.command()
+def gate(folder: RunArgument, policy: PolicyOption = "standard", baseline: BaselineOption = None) -> None:
+    """Judge a run by a policy, for CI: what is not shown to pass does not pass.
+
+    Exit codes: 0 pass, 1 fail, 3 inconclusive, 4 something that a rule asks for has not run, or the baseline
+    cannot be compared. Where several hold, 1 goes before 4 and 4 before 3.
+    """
+    from audit import gating
+    from reports.policy import find
+    from reports.write import judged
+
+    with gating.mistakes():
+        verdicts = judged(folder, find(policy), baseline).verdicts
+    gating.show(verdicts, folder, console)
+    raise typer.Exit(verdicts.exit_code)
 
 
 @app.command("preflight")

@@ -14,14 +14,12 @@ from reports import findings, glossary, sections, since, standards, status, stri
 from reports.analysis import analyse
 from reports.gate import Verdicts, judge
 from reports.matrix import matrix
-from reports.policy import preset
+from reports.policy import DEFAULT, preset
 from reports.reach import shown_variant
 from reports.results import Results
 from reports.summary import summarise
 
 TEMPLATES = Path(__file__).parent / "templates"
-DEFAULT = "standard"
-"""The preset that judges a page that is given no policy."""
 
 
 def render(results: Results, verdicts: Verdicts | None = None, baseline: Results | None = None) -> str:

@@ -20,6 +20,8 @@ SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
 Kind = Literal["min", "max", "max_drop", "max_rise"]
 KINDS: tuple[Kind, ...] = ("min", "max", "max_drop", "max_rise")
 FOLDER = Path(__file__).parent / "policies"
+DEFAULT = "standard"
+"""The preset that judges where no policy is given."""
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]

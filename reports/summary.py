@@ -8,7 +8,7 @@ from reports.compare import Comparison
 from reports.gate import Verdicts, judge
 from reports.key import Key, chance, method_title
 from reports.metrics import metric as about_metric
-from reports.policy import preset
+from reports.policy import DEFAULT, preset
 from reports.reach import Reach, reaches, shown_variant, worst
 from reports.results import Results
 from reports.status import gravity, name_of, subject, told
@@ -28,7 +28,7 @@ class Summary:
 
 def sentences(results: Results, verdicts: Verdicts | None = None) -> list[str]:
     """Every sentence of the summary, most important first; judged by ``standard`` if by nothing else."""
-    summary = summarise(analyse(results), verdicts or judge(results, preset("standard")))
+    summary = summarise(analyse(results), verdicts or judge(results, preset(DEFAULT)))
     return [*summary.headline, *summary.methods, *summary.cautions]
 
 

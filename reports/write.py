@@ -3,36 +3,63 @@
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from reports.exports import exports
-from reports.results import read
+from reports.baseline import read_baseline
+from reports.exports import export
+from reports.gate import Verdicts, judge
+from reports.policy import DEFAULT, Policy, preset
+from reports.results import Results, read
 
 
-def write(folder: Path, formats: Sequence[str] = ("html", "csv")) -> list[Path]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A run, what a policy says of it, and the earlier run that it is compared with."""
+
+    results: Results
+    verdicts: Verdicts
+    baseline: Results | None
+
+
+def judged(folder: Path, policy: Policy | None = None, baseline: Path | None = None) -> Judged:
+    """Read the run in ``folder`` and judge it, by the preset ``standard`` where no policy is given.
+
+    Raises :class:`reports.ledger.LedgerError` where there is no run, and
+    :class:`reports.baseline.NotComparableError` where the baseline cannot be one.
+    """
+    results = read(folder)
+    old = None if baseline is None else read_baseline(results, baseline)
+    return Judged(results, judge(results, policy or preset(DEFAULT), old), old)
+
+
+def write(
+    folder: Path,
+    formats: Sequence[str] = ("html", "csv"),
+    *,
+    policy: Policy | None = None,
+    baseline: Path | None = None,
+) -> list[Path]:
     """Render the run in ``folder`` and write it there, each file whole or not at all; returns their paths.
 
-    Raises :class:`reports.ledger.LedgerError` where there is no run, ValueError on an unknown format, OSError
-    where the folder cannot be written to.
+    Raises what :func:`judged` does, ValueError on an unknown format,
+    :class:`reports.exports.pdf.NoBrowserError`, and OSError where the folder cannot be written to.
     """
-    known = exports()
-    unknown = [name for name in formats if name not in known]
-    if unknown:
-        raise ValueError(f"unknown format {unknown[0]!r}: choose from {', '.join(known)}")
-    results = read(folder)
-    texts = {folder / known[name].file: known[name].render(results) for name in formats}
-    for path, text in texts.items():
-        replace(path, text)
-    return list(texts)
+    chosen = [export(name) for name in formats]
+    run = judged(folder, policy, baseline)
+    contents = {folder / one.file: one.render(run.results, run.verdicts, run.baseline) for one in chosen}
+    for path, content in contents.items():
+        replace(path, content)
+    return list(contents)
 
 
-def replace(path: Path, text: str) -> None:
-    """Write a text file at once: a reader sees the old file or the new one, never half of it."""
+def replace(path: Path, content: str | bytes) -> None:
+    """Write a file at once: a reader sees the old file or the new one, never half of it."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp's files are for their owner alone

@@ -1,6 +1,8 @@
-"""What a run can be written as: one module per format, whose name is the format's.
+"""What a run can be written as: one module per format, whose name is the format's (with - for _).
 
-A format module has ``FILE``, the name of the file it makes, and ``render(results) -> str``.
+A format module has a one-line docstring, ``FILE``, the name of the file it makes, and
+``render(results, verdicts, baseline) -> str | bytes``: a pure function of the run, of what the policy says of
+it, and of the earlier run it is compared with (or None).
 """
 
 import importlib
@@ -8,7 +10,10 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from reports.gate import Verdicts
 from reports.results import Results
+
+Render = Callable[[Results, Verdicts, Results | None], str | bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +22,24 @@ class Export:
 
     name: str
     file: str
-    render: Callable[[Results], str]
+    render: Render
+    summary: str
+
+
+def names() -> tuple[str, ...]:
+    """Every format, sorted."""
+    found = (info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
+    return tuple(sorted(name.replace("_", "-") for name in found))
+
+
+def export(name: str) -> Export:
+    """One format. Raises ValueError on an unknown one."""
+    if name not in names():
+        raise ValueError(f"unknown format {name!r}: choose from {', '.join(names())}")
+    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    return Export(name, module.FILE, module.render, (module.__doc__ or "").partition("\n")[0])
 
 
 def exports() -> dict[str, Export]:
     """Every format by name."""
-    found = {}
-    for info in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{info.name}")
-        found[info.name] = Export(info.name, module.FILE, module.render)
-    return found
+    return {name: export(name) for name in names()}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.gate import Verdicts
 from reports.results import Results
 
 FILE = "measurements.csv"
@@ -18,12 +19,13 @@ COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def render(results: Results) -> str:
+def render(results: Results, verdicts: Verdicts | None = None, baseline: Results | None = None) -> str:
     """Comma-separated, UTF-8, line feeds; numbers to full precision, an empty field where there is none.
 
     Text that a spreadsheet would run as a formula (it begins with ``=``, ``+``, ``-``, ``@`` or a control
     character) is given a leading apostrophe, as OWASP advises; numbers are never touched.
     """
+    del verdicts, baseline
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -1,0 +1,61 @@
+"""The gate on a terminal: every decision with its reason, worst first."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from audit.errors import IncompleteError, PlanError
+from reports import status
+from reports.baseline import NotComparableError
+from reports.exports.pdf import NoBrowserError
+from reports.gate import Verdicts
+from reports.ledger import LedgerError
+from reports.policy import PolicyError
+from reports.words import counted, shown
+
+COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not-run": "magenta", "waived": "cyan"}
+
+
+@contextmanager
+def mistakes() -> Iterator[None]:
+    """A user's mistake about a run, a policy or a baseline gets its message and its exit code."""
+    try:
+        yield
+    except (LedgerError, PolicyError, NoBrowserError) as error:
+        raise PlanError(str(error)) from None
+    except NotComparableError as error:
+        raise IncompleteError(str(error)) from None
+    except OSError as error:
+        raise PlanError(f"{error.filename or 'the folder'}: cannot be written to: {error.strerror}") from None
+
+
+def show(verdicts: Verdicts, folder: Path, console: Console) -> None:
+    """Every decision but those that do not apply, worst first; then the verdict in one line."""
+    decisions = sorted(verdicts.decisions, key=status.gravity)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "rule", "variant", "what was found"):
+        table.add_column(heading, overflow="fold")
+    for decision in decisions:
+        if decision.status != "not_applicable":
+            mark = status.MARKS[decision.status]
+            word = Text(f"{mark.icon} {mark.word}", COLOURS.get(mark.css, ""))
+            table.add_row(word, decision.rule.id, shown(decision.variant, 60), Text(decision.reason))
+    console.print(table, highlight=False)
+    for remark in verdicts.remarks:
+        console.print(f"Note: {remark}.", highlight=False, markup=False)
+    if verdicts.waiting:
+        console.print(f"{counted(verdicts.waiting, 'planned unit')} not run.", highlight=False, markup=False)
+    counts = ", ".join(
+        f"{verdicts.count(state)} {mark.word.lower()}"
+        for state, mark in status.MARKS.items()
+        if verdicts.count(state)
+    )
+    console.print(
+        f"\n{status.MARKS[verdicts.status].word}: {folder} by the policy {verdicts.policy.name} "
+        f"({counts or 'nothing to judge'}); exit code {verdicts.exit_code}",
+        highlight=False, markup=False,
+    )  # fmt: skip
