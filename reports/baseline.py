@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from reports.compare import Comparison, compare_all
 from reports.results import Results, read
 from reports.words import listing, shown
 
@@ -70,21 +69,3 @@ def _table(about: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
         value = about.get(key)
         about = value if isinstance(value, Mapping) else {}
     return about
-
-
-def changes(new: Results, old: Results) -> list[Comparison]:
-    """This run minus the baseline: every figure with evidence, of every variant that both have.
-
-    Paired on the same examples, pooled over the seeds; p-values are corrected (Holm) among the variants of
-    one metric under one set of conditions. In the order of the run's rows.
-    """
-    both = [name for name in new.names() if name in old.made]
-    ok = new.measurements[new.measurements["status"] == "ok"]
-    settings = {
-        (metric, at): conditions
-        for metric, at, conditions in zip(ok["metric"], ok["at"], ok["conditions"], strict=True)
-    }
-    found: list[Comparison] = []
-    for (metric, _), at in settings.items():
-        found += compare_all(new, both, metric, at, baseline=old).values()
-    return found

@@ -1,30 +1,27 @@
-"""Text inside Markdown, whatever it holds: nothing of it becomes markup, a link or a mention."""
+"""Names and sentences that stay text in GitHub's Markdown: no markup, no mention, no link, no table cell."""
 
-from collections.abc import Iterable, Sequence
+import re
 
-from reports.exports._text import plain
+from reports.words import shown
 
-_MARKUP = frozenset("\\`*_[]<>|~&#@$")
-
-
-def prose(text: object, limit: int = 400) -> str:
-    """Text in a sentence or a table's cell."""
-    # A comment behind @ keeps what follows from being read as somebody's name.
-    return _escaped(text, limit).replace("&#64;", "&#64;<!-- -->")
+_JOINER = "\N{WORD JOINER}"
+_PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&:-])")
+_LIVE = re.compile(r"@|#(?=\d)|GH-(?=\d)|://|www\.", re.IGNORECASE)
+"""What GitHub turns into mentions, references and links, even where it is escaped."""
 
 
-def code(text: object, limit: int = 80) -> str:
-    """A name, as code: mentions and references are not looked for there."""
-    return f"<code>{_escaped(text, limit)}</code>"
+def code(name: object, limit: int = 200) -> str:
+    """A name as a code span, fit for a table cell: nothing in it is looked at."""
+    # A pipe ends a table cell even inside code; with a backslash before it, only if those do not pair up.
+    inner = re.sub(r"(\\*)\|", lambda found: found[1] * 2 + r"\|", shown(name, limit)).strip() or " "
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", inner)), default=0))
+    pad = " " if "`" in (inner[0], inner[-1]) else ""
+    return f"{fence}{pad}{inner}{pad}{fence}"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table's lines; cells are escaped already."""
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    return lines + [f"| {' | '.join(row)} |" for row in rows]
-
-
-def _escaped(text: object, limit: int) -> str:
-    escaped = "".join(f"&#{ord(c)};" if c in _MARKUP else c for c in plain(text, limit))
-    # Else ://  and  www.  are made links by themselves.
-    return escaped.replace("://", ":&#47;/").replace("www.", "www&#46;")
+def text(sentence: object, limit: int = 600) -> str:
+    """A sentence with every character of Markdown escaped, and an invisible joint in what would be a link."""
+    joined = _LIVE.sub(
+        lambda found: found.group().replace("/", f"{_JOINER}/", 1) + _JOINER, shown(sentence, limit)
+    )
+    return _PUNCTUATION.sub(r"\\\1", joined)

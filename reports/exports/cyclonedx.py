@@ -1,113 +1,99 @@
-"""A CycloneDX 1.6 ML-BOM whose components are the audited models, each with its model card."""
+"""A CycloneDX 1.6 ML-BOM: each model file with its hash and a model card of measured figures."""
 
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
-from reports.exports._text import digests, dumps, plain, version
+from reports.exports._facts import TOOL, models, plan_name, table, text_of, version
+from reports.families import keys
 from reports.gate import Verdicts
 from reports.metrics import metric as about_metric
 from reports.results import Results
-from reports.status import MARKS, requirement
-from reports.words import conditions
+from reports.words import conditions, shown
 
-FILE = "bom.cdx.json"
-_NAMESPACE = uuid.UUID("6f0b0d4e-6f5b-5a5e-9f39-3b0c1c6b5a10")
-LIMITATIONS = (
-    "Robust accuracy is an upper bound: a stronger attack may break more.",
-    "Leakage is a lower bound: what these attacks did not find another may.",
-    "All figures hold for data like the audit's alone.",
-)
+FILE = "model.cdx.json"
+_NAMESPACE = uuid.UUID("6f1d3a52-8f0e-5b7e-9a58-0c8c2f1f7b11")
 
 
 def render(results: Results, verdicts: Verdicts, baseline: Results | None = None) -> str:
-    """One component per variant and training seed, to be merged into the product's own BOM."""
+    """A fragment to merge into the product's bill of materials; the serial number follows from the run."""
     del baseline
-    name = f"{results.about.get('plan_digest')}\n{verdicts.policy.digest}"
-    tool = {"type": "application", "name": "prune-audit"}
-    if found := version(results):
-        tool["version"] = found
-    metadata: dict[str, Any] = {"tools": {"components": [tool]}}
-    if started := results.about.get("started"):
-        metadata["timestamp"] = plain(started, 40)
-    return dumps(
+    digest = str(results.about["plan_digest"])
+    audit: dict[str, Any] = {"type": "application", "name": TOOL}
+    if known := version(results):
+        audit["version"] = known
+    found = [_component(results, verdicts, number, *model) for number, model in enumerate(models(results), 1)]
+    return text_of(
         {
+            "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
             "bomFormat": "CycloneDX",
             "specVersion": "1.6",
-            "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, name)}",
+            "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, digest + verdicts.policy.digest)}",
             "version": 1,
-            "metadata": metadata,
-            "components": [_component(results, verdicts, row) for row in results.variants.to_dict("records")],
+            "metadata": {"tools": {"components": [audit]}},
+            "components": found,
         }
     )
 
 
-def _component(results: Results, verdicts: Verdicts, row: Mapping[Any, Any]) -> dict[str, Any]:
-    variant, seed = row["variant"], int(row["seed"])
-    mine = verdicts.of(variant)
-    component: dict[str, Any] = {
-        "type": "machine-learning-model",
-        "bom-ref": str(uuid.uuid5(_NAMESPACE, f"{variant}\n{seed}\n{row['digest']}")),
-        "name": plain(variant),
-        "version": f"seed {seed}",
+def _component(
+    results: Results, verdicts: Verdicts, number: int, variant: str, seed: int, file: str, digest: str
+) -> dict[str, Any]:
+    subject = table(results.about, "subject")
+    made = results.made[variant]
+    facts = {
+        "plan": plan_name(results),
+        "method": shown(made.method),
+        "seed": str(seed),
+        "file": shown(file),
+        "policy": shown(verdicts.policy.name),
+        "verdict": verdicts.of(variant).status,
     }
-    if digest := digests(results, variant).get(seed):
-        component["hashes"] = [{"alg": "SHA-256", "content": digest}]
-    component["modelCard"] = {
-        "modelParameters": _parameters(results),
-        "quantitativeAnalysis": {"performanceMetrics": _metrics(results, variant, seed)},
-        "considerations": {
-            "technicalLimitations": list(LIMITATIONS),
-            "performanceTradeoffs": [
-                f"{MARKS[d.status].word}: {plain(requirement(d.rule))}; {plain(d.reason, 800)}"
-                for d in mine.decisions
-                if d.status != "not_applicable"
-            ],
-        },
-        "properties": [
-            {"name": "prune-audit:policy", "value": plain(verdicts.policy.name)},
-            {"name": "prune-audit:policy-sha256", "value": verdicts.policy.digest},
-            {"name": "prune-audit:verdict", "value": mine.status},
-            {"name": "prune-audit:achieved-sparsity", "value": _text(row["achieved_sparsity"])},
-        ],
-    }
-    return component
-
-
-def _parameters(results: Results) -> dict[str, Any]:
-    subject = results.about.get("subject")
-    facts = subject if isinstance(subject, Mapping) else {}
+    if made.achieved_sparsity is not None:
+        facts["sparsity"] = f"{made.achieved_sparsity:.6g}"
     return {
-        "approach": {"type": "supervised"},
-        "task": "classification",
-        "modelArchitecture": plain(facts.get("architecture") or "unknown"),
-        "datasets": [
-            {
-                "type": "dataset",
-                "name": plain(facts.get("data_source") or "unknown"),
-                "contents": {
-                    "properties": [{"name": "sha256", "value": plain(facts.get("data_digest") or "unknown")}]
-                },
-            }
-        ],
+        "type": "machine-learning-model",
+        "bom-ref": f"model-{number}",
+        "name": shown(variant),
+        "version": f"seed {seed}",
+        "hashes": [{"alg": "SHA-256", "content": digest}] if _is_sha256(digest) else [],
+        "modelCard": {
+            "modelParameters": {
+                "task": "classification",
+                "modelArchitecture": shown(subject.get("architecture") or "unknown"),
+                "datasets": [{"type": "dataset", "name": shown(subject.get("data_source") or "unknown")}],
+            },
+            "quantitativeAnalysis": {"performanceMetrics": _metrics(results, variant, seed)},
+            "considerations": {"technicalLimitations": _limits(results)},
+        },
+        "properties": [{"name": f"{TOOL}:{key}", "value": value} for key, value in facts.items()],
     }
 
 
 def _metrics(results: Results, variant: str, seed: int) -> list[dict[str, Any]]:
-    rows = results.measurements
-    mine = rows[(rows["variant"] == variant) & (rows["seed"] == seed) & (rows["status"] == "ok")]
-    found = []
-    for row in mine.to_dict("records"):
-        entry: dict[str, Any] = {"type": plain(row["metric"]), "value": _text(row["value"])}
-        if under := conditions(row["conditions"]):
-            entry["slice"] = plain(under, 400)
-        if not (pd.isna(row["low"]) or pd.isna(row["high"])) and about_metric(row["metric"]).unit != "count":
-            entry["confidenceInterval"] = {"lowerBound": _text(row["low"]), "upperBound": _text(row["high"])}
-        found.append(entry)
-    return found
+    """The figures of this very file that stand for each attack family, with their 95% intervals."""
+    return [
+        _metric(row, shown(about_metric(key.metric).title))
+        for key in keys(results)
+        for row in results.select(key.metric, key.at, variant=variant).to_dict("records")
+        if int(row["seed"]) == seed
+    ]
 
 
-def _text(number: float | None) -> str:
-    return "unknown" if number is None or pd.isna(number) else repr(float(number))
+def _metric(row: Mapping[Any, Any], title: str) -> dict[str, Any]:
+    metric = {"type": title, "value": repr(float(row["value"])), "slice": conditions(row["conditions"])}
+    if row["low"] == row["low"] and row["high"] == row["high"]:
+        ends = {"lowerBound": repr(float(row["low"])), "upperBound": repr(float(row["high"]))}
+        return {**metric, "confidenceInterval": ends}
+    return metric
+
+
+def _limits(results: Results) -> list[str]:
+    """What the figures do not show, in the probes' own words."""
+    cards = table(results.about, "cards")
+    limits = [shown(card.get("limits", ""), 1000) for card in cards.values() if isinstance(card, Mapping)]
+    return list(dict.fromkeys(limit for limit in limits if limit))
+
+
+def _is_sha256(digest: str) -> bool:
+    return len(digest) == 64 and all(c in "0123456789abcdef" for c in digest)

@@ -1,60 +1,55 @@
-"""An in-toto test-result statement a variant and line, unsigned, with the digests of its model files."""
+"""An in-toto test-result statement about the run's model files, ready to be signed."""
 
 from typing import Any
 
-from reports.exports._text import SHA256, digests, dumps, plain, uri
-from reports.gate import Status, Verdicts
+from reports.exports._facts import models, plan_name, text_of
+from reports.gate import Verdicts
 from reports.results import Results
+from reports.words import shown
 
-FILE = "test-results.intoto.jsonl"
+FILE = "attestation.intoto.json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 
 
 def render(results: Results, verdicts: Verdicts, baseline: Results | None = None) -> str:
-    """JSON Lines: a statement for each variant that is judged and whose files' SHA-256 is known.
+    """One statement on all model files of the run, each by its SHA-256.
 
-    The predicate knows three results. What is inconclusive or has not run counts as failed, since a verifier
-    lets through what is not; what passes by a waiver alone is a warning.
+    ``PASSED`` only if the gate passes; ``WARNED`` if it does so by waivers; everything else, what is
+    inconclusive or has not run included, is ``FAILED``: whoever verifies must not take doubt for a pass.
     """
     del baseline
-    names = dict.fromkeys(decision.variant for decision in verdicts.decisions)
-    lines = [_statement(results, verdicts.of(name), name) for name in names if digests(results, name)]
-    return "".join(dumps(line, indent=None) for line in lines)
-
-
-def _statement(results: Results, verdicts: Verdicts, variant: str) -> dict[str, Any]:
-    policy = verdicts.policy
-    result = {"pass": "WARNED" if verdicts.count("waived") else "PASSED"}.get(verdicts.status, "FAILED")
-
-    def rules(*statuses: Status) -> list[str]:
-        return [d.rule.id for d in verdicts.decisions if d.status in statuses]
-
-    return {
-        "_type": STATEMENT,
-        "subject": [
-            {"name": f"{plain(variant)} seed {seed}", "digest": {"sha256": digest}}
-            for seed, digest in digests(results, variant).items()
-        ],
-        "predicateType": PREDICATE,
-        "predicate": {
-            "result": result,
-            "configuration": [
+    tests: dict[str, list[str]] = {"passedTests": [], "warnedTests": [], "failedTests": []}
+    lists = {"pass": "passedTests", "waived": "warnedTests", "not_applicable": None}
+    for decision in verdicts.decisions:
+        if name := lists.get(decision.status, "failedTests"):
+            tests[name].append(f"{decision.rule.id}: {shown(decision.variant)}")
+    passed = "WARNED" if tests["warnedTests"] else "PASSED"
+    return text_of(
+        {
+            "_type": STATEMENT,
+            "subject": [
                 {
-                    "name": plain(policy.name),
-                    "uri": uri(policy.file),
-                    **({"digest": {"sha256": policy.digest}} if policy.digest else {}),
-                    "annotations": {"verdict": verdicts.status},
-                },
-                *_plan(results),
+                    "name": shown(file),
+                    "digest": {"sha256": digest},
+                    "annotations": {"variant": shown(variant), "seed": seed},
+                }
+                for variant, seed, file, digest in models(results)
             ],
-            "passedTests": rules("pass"),
-            "warnedTests": rules("waived"),
-            "failedTests": rules("fail", "inconclusive", "not_run"),
-        },
-    }
+            "predicateType": PREDICATE,
+            "predicate": {
+                "result": passed if verdicts.status == "pass" else "FAILED",
+                "configuration": _configuration(results, verdicts),
+                **tests,
+            },
+        }
+    )
 
 
-def _plan(results: Results) -> list[dict[str, Any]]:
-    digest = str(results.about.get("plan_digest"))
-    return [{"name": "plan", "digest": {"sha256": digest}}] if SHA256.fullmatch(digest) else []
+def _configuration(results: Results, verdicts: Verdicts) -> list[dict[str, Any]]:
+    """The policy by its file's digest; the plan by the digest that names the run's work."""
+    policy: dict[str, Any] = {"name": shown(verdicts.policy.file)}
+    if verdicts.policy.digest:
+        policy["digest"] = {"sha256": verdicts.policy.digest}
+    plan = {"name": plan_name(results), "annotations": {"plan_digest": shown(results.about["plan_digest"])}}
+    return [policy, plan]

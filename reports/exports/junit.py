@@ -1,61 +1,63 @@
-"""Decisions as JUnit XML: one test case per rule and variant."""
+"""JUnit XML: one test case for each rule and variant, for the test reports of CI servers."""
 
-import xml.etree.ElementTree as ET
+import re
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from reports.exports._text import plain
-from reports.gate import Decision, Status, Verdicts
+from reports.exports._facts import TOOL
+from reports.gate import Decision, Verdicts
 from reports.results import Results
-from reports.status import limit_words
-from reports.words import counted
+from reports.status import requirement
+from reports.words import counted, shown
 
 FILE = "junit.xml"
-TAGS: dict[Status, str] = {
-    "fail": "failure",
-    "inconclusive": "error",
-    "not_run": "error",
-    "not_applicable": "skipped",
-    "waived": "skipped",
-}
-"""What a case has inside; one that passed has nothing. A waived one is skipped: it did not pass."""
-_COUNTED = {"failure": "failures", "error": "errors", "skipped": "skipped"}
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold, not even escaped."""
 
 
 def render(results: Results, verdicts: Verdicts, baseline: Results | None = None) -> str:
-    """A suite named after the policy; what is not known is an error, so that nobody takes it for a pass."""
-    del baseline
-    suite = ET.Element("testsuite", name=f"prune-audit {plain(verdicts.policy.name)}")
-    for decision in verdicts.decisions:
+    """A failure is a failure; what is inconclusive or has not run is an error; what is waived is skipped.
+
+    Units that have not run are an error of their own, so that a run cut short is not green.
+    """
+    del results, baseline
+    decisions = verdicts.decisions
+    errors = sum(d.status in ("inconclusive", "not_run") for d in decisions) + bool(verdicts.waiting)
+    skipped = sum(d.status in ("not_applicable", "waived") for d in decisions)
+    failures, tests = verdicts.count("fail"), len(decisions) + bool(verdicts.waiting)
+    totals = {"tests": str(tests), "failures": str(failures), "errors": str(errors), "time": "0"}
+    root = Element("testsuites", {"name": TOOL, **totals})
+    suite = SubElement(
+        root, "testsuite", {"name": _xml(f"policy {verdicts.policy.name}"), **totals, "skipped": str(skipped)}
+    )
+    for decision in decisions:
         _case(suite, decision)
-    judged = {decision.status for decision in verdicts.decisions} - {"not_applicable"}
     if verdicts.waiting:
-        _missing(suite, f"{counted(verdicts.waiting, 'planned unit')} not run")
-    elif not judged:
-        _missing(suite, "nothing was judged")
-    counts = {name: len(suite.findall(f"testcase/{tag}")) for tag, name in _COUNTED.items()}
-    for name, count in {"tests": len(suite), **counts}.items():
-        suite.set(name, str(count))
-    started = str(results.about.get("started") or "")
-    if started:
-        suite.set("timestamp", plain(started, 40))
-    root = ET.Element("testsuites")
-    root.append(suite)
-    ET.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+        case = SubElement(suite, "testcase", {"classname": "run", "name": "complete", "time": "0"})
+        text = f"{counted(verdicts.waiting, 'planned unit')} not run"
+        SubElement(case, "error", {"type": "not_run", "message": text}).text = text
+    if not tests:
+        case = SubElement(suite, "testcase", {"classname": "run", "name": "judged", "time": "0"})
+        SubElement(case, "error", {"type": "not_run", "message": "nothing was judged"})
+    indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
 
 
-def _case(suite: ET.Element, decision: Decision) -> None:
-    rule, waiver = decision.rule, decision.waiver
-    case = ET.SubElement(suite, "testcase", classname=rule.id, name=plain(decision.variant), time="0")
-    tag = TAGS.get(decision.status)
-    if tag is None:
-        return
-    message = plain(decision.reason, 1000)
-    if waiver is not None:
-        message = f"waived until {waiver.expires}: {plain(waiver.reason, 400)} ({message})"
-    found = ET.SubElement(case, tag, message=message, type=decision.status)
-    found.text = f"{rule.severity}: {limit_words(rule)}"
+def _case(suite: Element, decision: Decision) -> None:
+    name = {"classname": _xml(decision.rule.id), "name": _xml(shown(decision.variant)), "time": "0"}
+    case = SubElement(suite, "testcase", name)
+    reason = _xml(decision.reason)
+    about = {"type": decision.status, "message": reason}
+    text = f"{_xml(requirement(decision.rule))}\nseverity {decision.rule.severity}\n{reason}"
+    if decision.status == "fail":
+        SubElement(case, "failure", about).text = text
+    elif decision.status in ("inconclusive", "not_run"):
+        SubElement(case, "error", about).text = text
+    elif decision.waiver is not None:
+        until = f"waived until {decision.waiver.expires}: {shown(decision.waiver.reason, 300)}"
+        SubElement(case, "skipped", {"type": "waived", "message": _xml(f"{until} ({decision.reason})")})
+    elif decision.status == "not_applicable":
+        SubElement(case, "skipped", about)
 
 
-def _missing(suite: ET.Element, message: str) -> None:
-    case = ET.SubElement(suite, "testcase", classname="prune-audit", name="the run is complete", time="0")
-    ET.SubElement(case, "error", message=message, type="not_run")
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,106 +1,122 @@
-"""The verdict as Markdown for a comment on a pull request: under 64 KB whatever the run."""
+"""A comment for a pull request: the verdict, what keeps it from passing, and what changed; below 64 KB."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable
 
-from reports.baseline import changes
-from reports.compare import Comparison
-from reports.exports._markdown import code, prose, table
-from reports.exports._verdict import headline, tally
+from reports.analysis import analyse
+from reports.exports._facts import WORDS, counts, plan_name
+from reports.exports._markdown import code, text
+from reports.families import keys
 from reports.gate import Decision, Verdicts
-from reports.metrics import metric as about_metric
 from reports.results import Results
-from reports.status import MARKS, gravity, limit_words
-from reports.words import change, change_span, conditions, counted
+from reports.since import since
+from reports.status import MARKS, gravity
+from reports.words import counted
 
-FILE = "report.md"
-LIMIT = 64_000
-"""Bytes; GitHub takes 65,536 characters."""
-_SHARE = 24_000
-"""Bytes that one table may take, so that the others have room."""
-
-
-_Item = TypeVar("_Item")
+FILE = "comment.md"
+LIMIT = 60_000
+"""Bytes; GitHub refuses a comment of more than 65 536 characters, and a workflow adds a few of its own."""
+ICONS = {
+    "pass": "✅",
+    "fail": "❌",
+    "inconclusive": "❔",
+    "not_run": "⬜",
+    "not_applicable": "▫️",
+    "waived": "⏭️",
+}
 
 
 def render(results: Results, verdicts: Verdicts, baseline: Results | None = None) -> str:
-    """The answer, what keeps the run from passing, what passed (folded), what changed, and the hashes."""
-    mark = MARKS[verdicts.status]
-    policy = code(verdicts.policy.name)
-    open_ = sorted((d for d in verdicts.decisions if d.status not in ("pass", "not_applicable")), key=gravity)
-    passed = [d for d in verdicts.decisions if d.status == "pass"]
-    lines = [f"## {mark.icon} {mark.word}: {code(results.about.get('plan_name') or 'run')} by {policy}", ""]
-    lines += [f"{prose(sentence, 1500)}\n" for sentence in headline(results, verdicts)]
-    lines += [f"Decisions: {tally(verdicts)}.", ""]
-    lines += [f"Note: {prose(remark)}.\n" for remark in verdicts.remarks[:20]]
-    if open_:
-        lines += ["### Not passed", "", *_fitting(_decisions, open_), ""]
-    if baseline is not None:
-        lines += ["### Since the baseline", "", *_since(results, baseline), ""]
-    if passed:
-        summary = f"<summary>Passed: {len(passed):,}</summary>"
-        lines += ["<details>", summary, "", *_fitting(_decisions, passed, 10_000), "", "</details>", ""]
-    lines += _hashes(results, verdicts)
-    text = "\n".join(lines) + "\n"
-    assert len(text.encode()) < LIMIT, "each part is bounded, and so is their sum"
-    return text
+    """Worst first; what does not fit is counted and left out, never cut in the middle.
 
-
-def _fitting(
-    make: Callable[[Sequence[_Item]], list[str]], items: Sequence[_Item], limit: int = _SHARE
-) -> list[str]:
-    """A table of as many items as fit, and how many more there are."""
-    lines = make(items)
-    sizes = [len(line.encode()) + 1 for line in lines]
-    shown, total = 2, sum(sizes[:2])
-    while shown < len(lines) and total + sizes[shown] <= limit:
-        total += sizes[shown]
-        shown += 1
-    left = len(lines) - shown
-    return lines[:shown] + ([f"\n… and {left:,} more: see report.html or run.json."] if left else [])
-
-
-def _decisions(decisions: Sequence[Decision]) -> list[str]:
-    rows = []
-    for d in decisions:
-        mark, waiver = MARKS[d.status], d.waiver
-        reason = prose(d.reason)
-        if waiver is not None:
-            reason = f"until {waiver.expires}: {prose(waiver.reason)} ({reason})"
-        asked = prose(limit_words(d.rule))
-        rows.append((f"{mark.icon} {mark.word}", code(d.rule.id), code(d.variant), asked, reason))
-    return table(("", "rule", "variant", "asked", "found"), rows)
-
-
-def _since(results: Results, baseline: Results) -> list[str]:
-    found = changes(results, baseline)
-    moved = [c for c in found if c.direction != "same"]
-    moved.sort(key=lambda c: (c.direction != "worse", -abs(c.pooled.value)))
-    digest = code(str(baseline.about.get("plan_digest"))[:12])
-    lead = (
-        f"{counted(len(found), 'figure')} compared in pairs on the same examples with those of the baseline "
-        f"{code(baseline.about.get('plan_name') or 'run')} ({digest}); {counted(len(moved), 'change')} shown "
-        "(Holm, 5%)."
-    )
-    return [lead, "", *_fitting(_changes, moved)] if moved else [lead]
-
-
-def _changes(comparisons: Sequence[Comparison]) -> list[str]:
-    rows = []
-    for c in comparisons:
-        about, pooled = about_metric(c.metric), c.pooled
-        figure = f"{change(pooled.value, about.unit)} ({change_span(pooled.low, pooled.high, about.unit)})"
-        under = prose(conditions(c.at))
-        rows.append((c.direction, code(c.variant), f"{prose(about.title)}, {under}", prose(figure)))
-    return table(("", "variant", "figure", "this run minus the baseline (95% interval)"), rows)
-
-
-def _hashes(results: Results, verdicts: Verdicts) -> list[str]:
-    done = results.completeness
-    digest = code(str(results.about.get("plan_digest"))[:12])
-    policy = code(verdicts.policy.digest[:12]) if verdicts.policy.digest else "not from a file"
-    return [
-        f"{done.done:,} of {counted(done.planned, 'planned unit')} done; plan {digest}; policy {policy}. "
-        "Figures are of the worst training seed and conditions, with 95% intervals; a whole interval must "
-        "keep its limit."
+    Names are code and sentences are escaped: no mention, link or table is made by what a run holds.
+    """
+    verdict, found = verdicts.status, counts(verdicts)
+    listed = ", ".join(f"{n:,} {MARKS[s].word.lower()}" for s, n in found.items() if n)  # type: ignore[index]
+    state = results.completeness
+    head = [
+        f"### {ICONS[verdict]} {MARKS[verdict].word}: {code(plan_name(results))} by the policy "
+        f"{code(verdicts.policy.name)}",
+        "",
+        f"{WORDS[verdict]} {listed[:1].upper()}{listed[1:] or 'Nothing was judged'}. "
+        f"{state.done:,} of {counted(state.planned, 'planned unit')} done, {state.failed:,} failed.",
+        *(["", *[f"- {text(remark)}" for remark in verdicts.remarks[:20]]] if verdicts.remarks else []),
     ]
+    foot = [
+        "",
+        "_Robust accuracy is an upper bound and a leak found a lower bound. Evidence, not a certificate._",
+    ]
+    blocks = [*_changes(results, verdicts, baseline), *_decisions(verdicts)]
+    room = LIMIT - _size(head) - _size(foot)
+    return "\n".join([*head, *_fitting(blocks, room), *foot]) + "\n"
+
+
+Block = tuple[list[str], list[str], list[str]]
+"""Lines before, rows of which the last may be left out, lines after."""
+
+
+def _decisions(verdicts: Verdicts) -> list[Block]:
+    """Two tables: what does not pass, and, folded, what does."""
+    ordered = sorted(verdicts.decisions, key=gravity)
+    open_ones = [d for d in ordered if d.status in ("fail", "not_run", "inconclusive")]
+    rest = [d for d in ordered if d not in open_ones and d.status != "not_applicable"]
+    table = ["| | Rule | Variant | Found |", "|---|---|---|---|"]
+    blocks: list[Block] = []
+    if open_ones:
+        blocks.append((["", *table], [_row(d) for d in open_ones], []))
+    if rest:
+        fold = ["", "<details><summary>What passes or is waived</summary>", "", *table]
+        blocks.append((fold, [_row(d) for d in rest], ["", "</details>"]))
+    return blocks
+
+
+def _row(decision: Decision) -> str:
+    reason = text(decision.reason)
+    if decision.waiver is not None:
+        waiver = decision.waiver
+        reason = f"waived until {waiver.expires}: {text(waiver.reason, 200)} ({reason})"
+    mark = f"{ICONS[decision.status]} {MARKS[decision.status].word}"
+    return f"| {mark} | {code(decision.rule.id)} | {code(decision.variant, 120)} | {reason} |"
+
+
+def _changes(results: Results, verdicts: Verdicts, baseline: Results | None) -> list[Block]:
+    """What changed since the baseline, in pairs; nothing where there is none."""
+    if baseline is None or not keys(results):
+        return []
+    found = since(analyse(results), verdicts, baseline)
+    title = ["", f"#### Since the baseline {code(found.title)} ({code(found.digest)})", ""]
+    blocks: list[Block] = [(title, [f"- {text(line)}" for line in found.summary], [])]
+    for table in (found.verdicts, found.figures):
+        if table is not None:
+            head = ["", f"{text(table.caption)}:", "", f"| {' | '.join(text(c) for c in table.columns)} |"]
+            head.append("|" + "---|" * len(table.columns))
+            rows = []
+            for row in table.rows:
+                words = [cell.mark.word if cell.mark else cell.text for cell in row]
+                rows.append(f"| {' | '.join([code(words[0], 120), *[text(w) or '–' for w in words[1:]]])} |")
+            blocks.append((head, rows, []))
+    return blocks
+
+
+def _fitting(blocks: Iterable[Block], room: int) -> list[str]:
+    """As many rows of each block, in order, as fit into ``room`` bytes; the rest is counted."""
+    lines: list[str] = []
+    for before, rows, after in blocks:
+        spare = room - _size([*before, *after]) - 80
+        if spare <= 0:
+            return lines
+        kept = []
+        for row in rows:
+            spare -= _size([row])
+            if spare < 0:
+                break
+            kept.append(row)
+        left = len(rows) - len(kept)
+        note = ["", f"… and {counted(left, 'more row')}; report.html has them all."] if left else []
+        block = [*before, *kept, *note, *after]
+        room -= _size(block)
+        lines += block
+    return lines
+
+
+def _size(lines: Iterable[str]) -> int:
+    return sum(len(line.encode("utf-8")) + 1 for line in lines)

@@ -1,91 +1,80 @@
-"""A Hugging Face model card's block: ``model-index`` metadata and the prose that goes with it."""
+"""A block for a Hugging Face model card: ``model-index`` metadata, and a section that says what was found."""
 
 import json
 from typing import Any
 
-from reports.aggregate import Figure, over_seeds
-from reports.analysis import analyse
-from reports.exports._markdown import code, prose, table
-from reports.exports._text import digests, plain
-from reports.exports._verdict import headline
+from reports.exports._facts import TOOL, WORDS, key_figures, plan_name, table, version
+from reports.exports._markdown import code, text
 from reports.gate import Verdicts
 from reports.metrics import metric as about_metric
-from reports.reach import shown_variant
 from reports.results import Results
 from reports.status import MARKS
-from reports.words import conditions, number, span
+from reports.words import conditions, number, percent, shown
 
 FILE = "model-card.md"
-PROBES = ("accuracy", "evasion", "membership", "extraction", "tampering")
-_HIDDEN = ("attack_health",)
 
 
 def render(results: Results, verdicts: Verdicts, baseline: Results | None = None) -> str:
-    """Of one model: the strongest pruning that meets the policy, else the page's, else dense.
-
-    Figures are means over the training seeds. The block is to be pasted into the README of the model's
-    repository, its metadata into the one at that file's top.
-    """
+    """Markdown to merge into the model's own README.md; the figures are means over seeds."""
     del baseline
-    variant = shown_variant(analyse(results), verdicts) or "dense"
-    rows = results.measurements
-    mine = rows[(rows["variant"] == variant) & rows["probe"].isin(PROBES) & ~rows["metric"].isin(_HIDDEN)]
-    found = [figure for figure in over_seeds(mine) if figure.value is not None]
-    lines = ["---", "pipeline_tag: image-classification", "library_name: pytorch", "tags:", "- pruned"]
-    lines += ["model-index:", f"- name: {_scalar(variant)}", *_results(results, found), "---", ""]
-    lines += [f"# Security audit of {code(variant)}", ""]
-    mark = MARKS[verdicts.of(variant).status]
-    policy = code(verdicts.policy.name)
-    lines += [f"By the policy {policy} this model's verdict is {mark.icon} {mark.word}.", ""]
-    lines += [f"{prose(sentence, 1500)}\n" for sentence in headline(results, verdicts)]
-    if found:
-        head = ("figure", "value", "range over seeds, or 95% interval of one", "n", "seeds")
-        lines += [*table(head, [_row(figure) for figure in found]), ""]
-    hashes = digests(results, variant)
-    lines += [f"SHA-256 of seed {seed}: {code(digest)}\n" for seed, digest in hashes.items()]
-    lines += [
-        "Robust accuracy is an upper bound: a stronger attack may break more. Leakage is a lower bound: what "
-        "these attacks did not find another may. Both hold for data like the audit's alone."
+    figures = key_figures(results)
+    index = [
+        _entry(results, name, [(f.metric, conditions(f.at), f.value) for f in found])
+        for name, found in figures.items()
+        if found
+    ]
+    head = ["---", "tags:", f"- {TOOL}", "- pruning", "- adversarial-robustness"]
+    if index:
+        # JSON is YAML: every name stays inside its quotation marks, whatever it holds.
+        head += ["model-index:", *(f"- {json.dumps(entry, ensure_ascii=True)}" for entry in index)]
+    by = f"{TOOL} {version(results)}".strip()
+    lines = [
+        *head,
+        "---",
+        "",
+        "## Security audit",
+        "",
+        f"{MARKS[verdicts.status].word} by the policy {code(verdicts.policy.name)}. {WORDS[verdicts.status]} "
+        f"Measured with {text(by)} in the run {code(plan_name(results))}; means over seeds.",
+        "",
+        *_table(results, verdicts),
+        "",
+        "Robust accuracy is an upper bound and a leak found is a lower bound: a stronger attack could find "
+        "more. This is evidence, not a certificate.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _results(results: Results, found: list[Figure]) -> list[str]:
-    """One result with a metric for each figure; none where nothing was measured, which YAML writes as []."""
-    if not found:
-        return ["  results: []"]
-    subject = results.about.get("subject")
-    source = subject.get("data_source") if isinstance(subject, dict) else None
-    dataset = _scalar(source or "unknown")
-    lines = [
-        "  results:", "  - task:", "      type: image-classification", "    dataset:",
-        f"      name: {dataset}",         f"      type: {dataset}", "    metrics:",
-    ]  # fmt: skip
-    for figure in found:
-        lines += [
-            f"    - type: {_scalar(figure.metric)}",
-            f"      value: {json.dumps(figure.value)}",
-            f"      name: {_scalar(_title(figure))}",
-        ]
-    return lines
+def _entry(results: Results, name: str, found: list[tuple[str, str, float | None]]) -> dict[str, Any]:
+    subject = table(results.about, "subject")
+    shape = subject.get("input_shape")
+    images = isinstance(shape, list) and len(shape) == 3
+    source = shown(subject.get("data_source") or "unknown", 120)
+    return {
+        "name": shown(name),
+        "results": [
+            {
+                "task": {"type": "image-classification" if images else "tabular-classification"},
+                "dataset": {"type": source, "name": source},
+                "metrics": [
+                    {"type": metric, "name": f"{about_metric(metric).title}, {under}", "value": value}
+                    for metric, under, value in found
+                ],
+            }
+        ],
+    }
 
 
-def _title(figure: Figure) -> str:
-    under = conditions(figure.at)
-    return about_metric(figure.metric).title + (f" ({under})" if under else "")
-
-
-def _row(figure: Figure) -> tuple[str, ...]:
-    unit = about_metric(figure.metric).unit
-    return (
-        prose(_title(figure)),
-        prose(number(figure.value, unit)),
-        prose(span(figure.low, figure.high, unit)),
-        "" if figure.n is None else f"{figure.n:,}",
-        str(figure.seeds),
-    )
-
-
-def _scalar(text: Any) -> str:
-    """A YAML scalar: JSON's double-quoted strings are YAML's."""
-    return json.dumps(plain(text), ensure_ascii=False)
+def _table(results: Results, verdicts: Verdicts) -> list[str]:
+    figures = key_figures(results)
+    metrics = list(dict.fromkeys(f.metric for found in figures.values() for f in found))
+    titles = [about_metric(metric).title for metric in metrics]
+    rows = ["| " + " | ".join(["Variant", "Sparsity", *titles, "Verdict"]) + " |"]
+    rows.append("|" + "---|" * (len(titles) + 3))
+    for name, found in figures.items():
+        values = {f.metric: number(f.value, about_metric(f.metric).unit) for f in found}
+        cells = [code(name), percent(results.made[name].achieved_sparsity)]
+        cells += [values.get(metric, "–") for metric in metrics]
+        of = verdicts.of(name)
+        rows.append("| " + " | ".join([*cells, MARKS[of.status].word if of.decisions else "–"]) + " |")
+    return rows

@@ -1,103 +1,88 @@
-"""Failures as SARIF 2.1.0, in the form that GitHub code scanning takes."""
+"""SARIF 2.1.0 for code scanning: what failed, at the failing rule's line in the policy file."""
 
 import hashlib
 from typing import Any
+from urllib.parse import quote
 
-from reports.exports._text import dumps, plain, uri, version
+from reports.exports._facts import TOOL, text_of, version
 from reports.gate import Decision, Verdicts
-from reports.policy import Policy, Rule, Severity
+from reports.policy import Rule
 from reports.results import Results
-from reports.status import MARKS, gravity, requirement
-from reports.words import counted
+from reports.status import gravity, limit_words, requirement
+from reports.words import shown
 
-FILE = "gate.sarif"
+FILE = "report.sarif"
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-LEVELS: dict[Severity, tuple[str, str]] = {
-    "critical": ("error", "9.5"),
-    "high": ("error", "8.0"),
-    "medium": ("warning", "5.5"),
-    "low": ("note", "2.0"),
-}
-"""SARIF's level and GitHub's ``security-severity``, whose bounds are 9.0, 7.0 and 4.0."""
-MOST = 5000
-"""Results that GitHub shows of one upload."""
+SEVERITY = {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "3.0"}
+"""GitHub's ``security-severity``: text, and critical above 9.0, high from 7.0, medium from 4.0."""
+LEVEL = {"critical": "error", "high": "error", "medium": "warning", "low": "note"}
 
 
 def render(results: Results, verdicts: Verdicts, baseline: Results | None = None) -> str:
-    """One result per failed decision, at the rule's line in the policy file.
-
-    What is neither passed nor failed is no result, which would be shown as a finding; it is a notification,
-    and the invocation counts as unsuccessful.
-    """
+    """Failures only, worst first: what is inconclusive or has not run is for the gate's exit code to say."""
     del baseline
     policy = verdicts.policy
-    failed = sorted((d for d in verdicts.decisions if d.status == "fail"), key=gravity)[:MOST]
-    index = {rule.id: number for number, rule in enumerate(policy.rules)}
-    driver = {
-        "name": "prune-audit",
-        "informationUri": "https://pypi.org/project/prune-audit/",
-        "rules": [_rule(rule) for rule in policy.rules],
-    }
-    if found := version(results):
-        driver["version"] = found
+    places = {rule.id: place for place, rule in enumerate(policy.rules)}
+    failed = sorted((d for d in verdicts.decisions if d.status == "fail"), key=gravity)
+    driver: dict[str, Any] = {"name": TOOL}
+    if known := version(results):
+        driver["version"] = known
+    driver["rules"] = [_rule(rule) for rule in policy.rules]
     run = {
         "tool": {"driver": driver},
-        "automationDetails": {"id": f"prune-audit/{plain(policy.name)}/"},
+        "automationDetails": {"id": f"{TOOL}/{quote(shown(policy.name, 60), safe='')}/"},
         "invocations": [
-            {
-                "executionSuccessful": verdicts.status in ("pass", "fail"),
-                "toolExecutionNotifications": _notifications(verdicts),
-            }
+            {"executionSuccessful": results.completeness.complete, "exitCode": verdicts.exit_code}
         ],
-        "results": [_result(decision, policy, index[decision.rule.id]) for decision in failed],
+        "columnKind": "unicodeCodePoints",
+        "results": [
+            _result(d, places[d.rule.id], policy.file, policy.lines.get(d.rule.id, 1)) for d in failed
+        ],
     }
-    return dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
+    return text_of({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
-    text = plain(requirement(rule), 1000)
-    full = f"{plain(rule.description, 800)} ({text})" if rule.description else text
-    level, score = LEVELS[rule.severity]
+    short = requirement(rule)
+    text = shown(rule.description, 1000) or short
     return {
         "id": rule.id,
-        "shortDescription": {"text": text},
-        "fullDescription": {"text": plain(full, 1000)},
+        "shortDescription": {"text": short},
+        "fullDescription": {"text": text},
         "help": {
-            "text": f"{full}. The whole 95% interval must keep the limit, in every training seed. Prune "
-            "less, prune in another way, or fine-tune adversarially; report.html has the evidence."
+            "text": f"{text} The policy asks for {limit_words(rule)}; the whole interval must keep to it."
         },
-        "defaultConfiguration": {"level": level},
-        "properties": {"security-severity": score, "tags": ["security", plain(rule.metric, 80)]},
+        "defaultConfiguration": {"level": LEVEL[rule.severity]},
+        "properties": {
+            "tags": ["security", "machine-learning"],
+            "precision": "very-high",
+            "security-severity": SEVERITY[rule.severity],
+        },
     }
 
 
-def _result(decision: Decision, policy: Policy, index: int) -> dict[str, Any]:
+def _result(decision: Decision, place: int, file: str, line: int) -> dict[str, Any]:
     rule = decision.rule
-    name = f"{rule.id}\n{decision.variant}"
+    digest = hashlib.sha256(f"{rule.id}\0{decision.variant}".encode("utf-8", "surrogatepass")).hexdigest()
     return {
         "ruleId": rule.id,
-        "ruleIndex": index,
-        "level": LEVELS[rule.severity][0],
-        "message": {"text": f"{plain(decision.variant)}: {plain(decision.reason, 800)}"},
+        "ruleIndex": place,
+        "level": LEVEL[rule.severity],
+        "message": {"text": f"{shown(decision.variant)} fails {rule.id}: {decision.reason}."},
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": uri(policy.file)},
-                    "region": {"startLine": policy.lines.get(rule.id, 1)},
-                }
+                    "artifactLocation": {"uri": _uri(file)},
+                    "region": {"startLine": line},
+                },
+                "logicalLocations": [{"name": shown(decision.variant), "kind": "resource"}],
             }
         ],
-        # Of what is judged, not of what was found: the same trouble stays one alert from run to run.
-        "partialFingerprints": {"pruneAuditDecision/v1": hashlib.sha256(name.encode()).hexdigest()},
+        # The same rule broken by the same variant is the same alert, wherever the rule stands in its file.
+        "partialFingerprints": {"primaryLocationLineHash": f"{digest[:16]}:1", "decision/v1": digest},
     }
 
 
-def _notifications(verdicts: Verdicts) -> list[dict[str, Any]]:
-    texts = [
-        f"{MARKS[d.status].word}: {d.rule.id}, {plain(d.variant)}: {plain(d.reason, 800)}"
-        for d in sorted(verdicts.decisions, key=gravity)
-        if d.status in ("inconclusive", "not_run")
-    ][:MOST]
-    if verdicts.waiting:
-        texts.insert(0, f"{MARKS['not_run'].word}: {counted(verdicts.waiting, 'planned unit')}")
-    return [{"level": "warning", "message": {"text": text}} for text in texts]
+def _uri(file: str) -> str:
+    """The policy's path as a URI reference; absolute only where the path was."""
+    return ("file://" if file.startswith("/") else "") + quote(file.removeprefix("./"), safe="/")

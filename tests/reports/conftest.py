@@ -30,6 +30,12 @@ def synthetic() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def runs() -> ModuleType:
+    """The module that writes runs of a few chosen rows."""
+    return _load("runs")
+
+
+@pytest.fixture(scope="session")
 def cases() -> ModuleType:
     """The module of runs that a page must hold for."""
     return _load("cases")
