@@ -5,6 +5,7 @@ from typing import Any
 
 from reports import words
 from reports.gate_rows import Reading
+from reports.health import UNION
 from reports.key import collapsed
 from reports.results import Results
 
@@ -54,9 +55,12 @@ class Doubts:
         return ""
 
     def health(self, variant: str, at: Mapping[str, Any]) -> str:
-        """Which flags of the attack are raised, in this norm."""
+        """Which flags of the attack are raised, in this norm; in any, where the attacker may choose it."""
+        norm = str(at.get("norm", ""))
         flags = [
-            *self._raised.get((variant, str(at.get("norm", ""))), []),
-            *(self._raised.get((variant, ""), []) if at.get("norm") else []),
+            flag
+            for (name, flagged), found in self._raised.items()
+            if name == variant and (flagged in (norm, "") or norm == UNION)
+            for flag in found
         ]
-        return f"attack health raised: {words.listing(flags)}" if flags else ""
+        return f"attack health raised: {words.listing(list(dict.fromkeys(flags)))}" if flags else ""

@@ -1,6 +1,7 @@
 """The policy: what a run must show before a model ships, read from TOML into frozen, validated values."""
 
 import hashlib
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -69,6 +70,8 @@ class Rule(_Section):
         for key, value in found.items():
             if isinstance(value, bool) or not isinstance(value, str | int | float):
                 raise ValueError(f"{key} must be a number or text, not {value!r}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{key} must be finite, not {value!r}")
         if isinstance(found.get("eps"), str):
             try:
                 found["eps"] = float(Fraction(found["eps"]))

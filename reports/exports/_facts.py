@@ -1,6 +1,7 @@
 """What several formats say of a run, in the same words."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from reports.results import Results
 from reports.words import shown
 
 TOOL = "prune-audit"
+_SHA256 = re.compile("[0-9a-f]{64}")
 WORDS = {
     "pass": "The run meets the policy.",
     "fail": "The run breaks the policy.",
@@ -46,10 +48,11 @@ def table(about: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def models(results: Results) -> Iterator[tuple[str, int, str, str]]:
-    """Every model file with a digest: variant, seed, path in the run's folder, SHA-256."""
+    """Every model file with a SHA-256: variant, seed, path in the run's folder, digest."""
     for row in results.variants.to_dict("records"):
-        if isinstance(row["digest"], str) and row["digest"]:
-            yield str(row["variant"]), int(row["seed"]), str(row["file"] or row["digest"]), row["digest"]
+        digest = row["digest"]
+        if isinstance(digest, str) and _SHA256.fullmatch(digest):
+            yield str(row["variant"]), int(row["seed"]), str(row["file"] or digest), digest
 
 
 def key_figures(results: Results) -> dict[str, list[Figure]]:

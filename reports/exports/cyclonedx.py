@@ -22,7 +22,11 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
     audit: dict[str, Any] = {"type": "application", "name": TOOL}
     if known := version(results):
         audit["version"] = known
-    found = [_component(results, verdicts, number, *model) for number, model in enumerate(models(results), 1)]
+    metrics = _metrics(results)
+    found = [
+        _component(results, verdicts, f"model-{number}", model, metrics.get(model[:2], []))
+        for number, model in enumerate(models(results), 1)
+    ]
     return text_of(
         {
             "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -37,8 +41,13 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
 
 
 def _component(
-    results: Results, verdicts: Verdicts, number: int, variant: str, seed: int, file: str, digest: str
+    results: Results,
+    verdicts: Verdicts,
+    ref: str,
+    model: tuple[str, int, str, str],
+    metrics: list[dict[str, Any]],
 ) -> dict[str, Any]:
+    variant, seed, file, digest = model
     subject = table(results.about, "subject")
     made = results.made[variant]
     facts = {
@@ -53,31 +62,31 @@ def _component(
         facts["sparsity"] = f"{made.achieved_sparsity:.6g}"
     return {
         "type": "machine-learning-model",
-        "bom-ref": f"model-{number}",
+        "bom-ref": ref,
         "name": shown(variant),
         "version": f"seed {seed}",
-        "hashes": [{"alg": "SHA-256", "content": digest}] if _is_sha256(digest) else [],
+        "hashes": [{"alg": "SHA-256", "content": digest}],
         "modelCard": {
             "modelParameters": {
                 "task": "classification",
                 "modelArchitecture": shown(subject.get("architecture") or "unknown"),
                 "datasets": [{"type": "dataset", "name": shown(subject.get("data_source") or "unknown")}],
             },
-            "quantitativeAnalysis": {"performanceMetrics": _metrics(results, variant, seed)},
+            "quantitativeAnalysis": {"performanceMetrics": metrics},
             "considerations": {"technicalLimitations": _limits(results)},
         },
         "properties": [{"name": f"{TOOL}:{key}", "value": value} for key, value in facts.items()],
     }
 
 
-def _metrics(results: Results, variant: str, seed: int) -> list[dict[str, Any]]:
-    """The figures of this very file that stand for each attack family, with their 95% intervals."""
-    return [
-        _metric(row, shown(about_metric(key.metric).title))
-        for key in keys(results)
-        for row in results.select(key.metric, key.at, variant=variant).to_dict("records")
-        if int(row["seed"]) == seed
-    ]
+def _metrics(results: Results) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    """The figures of each very file that stand for the attack families, with their 95% intervals."""
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for key in keys(results):
+        title = shown(about_metric(key.metric).title)
+        for row in results.select(key.metric, key.at).to_dict("records"):
+            found.setdefault((row["variant"], int(row["seed"])), []).append(_metric(row, title))
+    return found
 
 
 def _metric(row: Mapping[Any, Any], title: str) -> dict[str, Any]:
@@ -93,7 +102,3 @@ def _limits(results: Results) -> list[str]:
     cards = table(results.about, "cards")
     limits = [shown(card.get("limits", ""), 1000) for card in cards.values() if isinstance(card, Mapping)]
     return list(dict.fromkeys(limit for limit in limits if limit))
-
-
-def _is_sha256(digest: str) -> bool:
-    return len(digest) == 64 and all(c in "0123456789abcdef" for c in digest)

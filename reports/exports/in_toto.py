@@ -1,6 +1,8 @@
 """An in-toto test-result statement about the run's model files, ready to be signed."""
 
+import hashlib
 from typing import Any
+from urllib.parse import quote
 
 from reports.exports._facts import models, plan_name, text_of
 from reports.gate import Verdicts
@@ -17,6 +19,7 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
 
     ``PASSED`` only if the gate passes; ``WARNED`` if it does so by waivers; everything else, what is
     inconclusive or has not run included, is ``FAILED``: whoever verifies must not take doubt for a pass.
+    A run without a model file has nothing to speak of but itself, and fails.
     """
     del baseline
     tests: dict[str, list[str]] = {"passedTests": [], "warnedTests": [], "failedTests": []}
@@ -25,20 +28,23 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
         if name := lists.get(decision.status, "failedTests"):
             tests[name].append(f"{decision.rule.id}: {shown(decision.variant)}")
     passed = "WARNED" if tests["warnedTests"] else "PASSED"
+    subject = [
+        {
+            "name": shown(file),
+            "digest": {"sha256": digest},
+            "annotations": {"variant": shown(variant), "seed": seed},
+        }
+        for variant, seed, file, digest in models(results)
+    ]
+    plan = str(results.about["plan_digest"])
+    nothing = {"name": FILE, "digest": {"sha256": hashlib.sha256(plan.encode()).hexdigest()}}
     return text_of(
         {
             "_type": STATEMENT,
-            "subject": [
-                {
-                    "name": shown(file),
-                    "digest": {"sha256": digest},
-                    "annotations": {"variant": shown(variant), "seed": seed},
-                }
-                for variant, seed, file, digest in models(results)
-            ],
+            "subject": subject or [nothing],
             "predicateType": PREDICATE,
             "predicate": {
-                "result": passed if verdicts.status == "pass" else "FAILED",
+                "result": passed if subject and verdicts.status == "pass" else "FAILED",
                 "configuration": _configuration(results, verdicts),
                 **tests,
             },
@@ -47,9 +53,11 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
 
 
 def _configuration(results: Results, verdicts: Verdicts) -> list[dict[str, Any]]:
-    """The policy by its file's digest; the plan by the digest that names the run's work."""
+    """The policy by its file's digest; the plan by the digest that names all the run's work."""
     policy: dict[str, Any] = {"name": shown(verdicts.policy.file)}
     if verdicts.policy.digest:
         policy["digest"] = {"sha256": verdicts.policy.digest}
-    plan = {"name": plan_name(results), "annotations": {"plan_digest": shown(results.about["plan_digest"])}}
-    return [policy, plan]
+    else:
+        policy["uri"] = f"urn:prune-audit:policy:{quote(verdicts.policy.name, safe='')}"
+    plan = quote(str(results.about["plan_digest"]), safe="")
+    return [policy, {"name": plan_name(results), "uri": f"urn:prune-audit:plan:{plan}"}]

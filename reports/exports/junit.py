@@ -26,9 +26,8 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
     failures, tests = verdicts.count("fail"), len(decisions) + bool(verdicts.waiting)
     totals = {"tests": str(tests), "failures": str(failures), "errors": str(errors), "time": "0"}
     root = Element("testsuites", {"name": TOOL, **totals})
-    suite = SubElement(
-        root, "testsuite", {"name": _xml(f"policy {verdicts.policy.name}"), **totals, "skipped": str(skipped)}
-    )
+    name = _xml(f"policy {shown(verdicts.policy.name)}")
+    suite = SubElement(root, "testsuite", {"name": name, **totals, "skipped": str(skipped)})
     for decision in decisions:
         _case(suite, decision)
     if verdicts.waiting:

@@ -1,6 +1,7 @@
 """A block for a Hugging Face model card: ``model-index`` metadata, and a section that says what was found."""
 
 import json
+import re
 from typing import Any
 
 from reports.exports._facts import TOOL, WORDS, key_figures, plan_name, table, version
@@ -12,6 +13,8 @@ from reports.status import MARKS
 from reports.words import conditions, number, percent, shown
 
 FILE = "model-card.md"
+_UNPRINTABLE = re.compile("[^\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What YAML holds only escaped."""
 
 
 def render(results: Results, verdicts: Verdicts, baseline: Results | None = None) -> str:
@@ -25,8 +28,9 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
     ]
     head = ["---", "tags:", f"- {TOOL}", "- pruning", "- adversarial-robustness"]
     if index:
-        # JSON is YAML: every name stays inside its quotation marks, whatever it holds.
-        head += ["model-index:", *(f"- {json.dumps(entry, ensure_ascii=True)}" for entry in index)]
+        # JSON is YAML: every name stays inside its quotation marks, whatever it holds. But JSON escapes what
+        # is beyond 16 bits in two halves, which YAML does not put together: it stands as it is.
+        head += ["model-index:", *(f"- {_yaml(entry)}" for entry in index)]
     by = f"{TOOL} {version(results)}".strip()
     lines = [
         *head,
@@ -43,6 +47,12 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
         "more. This is evidence, not a certificate.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _yaml(entry: dict[str, Any]) -> str:
+    return _UNPRINTABLE.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(entry, ensure_ascii=False, allow_nan=False)
+    )
 
 
 def _entry(results: Results, name: str, found: list[tuple[str, str, float | None]]) -> dict[str, Any]:

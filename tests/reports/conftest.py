@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from reports.gate import judge
+from reports.gate import Verdicts, judge
 from reports.page import render
 from reports.results import Results, read
 
@@ -30,6 +30,12 @@ def synthetic() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def runs() -> ModuleType:
+    """The module that writes runs of a few chosen rows."""
+    return _load("runs")
+
+
+@pytest.fixture(scope="session")
 def cases() -> ModuleType:
     """The module of runs that a page must hold for."""
     return _load("cases")
@@ -47,10 +53,10 @@ def results(run_folder: Path) -> Results:
 
 
 @pytest.fixture(scope="session")
-def case_folders(
+def case_runs(
     tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType, cases: ModuleType
-) -> dict[str, Path]:
-    """The folder of each case, with its page; all rendered once."""
+) -> dict[str, tuple[Path, Results, Verdicts]]:
+    """Each case: its folder, its results, and what its policy says of them."""
     root = tmp_path_factory.mktemp("cases")
     found = {}
     for name, make in cases.CASES.items():
@@ -58,10 +64,16 @@ def case_folders(
         folder.mkdir()
         policy = make(synthetic, folder)
         results = read(folder)
-        page = render(results, judge(results, policy))
-        (folder / "report.html").write_text(page, encoding="utf-8")
-        found[name] = folder
+        found[name] = (folder, results, judge(results, policy))
     return found
+
+
+@pytest.fixture(scope="session")
+def case_folders(case_runs: dict[str, tuple[Path, Results, Verdicts]]) -> dict[str, Path]:
+    """The folder of each case, with its page; all rendered once."""
+    for folder, results, verdicts in case_runs.values():
+        (folder / "report.html").write_text(render(results, verdicts), encoding="utf-8")
+    return {name: folder for name, (folder, _, _) in case_runs.items()}
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,44 @@
+"""What the page doubts the gate doubts: where the attacker may choose the norm, any norm's flag counts."""
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from reports.gate import judge
+from reports.health import raised
+from reports.policy import parse
+
+POLICY = parse(
+    '[[rule]]\nid = "r"\nmetric = "robust_accuracy"\nat = { norm = "union" }\nmin = 0.4\n', "policy.toml"
+)
+UNION = {"norm": "union", "eps": 0.1, "attack": "worst_case"}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "value", "expected"),
+    [
+        (0.9, (0.5, 0.45, 0.55), "inconclusive"),  # raised in L2: the union is an upper bound at best
+        (0.5, (0.5, 0.45, 0.55), "pass"),  # at its limit a flag is not raised
+        (0.9, (0.3, 0.25, 0.35), "fail"),  # a failure stays one
+    ],
+)
+def test_a_union_of_norms_passes_only_if_every_norm_is_healthy(
+    tmp_path: Path,
+    runs: ModuleType,
+    evidence: float,
+    value: tuple[float, float, float],
+    expected: str,
+) -> None:
+    flag = {"flag": "zero_gradients", "norm": "l2", "limit": 0.5}
+    results = runs.made(
+        tmp_path,
+        [
+            runs.clean("m@0.5"),
+            runs.row("m@0.5", "robust_accuracy", *value, at=UNION),
+            runs.row("m@0.5", "attack_health", evidence, evidence, evidence, at=flag),
+        ],
+    )
+    verdicts = judge(results, POLICY)
+    assert [decision.status for decision in verdicts.decisions] == [expected]
+    assert (("m@0.5", "union") in raised(results)) == (evidence > 0.5)
