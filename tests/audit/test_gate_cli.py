@@ -1,4 +1,4 @@
-"""`prune-audit gate`, and `report` with a policy and a baseline: exit codes and messages, without a real run."""
+"""`prune-audit gate`, and `report` with policy and baseline: exit codes and messages, without a real run."""
 
 import importlib.util
 import re
