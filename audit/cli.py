@@ -21,8 +21,9 @@ app = typer.Typer(
         "inference, model extraction, size and speed; with intervals, in one HTML report.\n\n"
         "Start with  prune-audit run  (the embedded demo, about three minutes), then  prune-audit init  for "
         "your own model. In CI,  prune-audit gate DIR  says whether a run meets a policy.\n\n"
-        "Exit codes: 0 done or pass, 1 gate failed, 2 usage, plan or policy error, 3 inconclusive, 4 run incomplete or not "
-        "comparable, 5 model or data refused, 130 interrupted (run the same command again to resume)."
+        "Exit codes: 0 done or pass, 1 gate failed, 2 usage, plan or policy error, 3 inconclusive, 4 run "
+        "incomplete or not comparable, 5 model or data refused, 130 interrupted (run the same command again "
+        "to resume)."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -75,7 +76,10 @@ RootOption = Annotated[
 DeviceOption = Annotated[DeviceChoice, typer.Option(help="Device; auto takes CUDA where there is one.")]
 QuickOption = Annotated[
     bool,
-    typer.Option("--quick", help="A smoke run: one seed, the outermost sparsities, at most 200 examples."),
+    typer.Option(
+        "--quick",
+        help="A smoke run: one seed, the outermost sparsities, at most 200 examples, evasion at level quick.",
+    ),
 ]
 
 

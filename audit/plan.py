@@ -272,7 +272,7 @@ def _no_twice(values: Any, what: str) -> None:
 
 
 def _quick(table: dict[str, Any]) -> dict[str, Any]:
-    """A smoke run of the same plan: one seed, the two outermost sparsities, at most 200 examples."""
+    """A smoke run of the plan: one seed, the outermost sparsities, at most 200 examples, quick evasion."""
     table = {**table, "data": {**table.get("data", {})}}
     table["data"]["audit_examples"] = min(int(table["data"].get("audit_examples", 1000)), 200)
     if "pruning" in table:
@@ -282,4 +282,7 @@ def _quick(table: dict[str, Any]) -> dict[str, Any]:
         pruning["sparsities"] = sorted({sparsities[0], sparsities[-1]})
         pruning["seeds"] = list(pruning.get("seeds", defaults.seeds))[:1]
         table["pruning"] = pruning
+    tables = table.get("probes", {})
+    if isinstance(tables, dict) and isinstance(evasion := tables.get("evasion", {}), dict):
+        table["probes"] = {**tables, "evasion": {**evasion, "level": "quick"}}
     return table

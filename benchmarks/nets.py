@@ -32,7 +32,7 @@ def mnist(options: argparse.Namespace) -> Net | None:
         return None
     source = {"source": "torchvision:MNIST", "root": str(options.root.resolve()), "train_examples": 20_000}
     eps = (0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3)
-    return _net("MNIST CNN", "audit.zoo:lenet5", source, 3, options, options.images or 1000, eps, 500)
+    return _net("MNIST CNN", "audit.zoo:lenet5", source, 3, options, options.images or 600, eps, 300)
 
 
 def cifar(options: argparse.Namespace) -> Net | None:

@@ -26,7 +26,7 @@ def apgd_ce(batch: Batch, settings: Settings) -> Tensor:
 ATTACK = EvasionAttack(
     apgd_ce,
     search="smallest",
-    cost=100,
+    cost=90,
     on="survivors",
     paper="Croce & Hein 2020, Reliable evaluation of adversarial robustness with an ensemble of diverse "
     "parameter-free attacks, arXiv:2003.01690",

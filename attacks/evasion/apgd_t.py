@@ -29,7 +29,7 @@ def apgd_t(batch: Batch, settings: Settings) -> Tensor:
 ATTACK = EvasionAttack(
     apgd_t,
     search="smallest",
-    cost=900,
+    cost=270,
     on="survivors",
     paper="Croce & Hein 2020, Reliable evaluation of adversarial robustness with an ensemble of diverse "
     "parameter-free attacks, arXiv:2003.01690",

@@ -95,6 +95,10 @@ def unmasked(target: Target) -> list[Measurement]:
     return list(run(target, Settings(**QUICK), generator()))
 
 
+HIDDEN = ("quantised", "cast", "detached", "data", "no_grad", "saturated")
+"""Maskers that gradients alone do not see through."""
+
+
 @pytest.mark.parametrize("name", [*BEFORE, *AFTER])
 def test_a_planted_masker_is_flagged_and_cured(name: str, target: Target, unmasked: list[Measurement]):
     """The cured figure is that of the same model without the mask, within a point, or below it."""
@@ -105,13 +109,8 @@ def test_a_planted_masker_is_flagged_and_cured(name: str, target: Target, unmask
     ):
         assert truth - 0.02 <= cured <= truth + 0.01
         assert worst <= cured
-
-
-@pytest.mark.parametrize("name", ["quantised", "detached", "saturated"])
-def test_what_is_cured_was_masked(name: str, target: Target, unmasked: list[Measurement]):
-    """Else the test above would pass with a cure that does nothing."""
-    rows = list(run(replace(target, model=masked(target.model, name)), Settings(**QUICK), generator()))
-    assert curve(rows, "pgd")[-1] > curve(unmasked, "pgd")[-1] + 0.2
+    if name in HIDDEN:  # else a cure that does nothing would pass
+        assert curve(rows, "pgd")[-1] > curve(unmasked, "pgd")[-1] + 0.2
 
 
 def test_random_resizing_is_flagged_and_attacked_on_average(target: Target):
@@ -133,7 +132,7 @@ def test_a_cure_where_no_gradient_can_be_had_is_gradient_free(target: Target, un
     def through_numpy(x: Tensor) -> Tensor:
         return torch.from_numpy(np.array(x.detach().numpy()))
 
-    few = replace(target, test=target.test[:60])
+    few = replace(target, test=target.test[:40])
     truth = list(run(few, Settings(**QUICK), generator()))
     hidden = replace(few, model=Masked(target.model, before=through_numpy).eval())
     rows = list(run(hidden, Settings(**QUICK), generator()))

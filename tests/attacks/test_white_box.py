@@ -133,7 +133,8 @@ def test_apgd_never_leaves_ball_or_bounds(target: Target, norm: str):
 @NORMS
 def test_batch_size_changes_nothing(target: Target, norm: str):
     config = Settings(norms=(norm,), eps=(0.05, 0.1, 0.3), attacks=WHITE_BOX, restarts=2, **LIGHT)
-    first, *others = (list(run(replace(target, batch_size=size), config, generator())) for size in (1000, 37))
+    few = replace(target, test=target.test[:80])
+    first, *others = (list(run(replace(few, batch_size=size), config, generator())) for size in (1000, 37))
     for rows in others:
         for a, b in zip(first, rows, strict=True):
             assert a.at == b.at

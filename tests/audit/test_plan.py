@@ -113,7 +113,9 @@ def test_quick_shrinks(tiny: dict[str, Any], write_plan: Write) -> None:
     put(tiny, "pruning.sparsities", [0.5, 0.75, 0.9])
     put(tiny, "pruning.seeds", [4, 5])
     put(tiny, "data.audit_examples", 500)
+    tiny["probes"]["evasion"]["level"] = "thorough"
     plan = load(write_plan(tiny), quick=True)
+    assert plan.settings["evasion"].level == "quick"  # type: ignore[attr-defined]
     assert plan.pruning is not None
     assert plan.pruning.sparsities == (0.5, 0.9)
     assert plan.pruning.seeds == (4,)

@@ -1,16 +1,20 @@
 import csv
 import io
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from reports import write as writing
-from reports.exports import exports
+from reports.exports import exports, pdf
 from reports.exports.csv import render
+from reports.gate import judge
 from reports.ledger import Ledger, LedgerError, MeasurementRow, UnitRow, VariantRow
+from reports.policy import preset
 from reports.results import Results, read
 from reports.write import write
 
@@ -54,10 +58,11 @@ def test_csv_text_cannot_become_a_formula_and_numbers_stay_numbers(tmp_path: Pat
 
 
 def test_formats_are_found_by_their_files() -> None:
-    assert {name: export.file for name, export in exports().items()} == {
-        "csv": "measurements.csv",
-        "html": "report.html",
-    }
+    files = {name: export.file for name, export in exports().items()}
+    assert list(files) == [
+        "csv", "cyclonedx", "html", "in-toto", "json", "junit", "markdown", "model-card", "pdf", "sarif",
+    ]  # fmt: skip
+    assert len(set(files.values())) == len(files)
 
 
 def test_write_puts_both_files_beside_the_run(tmp_path: Path, synthetic: ModuleType) -> None:
@@ -69,8 +74,8 @@ def test_write_puts_both_files_beside_the_run(tmp_path: Path, synthetic: ModuleT
 
 
 def test_write_refuses_unknown_formats_and_missing_runs(tmp_path: Path, run_folder: Path) -> None:
-    with pytest.raises(ValueError, match="unknown format 'pdf': choose from csv, html"):
-        write(run_folder, ["pdf"])
+    with pytest.raises(ValueError, match="unknown format 'docx': choose from csv, "):
+        write(run_folder, ["docx"])
     with pytest.raises(LedgerError):
         write(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -90,3 +95,24 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(
         writing.replace(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_pdf_is_printed_where_there_is_a_browser(browser: Any, results: Results) -> None:
+    """``browser``: one is found or installed for the tests, and never missing in CI."""
+    del browser
+    if not any(shutil.which(name) for name in pdf.BROWSERS):
+        pytest.skip("the tests' browser is Playwright's own, which is not on the path")
+    content = pdf.render(results, judge(results, preset("standard")))
+    assert content.startswith(b"%PDF-")
+    assert len(content) > 100_000
+
+
+def test_without_a_browser_a_pdf_is_refused_with_the_remedy(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CHROME", raising=False)
+    before = sorted(p.name for p in run_folder.iterdir())
+    with pytest.raises(pdf.NoBrowserError, match="no Chromium or Chrome is installed; install one"):
+        write(run_folder, ["pdf"])
+    assert sorted(p.name for p in run_folder.iterdir()) == before
