@@ -94,14 +94,18 @@ def run(
     device: DeviceOption = DeviceChoice.auto,
     quick: QuickOption = False,
     root: RootOption = None,
+    policy: PolicyOption = "standard",
 ) -> None:
     """Run a plan, or resume it, and write report.html and measurements.csv.
 
     A run that was stopped goes on where it stopped; a finished one computes nothing.
     """
-    from audit import runner
+    from audit import gating, runner
+    from reports.policy import find
     from reports.write import write
 
+    with gating.mistakes():
+        judge_by = find(policy)
     subject = _subject(plan, root=root, quick=quick, device=device)
     loaded = subject.plan
     folder = out or Path("runs") / loaded.name
@@ -120,9 +124,9 @@ def run(
         raise typer.Exit(130) from None
     if outcome.computed == 0:
         console.print("Everything was done already; nothing was computed.", highlight=False)
-    for path in write(folder):
+    for path in write(folder, policy=judge_by):
         console.print(f"Wrote {path}", highlight=False, markup=False)
-    _headline(folder)
+    _headline(folder, judge_by)
     if outcome.failed:
         raise IncompleteError(
             f"{outcome.failed} of {outcome.planned} units failed; the report shows them. "
@@ -258,13 +262,14 @@ def _subject(path: Path | None, *, root: Path | None, quick: bool, device: Devic
         raise type(error)("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
 
 
-def _headline(folder: Path) -> None:
+def _headline(folder: Path, policy: Any) -> None:
     """The report's own first sentences, so that the terminal says the same as the page."""
-    from reports.results import read
     from reports.summary import sentences
+    from reports.write import judged
 
+    run = judged(folder, policy)
     console.print()
-    for line in sentences(read(folder)):
+    for line in sentences(run.results, run.verdicts):
         console.print(f"- {line}", highlight=False, markup=False)
 
 
