@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from reports.metrics import metric as about_metric
+from reports.words import shown
 
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
@@ -205,22 +206,29 @@ def parse(text: str, file: str = "policy.toml") -> Policy:
 def _explain(error: ValidationError, table: Mapping[str, Any]) -> list[str]:
     """One line per mistake: which rule or waiver, which key, what is wrong, what to do."""
     lines = []
-    for item in error.errors():
-        where = [str(part) for part in item["loc"]]
+    found = error.errors()
+    # Where no entry is valid, the list that is left of them is "too short" beside: no mistake of its own.
+    entries = {item["loc"][0] for item in found if len(item["loc"]) > 1}
+    for item in found:
+        if item["type"] == "too_short" and len(item["loc"]) == 1 and item["loc"][0] in entries:
+            continue
+        where = [shown(part, 80) for part in item["loc"]]
         if len(where) > 1 and where[0] in ("rule", "waiver"):
             number = int(where[1])
             entry = table[where[0]][number]
             name = entry.get("id" if where[0] == "rule" else "rule") if isinstance(entry, Mapping) else None
-            label = f"{where[0]} {number + 1}" + (f" ({name})" if isinstance(name, str) else "")
+            label = f"{where[0]} {number + 1}" + (f" ({shown(name, 80)})" if isinstance(name, str) else "")
             where = [label, *where[2:3]]
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = "unknown key; remove it or mend its spelling"
         elif item["type"] == "missing":
             message = "is missing; add it"
+        elif item["loc"] in (("rule",), ("waiver",)):
+            message = f"give one table [[{where[0]}]] for each, and one rule at least"
         elif "input" in item and not isinstance(item["input"], dict | list | tuple):
             message = f"{message} (it is {item['input']!r})"
-        lines.append(": ".join([*where, message]))
+        lines.append(": ".join([*where, shown(message, 400)]))
     return lines
 
 

@@ -1,321 +1,447 @@
-"""The gate on one figure: every combination of interval, limit and status, seeds, conditions, doubts."""
+"""What the gate decides, each decision written by hand; the runs are made of rows chosen for the case."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
-from itertools import combinations, product
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from reports.gate import Decision, Verdicts, judge, three_way
-from reports.policy import Policy, Rule, Waiver
-from reports.results import Results
+from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.policy import Policy, Rule, Waiver, find, presets
+from reports.results import Results, read
 
-Made = Callable[..., Results]
-A = "m@0.5"
+TODAY = date(2026, 6, 1)
+STAMP: dict[str, Any] = {"seconds": 1.0, "finished": "2026-01-02T03:04:06+00:00"}
+N = 1000
+Make = Callable[..., Results]
 
 
-def policy(*waivers: Waiver, **rule: Any) -> Policy:
-    table = {"id": "r", "metric": "robust_accuracy", "at": {"eps": 0.1, "attack": "worst_case"}, **rule}
-    return Policy((Rule.model_validate(table),), waivers)
+def row(
+    metric: str,
+    figure: tuple[float | None, float | None, float | None],
+    variant: str = "m@0.5",
+    seed: int = 0,
+    *,
+    probe: str = "evasion",
+    status: str = "ok",
+    n: int | None = N,
+    hits: int | None = None,
+    **at: Any,
+) -> MeasurementRow:
+    """``hits``: how many of the n examples, from the first on, count as correct."""
+    outcomes = None if hits is None or n is None else {"correct": np.arange(n) < hits}
+    return MeasurementRow(variant, seed, probe, metric, at, *figure, n, status, "", outcomes)
+
+
+def clean(variant: str = "m@0.5", seed: int = 0, share: float = 0.9) -> MeasurementRow:
+    """Clean accuracy that shows the model not to have collapsed."""
+    figure = (share, share - 0.02, share + 0.02)
+    return row("accuracy", figure, variant, seed, probe="accuracy", split="test")
+
+
+def robust(low: float, value: float, high: float, seed: int = 0, **more: Any) -> MeasurementRow:
+    at = {"attack": "worst_case", "norm": "linf", "eps": 0.1} | more.pop("at", {})
+    return row("robust_accuracy", (value, low, high), seed=seed, **more, **at)
 
 
 @pytest.fixture
-def made(tmp_path: Path, runs: ModuleType) -> Made:
-    count = iter(range(1000))
+def make(tmp_path: Path) -> Make:
+    """A run of the given rows: every variant and seed that they name exists."""
 
-    def make(*rows: Any, **more: Any) -> Results:
-        return runs.made(tmp_path / str(next(count)), rows, **more)  # type: ignore[no-any-return]
+    def write(rows: Sequence[MeasurementRow], *, waiting: int = 0, controls: Sequence[str] = ()) -> Results:
+        folder = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        pairs = list(dict.fromkeys((r.variant, r.seed) for r in rows))
+        units = [UnitRow(f"{v}-{s}", "pruned", v) for v, s in pairs]
+        units += [UnitRow(f"late-{i}", "evasion", "late") for i in range(waiting)]
+        about = {"plan_digest": "d", "subject": {"classes": list("0123456789")}}
+        with Ledger.open(folder / "run.sqlite", about, units) as ledger:
+            for v, s in pairs:
+                made = VariantRow(v, s, v.partition("@")[0], 0.0, 0.0, control=v in controls)
+                mine = [r for r in rows if (r.variant, r.seed) == (v, s)]
+                ledger.append(f"{v}-{s}", variant=made, measurements=mine, **STAMP)
+        return read(folder)
 
-    return make
-
-
-def one(verdicts: Verdicts, variant: str = A) -> Decision:
-    (found,) = verdicts.of(variant).decisions
-    return found
-
-
-TABLE = [  # low, high, at least 0.4, at most 0.4
-    (0.41, 0.50, "pass", "fail"),
-    (0.40, 0.50, "pass", "inconclusive"),
-    (0.39, 0.50, "inconclusive", "inconclusive"),
-    (0.30, 0.41, "inconclusive", "inconclusive"),
-    (0.30, 0.40, "inconclusive", "pass"),
-    (0.30, 0.39, "fail", "pass"),
-    (0.40, 0.40, "pass", "pass"),
-    (float("nan"), float("nan"), "inconclusive", "inconclusive"),
-]
+    return write
 
 
-@pytest.mark.parametrize(("low", "high", "at_least", "at_most"), TABLE)
-def test_three_ways(low: float, high: float, at_least: str, at_most: str) -> None:
-    assert three_way(low, high, 0.4, upper=False) == at_least
-    assert three_way(low, high, 0.4, upper=True) == at_most
+def rule(metric: str = "robust_accuracy", **keys: Any) -> Rule:
+    return Rule.model_validate({"id": "r", "metric": metric, "variants": ["m@*"], **keys})
 
 
-INTERVALS = {"above": (0.45, 0.55), "across": (0.35, 0.45), "below": (0.25, 0.35), "none": (None, None)}
-LACKING = {"failed": "not_run", "refused": "inconclusive", "not_applicable": "not_run", "new": "not_run"}
-"""A rule that could be applied to nothing has not been run."""
+def policy(*rules: Rule, waivers: Sequence[Waiver] = ()) -> Policy:
+    return Policy(tuple(rules), tuple(waivers))
 
 
-@pytest.mark.parametrize(
-    ("interval", "enough", "kind"), [*product(INTERVALS, (True, False, None), ("min", "max"))]
-)
-def test_every_interval_by_every_n(
-    made: Made, runs: ModuleType, interval: str, enough: bool | None, kind: str
-) -> None:
-    """``min_n`` is met, missed or not known; and the same for a limit from either side."""
-    low, high = INTERVALS[interval]
-    metric = "robust_accuracy" if kind == "min" else "extraction_fidelity"
-    n = {True: 500, False: 499, None: None}[enough]
-    value = 0.5 if low is None or high is None else (low + high) / 2
-    results = made(runs.row(A, metric, value, low, high, n=n), runs.clean(A))
-    decision = one(judge(results, policy(metric=metric, min_n=500, **{kind: 0.4})))
-    expected = {"above": "pass", "below": "fail"}.get(interval, "inconclusive")
+def verdicts(results: Results, *rules: Rule, waivers: Sequence[Waiver] = ()) -> Verdicts:
+    return judge(results, policy(*rules, waivers=waivers), today=TODAY)
+
+
+def only(results: Results, one: Rule) -> Decision:
+    (decision,) = verdicts(results, one).decisions
+    return decision
+
+
+LIMITS = {
+    "min": rule("robust_accuracy", min=0.5),
+    "max": rule("latency", max=5),
+    "max_drop": rule("accuracy", max_drop=0.1),
+    "max_rise": rule("surrogate_transfer", max_rise=0.1),
+}
+
+
+def of(kind: str, case: str) -> list[MeasurementRow]:
+    """The rows of one case of the table below."""
+    if kind == "min":
+        low, value, high = {
+            "below": (0.2, 0.3, 0.4), "straddling": (0.4, 0.5, 0.6), "above": (0.6, 0.7, 0.8),
+            "low end touches": (0.5, 0.6, 0.7), "high end touches": (0.3, 0.4, 0.5), "point": (0.5, 0.5, 0.5),
+            "no interval": (None, 0.9, None),
+        }[case]  # fmt: skip
+        return [clean(), row("robust_accuracy", (value, low, high), attack="worst_case")]
     if kind == "max":
-        expected = {"pass": "fail", "fail": "pass"}.get(expected, expected)
-    assert decision.status == (expected if enough else "inconclusive")
-    assert (decision.value, decision.low, decision.high, decision.n) == (value, low, high, n)
-
-
-@pytest.mark.parametrize("status", LACKING)
-def test_every_status_without_a_figure(made: Made, runs: ModuleType, status: str) -> None:
-    results = made(
-        runs.row(A, "robust_accuracy", n=None, status=status, note="why not", at={}), runs.clean(A)
-    )
-    verdicts = judge(results, policy(min=0.4))
-    assert one(verdicts).status == LACKING[status]
-    assert "why not" in one(verdicts).reason
-    assert verdicts.exit_code == {"not_run": 4, "inconclusive": 3}[LACKING[status]]
-
-
-@pytest.mark.parametrize(("interval", "status"), [*product(("above", "across", "below"), LACKING)])
-def test_a_figure_beside_a_seed_without_one(made: Made, runs: ModuleType, interval: str, status: str) -> None:
-    """One seed's failure is one; no seed's pass makes up for another that is not there."""
-    low, high = INTERVALS[interval]
-    results = made(
-        runs.row(A, "robust_accuracy", (low + high) / 2, low, high), runs.clean(A), runs.clean(A, seed=1),
-        runs.row(A, "robust_accuracy", n=None, status=status, seed=1, at={}),
-    )  # fmt: skip
-    expected = {"refused": "inconclusive", "not_applicable": "inconclusive"}.get(status, "not_run")
-    assert one(judge(results, policy(min=0.4))).status == ("fail" if interval == "below" else expected)
-
-
-def test_a_seed_that_was_made_and_never_measured_is_missing(made: Made, runs: ModuleType) -> None:
-    rows = [runs.row(A, "robust_accuracy", 0.5, 0.45, 0.55), runs.clean(A)]
-    assert one(judge(made(*rows), policy(min=0.4))).status == "pass"
-    short = one(judge(made(*rows, variants=[(A, 0), (A, 1)]), policy(min=0.4)))
-    assert (short.status, short.reason.endswith("seed 1 has no row")) == ("not_run", True)
-
-
-def test_one_measurement_across_the_limit_flips_the_verdict(made: Made, runs: ModuleType) -> None:
-    """Nine good figures and one that moves: the verdict follows it, whichever it is."""
-    names = [f"m@{share}" for share in (0.5, 0.75, 0.9)]
-    for moved in product(names, (0, 1, 2)):
-        statuses = []
-        for shift in (0.0, -0.1, -0.2):
-            rows = []
-            for name, seed in product(names, (0, 1, 2)):
-                by = shift if (name, seed) == moved else 0.0
-                figure = [0.5 + by, 0.45 + by, 0.55 + by]
-                rows += [runs.row(name, "robust_accuracy", *figure, seed=seed), runs.clean(name, seed=seed)]
-            verdicts = judge(made(*rows), policy(min=0.4))
-            statuses.append(verdicts.status)
-            others = {verdicts.of(name).status for name in names if name != moved[0]}
-            assert others == {"pass"}
-        assert statuses == ["pass", "inconclusive", "fail"]
-
-
-def test_the_worst_seed_decides(made: Made, runs: ModuleType) -> None:
-    rows = [
-        runs.row(A, "robust_accuracy", v, v - 0.02, v + 0.03, seed=s, n=500 - s)
-        for s, v in enumerate((0.6, 0.3, 0.5))
-    ]
-    decision = one(judge(made(*rows, *[runs.clean(A, seed=s) for s in range(3)]), policy(min=0.4)))
-    assert (decision.status, decision.value, decision.seeds, decision.n) == ("fail", 0.3, 3, 498)
-    assert (decision.low, decision.high) == pytest.approx((0.28, 0.33))
-    assert decision.reason.startswith("worst of 3 seeds 30.0% (28.0–33.0%), n = 498, where at least 40.0%")
-
-
-def test_the_interval_of_the_worst_holds_the_worst(made: Made, runs: ModuleType) -> None:
-    """By simulation: seeds at the limit or above pass for no good reason, or fail for none, at most as often
-    as the docs say (2.5% to pass wrongly, 2.5% a seed to fail wrongly)."""
-    from reports.gate_rows import Reading, worst
-
-    rng, n, limit = np.random.default_rng(3), 400, 0.5
-
-    def share(truths: tuple[float, ...], status: str, trials: int = 1500) -> float:
-        found = 0
-        for _ in range(trials):
-            readings = []
-            for seed, p in enumerate(rng.binomial(n, truths) / n):
-                centre = (p + 1.92 / n) / (1 + 3.84 / n)
-                half = 1.96 * np.sqrt(p * (1 - p) / n + 0.96 / n**2) / (1 + 3.84 / n)
-                readings.append(Reading(seed, {}, p, centre - half, centre + half, n))
-            reading = worst(readings, upper=False)
-            found += three_way(reading.low, reading.high, limit, upper=False) == status
-        return found / trials
-
-    noise = 3 * np.sqrt(0.025 / 1500)
-    assert share((0.4999, 0.8, 0.8), "pass") < 0.025 + noise
-    assert share((0.5, 0.5, 0.5), "fail") < 0.075 + 2 * noise
-    assert share((0.5, 0.5, 0.5), "fail") > 0.02  # and the check can tell: three seeds err more than one
-
-
-@pytest.mark.parametrize(("seeds", "expected"), [(2, "inconclusive"), (3, "pass")])
-def test_a_rule_may_ask_for_seeds(made: Made, runs: ModuleType, seeds: int, expected: str) -> None:
-    rows = [runs.row(A, "robust_accuracy", 0.5, 0.45, 0.55, seed=s) for s in range(seeds)]
-    results = made(*rows, *[runs.clean(A, seed=s) for s in range(seeds)])
-    assert one(judge(results, policy(min=0.4, min_seeds=3))).status == expected
-
-
-def test_conditions_pick_by_subset_and_the_worst_row_decides(made: Made, runs: ModuleType) -> None:
-    rows = [
-        runs.row(A, "robust_accuracy", v, v - 0.05, v + 0.05, at={"norm": "linf", "eps": e, "attack": a})
-        for e, a, v in ((8 / 255, "pgd", 0.7), (8 / 255, "worst_case", 0.6), (0.1, "worst_case", 0.2))
-    ]
-    results = made(*rows, runs.clean(A))
-
-    def status(at: dict[str, Any]) -> tuple[str, float | None]:
-        decision = one(judge(results, policy(min=0.4, at=at)))
-        return decision.status, decision.value
-
-    assert status({}) == ("fail", 0.2)
-    assert status({"eps": "8/255"}) == ("pass", 0.6)
-    assert status({"eps": 8 / 255 * (1 + 1e-12), "attack": "pgd"}) == ("pass", 0.7)
-    assert status({"attack": "worst_case"}) == ("fail", 0.2)
-    decision = one(judge(results, policy(min=0.4, at={"eps": 0.3, "attack": "worst_case"})))
-    assert (decision.status, decision.value) == ("not_run", None)
-    assert "eps: 0.0313725490196" in decision.reason
-    assert decision.reason.endswith(", 0.1")
-    other = one(judge(results, policy(metric="tampering_accuracy", min=0.4, at={})))
-    assert other.status == "not_run"
-    assert other.reason == "tampering_accuracy was not measured; this run has accuracy and robust_accuracy"
-
-
-def test_rules_are_for_all_but_the_controls_unless_named(made: Made, runs: ModuleType) -> None:
-    names = ["dense", "dense-finetuned", "a@0.5", "b[1]@0.5"]
-    rows = [
-        r for name in names for r in (runs.row(name, "robust_accuracy", 0.5, 0.45, 0.55), runs.clean(name))
-    ]
-    results = made(*rows, controls=["dense-finetuned"])
-
-    def judged(*patterns: str) -> list[str]:
-        chosen = {"variants": patterns} if patterns else {}
-        return [d.variant for d in judge(results, policy(min=0.4, **chosen)).decisions]
-
-    assert judged() == ["dense", "a@0.5", "b[1]@0.5"]
-    assert judged("dense*") == ["dense"]
-    assert judged("dense-finetuned", "a@*") == ["dense-finetuned", "a@0.5"]
-    assert judged("b[1]@0.5") == ["b[1]@0.5"]
-    verdicts = judge(results, policy(min=0.4, variants=["edge-*"]))
-    assert (verdicts.status, verdicts.decisions[0].variant) == ("not_run", "edge-*")
-
-
-@pytest.mark.parametrize("metric", ["robust_accuracy", "membership_auc", "extraction_fidelity"])
-@pytest.mark.parametrize(
-    ("accuracy", "expected"), [(0.95, "pass"), (0.12, "inconclusive"), (None, "inconclusive")]
-)
-def test_a_model_near_chance_cannot_pass(
-    made: Made, runs: ModuleType, metric: str, accuracy: float | None, expected: str
-) -> None:
-    """Nor one whose clean accuracy is not known."""
-    limit = {"min": 0.05} if metric == "robust_accuracy" else {"max": 0.6}
-    rows = [runs.row(A, metric, 0.1, 0.08, 0.12)]
-    if accuracy is not None:
-        rows.append(runs.clean(A, accuracy))
-    decision = one(judge(made(*rows), policy(metric=metric, **limit)))
-    assert decision.status == expected
-    assert ("collapsed" in decision.reason) == (expected != "pass")
-
-
-def test_a_collapsed_model_still_fails_and_its_accuracy_and_size_speak(made: Made, runs: ModuleType) -> None:
-    results = made(
-        runs.row(A, "robust_accuracy", 0.1, 0.08, 0.12), runs.clean(A, 0.12),
-        runs.row(A, "bytes", 900.0, 900.0, 900.0, probe="cost", at={}, n=1),
-    )  # fmt: skip
-    assert one(judge(results, policy(min=0.4))).status == "fail"
-    assert one(judge(results, policy(metric="bytes", max=1000.0, at={}))).status == "pass"
-    assert one(judge(results, policy(metric="accuracy", min=0.05, at={}))).status == "pass"
-
-
-@pytest.mark.parametrize(
-    ("value", "norm", "status", "expected"),
-    [
-        (0.2, "linf", "ok", "inconclusive"), (0.1, "linf", "ok", "pass"), (0.2, "l2", "ok", "pass"),
-        (None, "linf", "failed", "inconclusive"),
-    ],
-)  # fmt: skip
-def test_raised_attack_health_keeps_a_robust_figure_from_passing(
-    made: Made, runs: ModuleType, value: float | None, norm: str, status: str, expected: str
-) -> None:
-    at = {"flag": "zero_gradient", "norm": norm, "limit": 0.1}
-    interval = (value, value, value) if value is not None else (None, None, None)
-    health = runs.row(A, "attack_health", *interval, at=at, status=status)
-    good = made(runs.row(A, "robust_accuracy", 0.5, 0.45, 0.55), runs.clean(A), health)
-    assert one(judge(good, policy(min=0.4))).status == expected
-    bad = made(runs.row(A, "robust_accuracy", 0.3, 0.25, 0.35), runs.clean(A), health)
-    assert one(judge(bad, policy(min=0.4))).status == "fail"
-
-
-def test_waivers_last_to_the_day_and_say_what_they_do_not_do(made: Made, runs: ModuleType) -> None:
-    results = made(runs.row(A, "robust_accuracy", 0.3, 0.25, 0.35), runs.clean(A))
-    day = date(2027, 3, 1)
-
-    def waived(today: date, **change: Any) -> Verdicts:
-        waiver = Waiver(**{"rule": "r", "variant": "m@*", "expires": day, "reason": "not shipped", **change})
-        return judge(results, policy(waiver, min=0.4), today=today)
-
-    verdicts = waived(day)
-    assert (verdicts.status, verdicts.remarks) == ("pass", ())
-    decision = one(verdicts)
-    assert (decision.status, decision.judged, decision.value) == ("waived", "fail", 0.3)
-    assert decision.waiver is not None
-    late = waived(date(2027, 3, 2))
-    assert (late.status, one(late).waiver) == ("fail", None)
-    assert late.remarks == ("the waiver of r for m@* expired on 2027-03-01 and waives nothing",)
-    for change in ({"rule": "other"}, {"variant": "n@*"}):
-        assert waived(day, **change).status == "fail"
-        assert "matches nothing" in waived(day, **change).remarks[0]
-    fine = judge(results, policy(Waiver(rule="r", variant=A, expires=day, reason="x"), min=0.2), today=day)
-    assert (fine.status, one(fine).status) == ("pass", "pass")
-    assert fine.remarks == (f"the waiver of r for {A} is not needed",)
-
-
-STATES = ("pass", "fail", "inconclusive", "not_run", "not_applicable", "waived")
-
-
-@pytest.mark.parametrize("found", [set(c) for k in range(4) for c in combinations(STATES, k)])
-def test_what_comes_first_in_the_verdict(found: set[Any]) -> None:
-    """Failure before what is missing before doubt; nothing judged is not a pass."""
-    rule = policy(min=0.4).rules[0]
-    verdicts = Verdicts(policy(min=0.4), tuple(Decision(rule, "v", status, "") for status in found))
-    if "fail" in found:
-        expected = ("fail", 1)
-    elif "not_run" in found or not found - {"not_applicable"}:
-        expected = ("not_run", 4)
-    elif "inconclusive" in found:
-        expected = ("inconclusive", 3)
+        low, value, high = {
+            "below": (2.0, 3.0, 4.0), "straddling": (4.0, 5.0, 6.0), "above": (6.0, 7.0, 8.0),
+            "low end touches": (5.0, 6.0, 7.0), "high end touches": (3.0, 4.0, 5.0), "point": (5.0, 5.0, 5.0),
+            "no interval": (None, 1.0, None),
+        }[case]  # fmt: skip
+        return [row("latency", (value, low, high), probe="cost")]
+    metric = "accuracy" if kind == "max_drop" else "surrogate_transfer"
+    probe = "accuracy" if kind == "max_drop" else "extraction"
+    sign = -1 if kind == "max_drop" else 1
+    # A change of 2, 10 and 30 points of 1,000 examples: its interval lies below, across, above 10 points.
+    moved = {"below": 20, "straddling": 100, "above": 300, "no interval": 0}.get(case)
+    at = {"split": "test"} if kind == "max_drop" else {}
+    if moved is None:  # a counted figure, without sampling error: exactly at a margin of 10 points
+        old, new = (0.1, 0.0) if kind == "max_drop" else (0.0, 0.1)
+        rows = [
+            row(metric, (share, share, share), name, probe=probe, **at)
+            for name, share in (("dense", old), ("m@0.5", new))
+        ]
     else:
-        expected = ("pass", 0)
-    assert (verdicts.status, verdicts.exit_code) == expected
+        rows = []
+        for name, hits in (("dense", 500), ("m@0.5", 500 + sign * moved)):
+            share = hits / N
+            figure = (share, None, None) if case == "no interval" else (share, share - 0.03, share + 0.03)
+            evidence = None if case == "no interval" else hits
+            rows.append(row(metric, figure, name, probe=probe, hits=evidence, **at))
+    return rows if kind == "max_drop" else [*rows, clean("dense"), clean()]
 
 
-def test_a_run_that_is_not_finished_does_not_pass(made: Made, runs: ModuleType) -> None:
-    rows = [runs.row(A, "robust_accuracy", 0.5, 0.45, 0.55), runs.clean(A)]
-    assert judge(made(*rows), policy(min=0.4)).exit_code == 0
-    assert judge(made(*rows, waiting=1), policy(min=0.4)).exit_code == 4
-    bad = [runs.row(A, "robust_accuracy", 0.3, 0.25, 0.35), runs.clean(A)]
-    assert judge(made(*bad, waiting=1), policy(min=0.4)).exit_code == 1
-    assert judge(made(variants=[]), policy(min=0.4)).exit_code == 4
+@pytest.mark.parametrize(
+    ("kind", "case", "expected"),
+    [
+        ("min", "below", "fail"),
+        ("min", "straddling", "inconclusive"),
+        ("min", "above", "pass"),
+        ("min", "low end touches", "pass"),
+        ("min", "high end touches", "inconclusive"),
+        ("min", "point", "pass"),
+        ("min", "no interval", "inconclusive"),
+        ("max", "below", "pass"),
+        ("max", "straddling", "inconclusive"),
+        ("max", "above", "fail"),
+        ("max", "low end touches", "inconclusive"),
+        ("max", "high end touches", "pass"),
+        ("max", "point", "pass"),
+        ("max", "no interval", "inconclusive"),
+        ("max_drop", "below", "pass"),
+        ("max_drop", "straddling", "inconclusive"),
+        ("max_drop", "above", "fail"),
+        ("max_drop", "point", "pass"),
+        ("max_drop", "no interval", "inconclusive"),
+        ("max_rise", "below", "pass"),
+        ("max_rise", "straddling", "inconclusive"),
+        ("max_rise", "above", "fail"),
+        ("max_rise", "point", "pass"),
+        ("max_rise", "no interval", "inconclusive"),
+    ],
+)
+def test_the_whole_interval_is_held_against_the_limit(
+    make: Make, kind: str, case: str, expected: str
+) -> None:
+    decision = only(make(of(kind, case)), LIMITS[kind])
+    assert decision.status == expected, decision.reason
 
 
-def test_a_model_that_could_not_be_made_is_judged_by_its_failed_rows(made: Made, runs: ModuleType) -> None:
-    bad = runs.row("m@0.9", "robust_accuracy", n=None, status="failed", note="no model", at={})
-    rows = [runs.row(A, "robust_accuracy", 0.5, 0.45, 0.55), runs.clean(A), bad]
-    verdicts = judge(made(*rows, variants=[(A, 0)]), policy(min=0.4))
-    assert (one(verdicts).status, one(verdicts, "m@0.9").status) == ("pass", "not_run")
-    assert verdicts.exit_code == 4
+@pytest.mark.parametrize("kind", LIMITS)
+@pytest.mark.parametrize(
+    ("status", "alone", "beside"),
+    [
+        ("failed", "not_run", "not_run"),
+        ("refused", "inconclusive", "inconclusive"),
+        ("not_applicable", "not_run", "not_applicable"),
+        ("absent", "not_run", "not_run"),
+    ],
+)
+def test_what_has_no_figure_never_passes(make: Make, kind: str, status: str, alone: str, beside: str) -> None:
+    """``alone``: on the only variant; ``beside``: on a second variant, next to one that has a figure."""
+    metric, good = LIMITS[kind].metric, of(kind, "above" if kind == "min" else "below")
+    ours = [r for r in good if r.variant == "m@0.5" and r.metric == metric]
+    rest = [r for r in good if r not in ours]
+
+    def without(name: str) -> list[MeasurementRow]:
+        if status == "absent":
+            return [row("macs", (1.0, 1.0, 1.0), name, probe="cost")]
+        return [row(metric, (None, None, None), name, probe=ours[0].probe, status=status, **ours[0].at)]
+
+    assert only(make([*rest, *without("m@0.5")]), LIMITS[kind]).status == alone
+    both = verdicts(make([*good, *without("m@0.9")]), LIMITS[kind])
+    assert {d.variant: d.status for d in both.decisions} == {"m@0.5": "pass", "m@0.9": beside}
+
+
+@pytest.mark.parametrize(
+    ("figure", "status", "expected"),
+    [
+        ((0.6, 0.7, 0.8), "failed", "not_run"),
+        ((0.6, 0.7, 0.8), "refused", "inconclusive"),
+        ((0.6, 0.7, 0.8), "not_applicable", "inconclusive"),
+        ((0.4, 0.5, 0.6), "failed", "not_run"),
+        ((0.2, 0.3, 0.4), "failed", "fail"),
+        ((0.2, 0.3, 0.4), "refused", "fail"),
+    ],
+)
+def test_a_seed_without_a_figure_stops_a_pass_and_no_failure(
+    make: Make, figure: tuple[float, float, float], status: str, expected: str
+) -> None:
+    missing = row("robust_accuracy", (None, None, None), seed=1, status=status)
+    results = make([clean(), clean(seed=1), robust(*figure), missing])
+    assert only(results, rule(min=0.5)).status == expected
+
+
+def test_a_seed_without_a_row_is_not_run(make: Make) -> None:
+    decision = only(make([clean(), clean(seed=1), robust(0.6, 0.7, 0.8)]), rule(min=0.5))
+    assert decision.status == "not_run"
+    assert "seed 1 has no row" in decision.reason
+
+
+def test_the_limit_itself_is_allowed_from_either_side() -> None:
+    assert three_way(0.5, 0.6, 0.5, upper=False) == "pass"
+    assert three_way(0.4, 0.5, 0.5, upper=True) == "pass"
+    assert three_way(0.4, 0.5, 0.5, upper=False) == "inconclusive"
+    assert three_way(float("nan"), float("nan"), 0.5, upper=False) == "inconclusive"
+
+
+@pytest.mark.parametrize("last", [(0.2, 0.3, 0.4, "fail"), (0.4, 0.5, 0.6, "inconclusive")])
+def test_the_worst_seed_decides_however_good_the_mean(
+    make: Make, last: tuple[float, float, float, str]
+) -> None:
+    *figure, expected = last
+    rows = [robust(0.9, 0.95, 0.99, seed=s) for s in (0, 1)] + [robust(*figure, seed=2)]
+    decision = only(make([*(clean(seed=s) for s in (0, 1, 2)), *rows]), rule(min=0.5))
+    assert decision.status == expected
+    assert (decision.value, decision.low, decision.high) == (figure[1], figure[0], figure[2])
+    assert decision.seeds == 3
+    assert "worst of 3 seeds" in decision.reason
+
+
+def test_the_worst_of_the_conditions_that_a_rule_leaves_open_decides(make: Make) -> None:
+    rows = [robust(0.8, 0.85, 0.9), robust(0.1, 0.2, 0.3, at={"eps": 0.2})]
+    results = make([clean(), *rows])
+    worst = only(results, rule(min=0.5))
+    assert worst.status == "fail"
+    assert worst.at is not None
+    assert worst.at["eps"] == 0.2
+    assert only(results, rule(min=0.5, at={"eps": 0.1})).status == "pass"
+    assert only(results, rule(min=0.5, at={"eps": "1/10"})).status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("ask", "expected"),
+    [({"min_n": 1000}, "pass"), ({"min_n": 1001}, "inconclusive"), ({"min_seeds": 1}, "pass"),
+     ({"min_seeds": 2}, "inconclusive")],
+)  # fmt: skip
+@pytest.mark.parametrize("good", [True, False])
+def test_too_little_data_decides_nothing_either_way(
+    make: Make, ask: dict[str, int], expected: str, good: bool
+) -> None:
+    figure = (0.6, 0.7, 0.8) if good else (0.2, 0.3, 0.4)
+    decision = only(make([clean(), robust(*figure)]), rule(min=0.5, **ask))
+    assert decision.status == (expected if good or expected == "inconclusive" else "fail")
+
+
+def test_min_n_counts_the_seed_with_the_fewest(make: Make) -> None:
+    rows = [clean(), clean(seed=1), robust(0.6, 0.7, 0.8), robust(0.6, 0.7, 0.8, seed=1, n=50)]
+    decision = only(make(rows), rule(min=0.5, min_n=100))
+    assert (decision.status, decision.n) == ("inconclusive", 50)
+
+
+def flag(value: float | None, norm: str = "linf", status: str = "ok") -> MeasurementRow:
+    at = {"flag": "zero_gradients", "norm": norm, "limit": 0.05}
+    return row("attack_health", (value, value, value), status=status, **at)
+
+
+@pytest.mark.parametrize(
+    ("health", "expected"),
+    [
+        (flag(0.4), "inconclusive"),
+        (flag(0.05), "pass"),  # the limit itself raises nothing
+        (flag(0.4, norm="l2"), "pass"),  # another norm's attacks
+        (flag(None, status="not_applicable"), "pass"),
+        (flag(None, status="failed"), "inconclusive"),
+    ],
+)
+def test_attack_health_turns_a_pass_into_doubt_and_leaves_a_fail(
+    make: Make, health: MeasurementRow, expected: str
+) -> None:
+    good = only(make([clean(), robust(0.6, 0.7, 0.8), health]), rule(min=0.5))
+    assert good.status == expected, good.reason
+    assert ("attack health" in good.reason) == (expected == "inconclusive")
+    assert only(make([clean(), robust(0.2, 0.3, 0.4), health]), rule(min=0.5)).status == "fail"
+    assert only(make([clean(), health]), rule("accuracy", min=0.5)).status == "pass"
+
+
+def test_a_collapsed_model_passes_nothing_but_what_speaks_of_itself(make: Make) -> None:
+    fidelity = row("membership_auc", (0.5, 0.47, 0.53), probe="membership", attack="loss")
+    cost = row("macs", (10.0, 10.0, 10.0), probe="cost")
+    results = make([clean(share=0.1), robust(0.6, 0.7, 0.8), fidelity, cost])
+    decision = only(results, rule(min=0.5))
+    assert decision.status == "inconclusive"
+    assert "collapsed" in decision.reason
+    assert only(results, rule("membership_auc", max=0.6)).status == "inconclusive"
+    assert only(results, rule("accuracy", min=0.5)).status == "fail"
+    assert only(results, rule("macs", max=20)).status == "pass"
+
+
+def test_without_clean_accuracy_a_collapse_cannot_be_excluded(make: Make) -> None:
+    decision = only(make([robust(0.6, 0.7, 0.8)]), rule(min=0.5))
+    assert decision.status == "inconclusive"
+    assert "clean accuracy" in decision.reason
+
+
+def test_mutating_one_measurement_across_the_limit_flips_the_verdict(make: Make) -> None:
+    rows = [*(clean(seed=s) for s in range(5)), *(robust(0.55, 0.6, 0.65, seed=s) for s in range(5))]
+    assert verdicts(make(rows), rule(min=0.5)).status == "pass"
+    rows[7] = robust(0.35, 0.4, 0.45, seed=2)
+    assert verdicts(make(rows), rule(min=0.5)).status == "fail"
+
+
+WAIVER = {"rule": "r", "variant": "m@*", "expires": TODAY, "reason": "known"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "figure", "expected", "remark"),
+    [
+        ({}, (0.2, 0.3, 0.4), "waived", None),
+        ({}, (0.4, 0.5, 0.6), "waived", None),
+        ({"variant": "m@0.5"}, (0.2, 0.3, 0.4), "waived", None),
+        ({"expires": date(2026, 5, 31)}, (0.2, 0.3, 0.4), "fail", "expired on 2026-05-31"),
+        ({"rule": "other"}, (0.2, 0.3, 0.4), "fail", "matches nothing"),
+        ({"variant": "x"}, (0.2, 0.3, 0.4), "fail", "matches nothing"),
+        ({}, (0.6, 0.7, 0.8), "pass", "is not needed"),
+    ],
+)
+def test_waivers(
+    make: Make, keys: dict[str, Any], figure: tuple[float, float, float], expected: str, remark: str | None
+) -> None:
+    waiver = Waiver.model_validate(WAIVER | keys)
+    found = verdicts(make([clean(), robust(*figure)]), rule(min=0.5), waivers=[waiver])
+    (decision,) = found.decisions
+    assert decision.status == expected
+    assert found.exit_code == (1 if expected == "fail" else 0)
+    assert [remark in line for line in found.remarks if remark] == ([True] if remark else [])
+    assert len(found.remarks) == (remark is not None)
+    assert (decision.waiver is waiver) == (expected == "waived")
+    assert (decision.judged is not None) == (expected == "waived")
+
+
+@pytest.mark.parametrize(
+    ("figures", "waiting", "status", "code"),
+    [
+        ("p", 0, "pass", 0),
+        ("f", 0, "fail", 1),
+        ("i", 0, "inconclusive", 3),
+        ("n", 0, "not_run", 4),
+        ("pi", 0, "inconclusive", 3),
+        ("pin", 0, "not_run", 4),
+        ("pinf", 0, "fail", 1),
+        ("p", 1, "not_run", 4),
+        ("i", 1, "not_run", 4),
+        ("f", 1, "fail", 1),
+    ],
+)
+def test_a_failure_goes_before_what_is_missing_and_that_before_doubt(
+    make: Make, figures: str, waiting: int, status: str, code: int
+) -> None:
+    spans = {"p": (6.0, 7.0, 8.0), "f": (1.0, 2.0, 3.0), "i": (4.0, 5.0, 6.0)}
+    rows = [clean()]
+    for mark in figures:
+        low, value, high = spans.get(mark, (0.0, 0.0, 0.0))
+        if mark != "n":
+            rows.append(row(f"plugin_{mark}", (value, low, high), probe="plugin"))
+    rules = [rule(f"plugin_{mark}", id=mark, min=5) for mark in figures]
+    found = verdicts(make(rows, waiting=waiting), *rules)
+    assert (found.status, found.exit_code) == (status, code)
+    assert found.of("m@0.5").decisions == found.decisions
+
+
+def test_a_family_that_did_not_run_is_not_run_and_says_what_there_is(make: Make) -> None:
+    found = verdicts(make([clean()]), rule("tampering_accuracy", min=0.5))
+    (decision,) = found.decisions
+    assert (decision.status, found.exit_code) == ("not_run", 4)
+    assert "tampering_accuracy was not measured; this run has accuracy" in decision.reason
+
+
+def test_a_condition_that_was_not_measured_is_not_run_and_says_what_there_is(make: Make) -> None:
+    decision = only(make([clean(), robust(0.6, 0.7, 0.8)]), rule(min=0.5, at={"eps": "8/255"}))
+    assert decision.status == "not_run"
+    assert "0.1" in decision.reason
+
+
+def test_a_rule_for_a_variant_that_is_not_there_is_not_run(make: Make) -> None:
+    decision = only(make([clean()]), rule("accuracy", min=0.5, variants=["nothing@*"]))
+    assert (decision.status, decision.variant) == ("not_run", "nothing@*")
+
+
+def test_a_control_is_judged_only_by_its_full_name(make: Make) -> None:
+    rows = [clean("m@0.5"), clean("m@control")]
+    results = make(rows, controls=["m@control"])
+    assert [d.variant for d in verdicts(results, rule("accuracy", min=0.5)).decisions] == ["m@0.5"]
+    named = rule("accuracy", min=0.5, variants=["m@control"])
+    assert [d.variant for d in verdicts(results, named).decisions] == ["m@control"]
+
+
+def test_a_rule_against_a_baseline_without_one_is_not_run(make: Make) -> None:
+    decision = only(make([clean()]), rule("accuracy", max_drop=0.1, against="baseline"))
+    assert decision.status == "not_run"
+    assert "--baseline" in decision.reason
+
+
+def test_a_rule_against_a_baseline_compares_with_the_namesake_there(make: Make) -> None:
+    one = rule("accuracy", max_drop=0.1, against="baseline")
+    rows = [
+        row("accuracy", (h / N, h / N - 0.03, h / N + 0.03), probe="accuracy", hits=h) for h in (900, 600)
+    ]
+    old, new = make([rows[0]]), make([rows[1]])
+    assert judge(new, policy(one), old).status == "fail"
+    assert judge(old, policy(one), new).status == "pass"
+    assert judge(old, policy(one), old).status == "pass"
+
+
+def test_dense_is_not_compared_with_itself(make: Make) -> None:
+    found = verdicts(make(of("max_drop", "below")), rule("accuracy", max_drop=0.1, variants=["*"]))
+    assert {d.variant: d.status for d in found.decisions} == {"dense": "not_applicable", "m@0.5": "pass"}
+    alone = verdicts(make([clean("dense")]), rule("accuracy", max_drop=0.1, variants=["*"]))
+    assert alone.exit_code == 4
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_load_and_judge_a_whole_run(results: Results, name: str) -> None:
+    loaded = find(name)
+    assert loaded.name == name
+    assert all(rule.description for rule in loaded.rules)
+    found = judge(results, loaded, today=TODAY)
+    assert {d.rule.id for d in found.decisions} == {rule.id for rule in loaded.rules}
+
+
+def test_a_stricter_preset_passes_no_more_than_a_laxer_one(results: Results) -> None:
+    passed = []
+    for name in presets():
+        found = judge(results, find(name), today=TODAY).decisions
+        passed.append({(d.rule.id, d.variant) for d in found if d.status == "pass"})
+    lenient, standard, strict = passed
+    assert strict <= standard <= lenient
+    assert lenient

@@ -1,4 +1,4 @@
-"""Rules on a change: pairs, margins, Holm, references that are missing or in doubt."""
+"""Rules on a change: pairs, margins, Holm, references missing or in doubt; how often a decision errs."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from reports import gate_change, paired
-from reports.gate import Decision, judge
-from reports.gate_rows import Reading
+from reports.gate import Decision, judge, three_way
+from reports.gate_rows import Reading, worst
 from reports.policy import Policy, Rule
 from reports.results import Results
 
@@ -134,6 +134,27 @@ def test_wrong_failures_among_many_variants_stay_rare() -> None:
         plain += any(r.low > rule.limit for r in readings)
     assert plain / 400 > 0.1  # so often such a run would fail without the correction
     assert corrected / 400 < 0.025 + 3 * np.sqrt(0.025 / 400)
+
+
+def test_the_interval_of_the_worst_seed_holds_it() -> None:
+    """By simulation: wrong passes stay at 2.5%, wrong failures at 2.5% a seed, as the documents say."""
+    rng, n, limit = np.random.default_rng(3), 400, 0.5
+
+    def share(truths: tuple[float, ...], status: str, trials: int = 1500) -> float:
+        found = 0
+        for _ in range(trials):
+            readings = []
+            for seed, p in enumerate(rng.binomial(n, truths) / n):  # Wilson's interval, written out
+                centre = (p + 1.92 / n) / (1 + 3.84 / n)
+                half = 1.96 * np.sqrt(p * (1 - p) / n + 0.96 / n**2) / (1 + 3.84 / n)
+                readings.append(Reading(seed, {}, p, centre - half, centre + half, n))
+            reading = worst(readings, upper=False)
+            found += three_way(reading.low, reading.high, limit, upper=False) == status
+        return found / trials
+
+    noise = 3 * np.sqrt(0.025 / 1500)
+    assert share((0.4999, 0.8, 0.8), "pass") < 0.025 + noise
+    assert 0.02 < share((0.5, 0.5, 0.5), "fail") < 0.075 + 2 * noise
 
 
 def test_what_cannot_be_compared_is_not_passed(made: Made, runs: ModuleType) -> None:

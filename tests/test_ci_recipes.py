@@ -1,0 +1,154 @@
+"""The CI recipes in examples/ci: they parse, their commands are ours, and what they upload is made."""
+
+import importlib.util
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from audit import starter
+from audit.cli import app
+
+ROOT = Path(__file__).parents[1]
+RECIPES = {path.name: path for path in sorted((ROOT / "examples" / "ci").glob("*.yml"))}
+
+
+def read(name: str) -> dict[Any, Any]:
+    found: dict[Any, Any] = yaml.safe_load(RECIPES[name].read_text(encoding="utf-8"))
+    return found
+
+
+def scripts(node: Any) -> Iterator[str]:
+    """Every shell script of a recipe, in order: ``run`` of GitHub, ``…script`` of GitLab."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "run" or str(key).endswith("script"):
+                yield from [value] if isinstance(value, str) else value
+            else:
+                yield from scripts(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from scripts(value)
+
+
+def commands(name: str) -> list[list[str]]:
+    """The words of every command line that starts with prune-audit."""
+    lines = [line for text in scripts(read(name)) for line in text.splitlines()]
+    return [words for line in lines if (words := shlex.split(line)) and words[0] == "prune-audit"]
+
+
+def parsed(words: list[str]) -> dict[str, Any]:
+    """A command's parameters as the CLI reads them. Raises click's UsageError where it would refuse."""
+    group: Any = typer.main.get_command(app)
+    with group.make_context("prune-audit", list(words[1:])) as context:
+        name, command, rest = group.resolve_command(context, words[1:])
+        return {"command": name, **command.make_context(name, rest, parent=context).params}
+
+
+def test_there_is_a_recipe_for_each_house() -> None:
+    assert set(RECIPES) == {"github.yml", "gitlab-ci.yml"}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_command_is_one_of_ours(name: str) -> None:
+    found = [parsed(words) for words in commands(name)]
+    assert {one["command"] for one in found} == {"run", "report", "gate"}
+    folders = {str(one["out"] if one["command"] == "run" else one["folder"]) for one in found}
+    assert folders == {"audit-run"}
+    assert {one["policy"] for one in found if "policy" in one} == {"audit/policy.toml"}
+
+
+def test_a_command_that_is_none_of_ours_is_found_out() -> None:
+    for line in ("prune-audit gait audit-run", "prune-audit gate audit-run --polcy x", "prune-audit gate"):
+        with pytest.raises(Exception, match="No such command|No such option|Missing parameter"):
+            parsed(shlex.split(line))
+
+
+def uploads(node: Any) -> set[str]:
+    """Every file under audit-run/ that a recipe reads or uploads."""
+    if isinstance(node, dict):
+        return set().union(*map(uploads, node.values()))
+    if isinstance(node, list):
+        return set().union(*map(uploads, node))
+    return set(re.findall(r"audit-run/[\w.-]+", str(node)))
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository after its plan has run: audit-run, and audit/ with a plan and a policy that it fails."""
+    file = ROOT / "tests" / "reports" / "synthetic.py"
+    spec = importlib.util.spec_from_file_location("synthetic_for_ci", file)
+    assert spec is not None
+    assert spec.loader is not None
+    synthetic = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(synthetic)
+    root = tmp_path_factory.mktemp("repository")
+    synthetic.build(root / "audit-run", seeds=[0], methods=["m"], sparsities=[0.5], n=100)
+    starter.write(root / "audit")
+    (root / "audit" / "policy.toml").write_text(
+        '[[rule]]\nid = "clean"\nmetric = "accuracy"\nmin = 0.9999\n', encoding="utf-8"
+    )
+    return root
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_gate_fails_the_job_and_what_is_uploaded_is_there(
+    name: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    for made in workplace.glob("audit-run/*"):
+        if made.name != "run.sqlite":
+            made.unlink()
+    codes = {}
+    for words in commands(name):
+        if words[1] == "run":
+            assert (workplace / words[2]).is_file()
+            continue
+        done = CliRunner().invoke(app, words[1:])
+        assert isinstance(done.exception, SystemExit | None), done.exception
+        codes[words[1]] = done.exit_code
+    assert codes == {"report": 0, "gate": 1}
+    wanted = uploads(read(name))
+    assert {"audit-run/report.sarif", "audit-run/junit.xml", "audit-run/comment.md"} <= wanted
+    for file in wanted:
+        assert (workplace / file).is_file(), file
+
+
+def test_github_uploads_whatever_the_gate_says() -> None:
+    recipe = read("github.yml")
+    steps = recipe["jobs"]["audit"]["steps"]
+    gate = next(i for i, step in enumerate(steps) if "prune-audit gate" in step.get("run", ""))
+    assert "continue-on-error" not in steps[gate]
+    report = next(i for i, step in enumerate(steps) if "prune-audit report" in step.get("run", ""))
+    assert report < gate
+    assert all("always()" in step["if"] for step in steps[gate + 1 :])
+    (scan,) = [s for s in steps if s.get("uses", "").startswith("github/codeql-action/upload-sarif@")]
+    assert scan["with"]["sarif_file"] == "audit-run/report.sarif"
+    assert recipe["permissions"] == {
+        "contents": "read", "pull-requests": "write", "security-events": "write"
+    }  # fmt: skip
+
+
+def test_gitlab_reports_whatever_the_gate_says() -> None:
+    job = read("gitlab-ci.yml")["prune-audit"]
+    assert job["artifacts"]["when"] == "always"
+    assert job["artifacts"]["reports"] == {"junit": "audit-run/junit.xml"}
+    assert any("prune-audit gate" in line for line in job["script"])
+    assert any("prune-audit report" in line for line in job["after_script"])
+    assert "allow_failure" not in job
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not there to parse scripts")
+def test_every_script_is_a_script(name: str) -> None:
+    for text in scripts(read(name)):
+        done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, f"{text}\n{done.stderr}"
