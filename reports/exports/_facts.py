@@ -47,11 +47,16 @@ def table(about: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def is_sha256(text: str) -> bool:
+    """Whether a text is a SHA-256 as hexadecimal digits."""
+    return _SHA256.fullmatch(text) is not None
+
+
 def models(results: Results) -> Iterator[tuple[str, int, str, str]]:
     """Every model file with a SHA-256: variant, seed, path in the run's folder, digest."""
     for row in results.variants.to_dict("records"):
         digest = row["digest"]
-        if isinstance(digest, str) and _SHA256.fullmatch(digest):
+        if isinstance(digest, str) and is_sha256(digest):
             yield str(row["variant"]), int(row["seed"]), str(row["file"] or digest), digest
 
 

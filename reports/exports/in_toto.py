@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 from urllib.parse import quote
 
-from reports.exports._facts import models, plan_name, text_of
+from reports.exports._facts import is_sha256, models, plan_name, text_of
 from reports.gate import Verdicts
 from reports.results import Results
 from reports.words import shown
@@ -19,7 +19,7 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
 
     ``PASSED`` only if the gate passes; ``WARNED`` if it does so by waivers; everything else, what is
     inconclusive or has not run included, is ``FAILED``: whoever verifies must not take doubt for a pass.
-    A run without a model file has nothing to speak of but itself, and fails.
+    A run without a model file has nothing to speak of but its plan, and fails.
     """
     del baseline
     tests: dict[str, list[str]] = {"passedTests": [], "warnedTests": [], "failedTests": []}
@@ -37,7 +37,8 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
         for variant, seed, file, digest in models(results)
     ]
     plan = str(results.about["plan_digest"])
-    nothing = {"name": FILE, "digest": {"sha256": hashlib.sha256(plan.encode()).hexdigest()}}
+    known = plan if is_sha256(plan) else hashlib.sha256(plan.encode()).hexdigest()
+    nothing = {"name": f"plan {plan_name(results)}", "digest": {"sha256": known}}
     return text_of(
         {
             "_type": STATEMENT,
