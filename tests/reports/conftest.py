@@ -1,5 +1,6 @@
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +22,16 @@ def _load(file: str) -> ModuleType:
         sys.modules[name] = module
         spec.loader.exec_module(module)
     return sys.modules[name]
+
+
+_load("gate_lab")  # which tests import as gate_lab_run
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Results]:
+    """Writes a run of the given rows, and reads it."""
+    maker: Callable[..., Results] = _load("gate_lab").maker(tmp_path)
+    return maker
 
 
 @pytest.fixture(scope="session")
