@@ -44,7 +44,13 @@ def show(verdicts: Verdicts, folder: Path, console: Console) -> None:
             mark = status.MARKS[decision.status]
             word = Text(f"{mark.icon} {mark.word}", COLOURS.get(mark.css, ""))
             table.add_row(word, decision.rule.id, shown(decision.variant, 60), Text(decision.reason))
-    console.print(table, highlight=False)
+    if console.is_terminal:
+        console.print(table, highlight=False)
+    else:  # a log has no width: one plain line a decision
+        for decision in decisions:
+            if decision.status != "not_applicable":
+                line = f"{decision.rule.id}, {shown(decision.variant, 60)}: {decision.reason}"
+                console.print(f"{status.MARKS[decision.status].word}: {line}", highlight=False, markup=False)
     for remark in verdicts.remarks:
         console.print(f"Note: {remark}.", highlight=False, markup=False)
     if verdicts.waiting:

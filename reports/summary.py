@@ -170,7 +170,9 @@ def _at(a: Analysis, name: str, dense: float) -> list[str]:
         lead = lead.removesuffix(", on average over seeds")
     parts = [words.listing(moved)] if moved else []
     if still:
-        parts.append(f"no difference can be shown in {words.listing(still)}")
+        unsure = any(a.against_dense[k.metric][name].leans != "same" for k in a.keys if k.label in still)
+        corrected = " once corrected for the number of variants" if unsure else ""
+        parts.append(f"no difference can be shown{corrected} in {words.listing(still)}")
     return [f"{lead}: {'; '.join(parts)}."]
 
 

@@ -97,7 +97,9 @@ def _plain_ticks(axes: Any) -> None:
         places = [float(p) for p in axis.get_majorticklocs() if low - slack <= p <= high + slack]
         formatter = axis.get_major_formatter()
         named = [text for text in zip(places, formatter.format_ticks(places), strict=True) if text[1]]
-        if axis.get_tick_params().get("gridOn", False):
+        params = axis.get_tick_params()
+        turned = float(params.get("rotation", 0.0))
+        if params.get("gridOn", False):
             draw = axes.vlines if along_x else axes.hlines
             limits = axes.get_ylim() if along_x else axes.get_xlim()
             draw(places, *limits, color=RULE, linewidth=0.6, zorder=0.5)
@@ -107,7 +109,7 @@ def _plain_ticks(axes: Any) -> None:
                 xycoords=axes.get_xaxis_transform() if along_x else axes.get_yaxis_transform(),
                 xytext=(0, -6) if along_x else (-6, 0), textcoords="offset points",
                 ha="center" if along_x else "right", va="top" if along_x else "center", color=MUTED,
-                annotation_clip=False,
+                annotation_clip=False, rotation=turned,
             )  # fmt: skip
         if axis.get_label_text():
             axes.annotate(

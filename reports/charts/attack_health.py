@@ -69,8 +69,9 @@ def _panel(results: Results, norm: str, known: list[Flag]) -> Panel:
             ]
             if spots:
                 axes.scatter(*zip(*spots, strict=True), **look)
-        axes.set_xticks(range(len(present)), [shown(v, 24) for v in present], rotation=90, fontsize=10)
-        axes.set_yticks(range(len(names)), [title(name) for name in names], fontsize=10)
+        axes.set_xticks(range(len(present)), [shown(v, 24) for v in present])
+        axes.tick_params(axis="x", labelrotation=90)
+        axes.set_yticks(range(len(names)), [title(name) for name in names])
         axes.set(xlim=(-0.6, max(len(present), 8) - 0.4), ylim=(len(names) - 0.4, -0.6))
     raised = [f"{shown(f.variant, 40)}: {title(f.name)}" for f in known if f.raised]
     said = listing(list(dict.fromkeys(raised))[:8]) if raised else "no variant shows any sign"

@@ -112,3 +112,13 @@ def test_many_variants_are_drawn_doubtful_ones_first(tmp_path: Path, count: int)
     assert f"m@{count - 1}" in labels
     assert len(labels) <= 24
     assert len(chart.table.rows) == count
+
+
+def test_names_of_variants_stand_upright_so_that_they_do_not_overlap(tmp_path: Path) -> None:
+    names = ["dense", "global-magnitude@0.9", "global-magnitude@0.95"]
+    (panel,) = drawn(build(tmp_path, {(name, "linf", "zero_gradients"): 0.0 for name in names}))
+    for name in names:
+        text = next(
+            e for e in ET.fromstring(panel).iter() if e.tag.endswith("text") and "".join(e.itertext()) == name
+        )
+        assert "rotate(-90" in f"{text.get('transform')}{text.get('style')}", ET.tostring(text)
