@@ -17,13 +17,15 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def render(results: Results, verdicts: Verdicts, baseline: Results | None = None) -> str:
     """A failure is a failure; what is inconclusive or has not run is an error; what is waived is skipped.
 
-    Units that have not run are an error of their own, so that a run cut short is not green.
+    Units that have not run are an error of their own, and so is a run of which nothing was judged: neither is
+    green.
     """
     del results, baseline
     decisions = verdicts.decisions
-    errors = sum(d.status in ("inconclusive", "not_run") for d in decisions) + bool(verdicts.waiting)
+    idle = not verdicts.waiting and all(d.status == "not_applicable" for d in decisions)  # nothing was judged
+    errors = sum(d.status in ("inconclusive", "not_run") for d in decisions) + bool(verdicts.waiting) + idle
     skipped = sum(d.status in ("not_applicable", "waived") for d in decisions)
-    failures, tests = verdicts.count("fail"), len(decisions) + bool(verdicts.waiting)
+    failures, tests = verdicts.count("fail"), len(decisions) + bool(verdicts.waiting) + idle
     totals = {"tests": str(tests), "failures": str(failures), "errors": str(errors), "time": "0"}
     root = Element("testsuites", {"name": TOOL, **totals})
     name = _xml(f"policy {shown(verdicts.policy.name)}")
@@ -34,7 +36,7 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
         case = SubElement(suite, "testcase", {"classname": "run", "name": "complete", "time": "0"})
         text = f"{counted(verdicts.waiting, 'planned unit')} not run"
         SubElement(case, "error", {"type": "not_run", "message": text}).text = text
-    if not tests:
+    if idle:
         case = SubElement(suite, "testcase", {"classname": "run", "name": "judged", "time": "0"})
         SubElement(case, "error", {"type": "not_run", "message": "nothing was judged"})
     indent(root)

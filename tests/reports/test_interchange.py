@@ -166,6 +166,20 @@ def test_json_holds_the_very_numbers(case_runs: Runs, case: str) -> None:
         assert [row[key] for row in document["measurements"]] == expected
 
 
+def test_junit_is_not_green_where_nothing_was_judged(case_runs: Runs, tmp_path: Path) -> None:
+    """Dense alone, by a rule on a drop against dense; and by no rule at all."""
+    _, results, _ = case_runs["one variant"]
+    file = tmp_path / "policy.toml"
+    file.write_text('[[rule]]\nid = "a"\nmetric = "accuracy"\nmax_drop = 0.1\n', encoding="utf-8")
+    for policy, cases in ((load(file), 2), (Policy((), name="x"), 1)):
+        verdicts = judge(results, policy)
+        assert verdicts.exit_code == 4
+        root = ElementTree.fromstring(rendered("junit", results, verdicts))
+        assert (root.get("tests"), root.get("errors")) == (str(cases), "1")
+        assert len(root.findall(".//testcase")) == cases
+        assert len(root.findall(".//error")) == 1
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_junit_has_one_case_for_each_decision(case_runs: Runs, case: str) -> None:
     _, results, verdicts = case_runs[case]
