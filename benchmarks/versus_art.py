@@ -120,7 +120,7 @@ def plan_text(build: str, images: int) -> str:
     return (
         f'[model]\nbuild = "{build}"\nweights = "0.0.safetensors"\n'
         f'[data]\nsource = "npz:data.npz"\naudit_examples = {images}\n'
-        f'[probes.evasion]\neps = {list(EPS)}\nattacks = ["fgsm", "pgd"]\nsteps = {STEPS}\nrestarts = 1\n'
+        f'[probes.evasion]\neps = {list(EPS)}\nattacks = ["fgsm", "pgd"]\nrestarts = 1\n'
         '[probes.membership]\nattacks = ["art_black_box"]\nexamples = 1000\n'
         f"[probes.extraction]\nqueries = [{QUERIES}]\nepochs = {SURROGATE_EPOCHS}\n{variants}"
     )
