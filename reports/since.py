@@ -44,9 +44,7 @@ def since(analysis: Analysis, verdicts: Verdicts, baseline: Results) -> Since:
         words.shown(about["plan_digest"])[:SHORT],
         tuple(_summary(analysis, compared, moved, baseline, both)),
         Table("Verdicts that changed", ("Variant", "Baseline", "Now"), tuple(moved)) if moved else None,
-        differences_table(
-            analysis, compared, "This run minus the baseline on the same examples (95% interval)"
-        ),
+        differences_table(analysis, compared, CAPTION),
     )
 
 
