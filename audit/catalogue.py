@@ -7,7 +7,7 @@ from audit import zoo
 from pruning.allocation import allocations
 from pruning.criteria import criteria
 from pruning.methods import methods
-from reports.charts import charts
+from reports.draw.charts import charts
 
 DATA = {
     "digits": "scikit-learn's 1 797 handwritten digits, 1×8×8, embedded",

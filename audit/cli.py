@@ -101,7 +101,7 @@ def run(
     A run that was stopped goes on where it stopped; a finished one computes nothing.
     """
     from audit import gating, runner
-    from reports.policy import find
+    from reports.gate.policy import find
     from reports.write import write
 
     with gating.mistakes():
@@ -152,7 +152,7 @@ def report(
     """Render a run again. Needs no torch, no model and no data: only the run's folder."""
     from audit import gating
     from reports.exports import names
-    from reports.policy import find
+    from reports.gate.policy import find
     from reports.write import write
 
     wanted = list(dict.fromkeys(formats or ["html", "csv"]))
@@ -172,7 +172,7 @@ def gate(folder: RunArgument, policy: PolicyOption = "standard", baseline: Basel
     cannot be compared. Where several hold, 1 goes before 4 and 4 before 3.
     """
     from audit import gating
-    from reports.policy import find
+    from reports.gate.policy import find
     from reports.write import judged
 
     with gating.mistakes():
@@ -264,7 +264,7 @@ def _subject(path: Path | None, *, root: Path | None, quick: bool, device: Devic
 
 def _headline(folder: Path, policy: Any) -> None:
     """The report's own first sentences, so that the terminal says the same as the page."""
-    from reports.summary import sentences
+    from reports.story.summary import sentences
     from reports.write import judged
 
     run = judged(folder, policy)

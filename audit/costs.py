@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from attacks.probe import Card
 from pruning import measure, storage
-from reports.ledger import MeasurementRow
+from reports.data.ledger import MeasurementRow
 
 CARD = Card(
     title="Size and speed",

@@ -21,7 +21,7 @@ from audit.subject.data import Data
 from audit.units import Unit
 from audit.work import Context, Result, perform
 from pruning.modes import one_thread
-from reports.ledger import VariantRow
+from reports.data.ledger import VariantRow
 
 WorkerDied = BrokenProcessPool
 """What a future raises when its worker process was killed; the engine must then be restarted."""

@@ -9,13 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from audit.errors import IncompleteError, PlanError
-from reports import status
-from reports.baseline import NotComparableError
+from reports.data.ledger import LedgerError
 from reports.exports.pdf import NoBrowserError
-from reports.gate import Verdicts
-from reports.ledger import LedgerError
-from reports.policy import PolicyError
-from reports.words import counted, shown
+from reports.gate import status
+from reports.gate.baseline import NotComparableError
+from reports.gate.judge import Verdicts
+from reports.gate.policy import PolicyError
+from reports.language.words import counted, shown
 
 COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not-run": "magenta", "waived": "cyan"}
 

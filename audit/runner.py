@@ -20,7 +20,7 @@ from audit.preflight import Subject
 from audit.progress import Monitor
 from audit.units import Unit, units
 from audit.work import Context, Result, crashed
-from reports.ledger import Ledger, LedgerError, UnitRow, VariantRow
+from reports.data.ledger import Ledger, LedgerError, UnitRow, VariantRow
 
 RESULTS = "run.sqlite"
 EngineName = Literal["inline", "local"]

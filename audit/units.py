@@ -17,7 +17,7 @@ from audit.plan import Plan
 from audit.subject.data import Data
 from pruning import scoring
 from pruning.recipe import Recipe
-from reports.ledger import canonical
+from reports.data.ledger import canonical
 
 Kind = Literal["dense", "control", "score", "pruned", "checkpoint", "perturbations", "probe", "cost"]
 MODELS = ("dense", "control", "pruned", "checkpoint")

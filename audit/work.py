@@ -24,7 +24,7 @@ from audit.units import MODELS, Unit, file_digest
 from pruning import masks, measure, procedure, prunable, scoring, storage
 from pruning.prune import Pruned, prune
 from pruning.removal import Removal
-from reports.ledger import MeasurementRow, VariantRow
+from reports.data.ledger import MeasurementRow, VariantRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,7 @@ def _numpy(examples: object) -> tuple[object, object]:
 
 def ours(run: Path) -> dict[str, dict[str, list[float]]]:
     """Our robust accuracies, from the results file of a run."""
-    from reports.ledger import read_tables
+    from reports.data.ledger import read_tables
 
     _, rows = read_tables(run / "run.sqlite")
     tables: dict[str, dict[str, list[float]]] = {"fgsm": {}, "pgd": {}}

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.baseline import read_baseline
+from reports.data.results import Results, read
 from reports.exports import export
-from reports.gate import Verdicts, judge
-from reports.policy import DEFAULT, Policy, preset
-from reports.results import Results, read
+from reports.gate.baseline import read_baseline
+from reports.gate.judge import Verdicts, judge
+from reports.gate.policy import DEFAULT, Policy, preset
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,8 +25,8 @@ class Judged:
 def judged(folder: Path, policy: Policy | None = None, baseline: Path | None = None) -> Judged:
     """Read the run in ``folder`` and judge it, by the preset ``standard`` where no policy is given.
 
-    Raises :class:`reports.ledger.LedgerError` where there is no run, and
-    :class:`reports.baseline.NotComparableError` where the baseline cannot be one.
+    Raises :class:`reports.data.ledger.LedgerError` where there is no run, and
+    :class:`reports.gate.baseline.NotComparableError` where the baseline cannot be one.
     """
     results = read(folder)
     old = None if baseline is None else read_baseline(results, baseline)

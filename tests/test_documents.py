@@ -14,9 +14,9 @@ import pytest
 
 from audit.plan import load, parse
 from pruning.methods import methods
-from reports import policy
 from reports.exports import exports
-from reports.gate import EXIT_CODES
+from reports.gate import policy
+from reports.gate.judge import EXIT_CODES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = {

@@ -10,8 +10,8 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reports.gate import Verdicts
-from reports.results import Results
+from reports.data.results import Results
+from reports.gate.judge import Verdicts
 
 Render = Callable[[Results, Verdicts, Results | None], str | bytes]
 

@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reports.aggregate import Figure, figures
+from reports.data.aggregate import Figure, figures
+from reports.data.results import Results
 from reports.families import keys
-from reports.gate import Verdicts
-from reports.results import Results
-from reports.words import shown
+from reports.gate.judge import Verdicts
+from reports.language.words import shown
 
 TOOL = "prune-audit"
 _SHA256 = re.compile("[0-9a-f]{64}")

@@ -2,7 +2,7 @@
 
 import re
 
-from reports.words import shown
+from reports.language.words import shown
 
 _JOINER = "\N{WORD JOINER}"
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&:-])")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from reports.gate import Verdicts
-from reports.results import Results
+from reports.data.results import Results
+from reports.gate.judge import Verdicts
 
 FILE = "measurements.csv"
 COLUMNS = (

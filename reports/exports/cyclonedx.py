@@ -4,12 +4,12 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from reports.data.results import Results
 from reports.exports._facts import TOOL, models, plan_name, table, text_of, version
 from reports.families import keys
-from reports.gate import Verdicts
-from reports.metrics import metric as about_metric
-from reports.results import Results
-from reports.words import conditions, shown
+from reports.gate.judge import Verdicts
+from reports.language.metrics import metric as about_metric
+from reports.language.words import conditions, shown
 
 FILE = "model.cdx.json"
 _NAMESPACE = uuid.UUID("6f1d3a52-8f0e-5b7e-9a58-0c8c2f1f7b11")

@@ -1,6 +1,6 @@
 """The report: one page that needs nothing else."""
 
-from reports.page import render
+from reports.page.render import render
 
 __all__ = ["FILE", "render"]
 

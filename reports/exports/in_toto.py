@@ -4,10 +4,10 @@ import hashlib
 from typing import Any
 from urllib.parse import quote
 
+from reports.data.results import Results
 from reports.exports._facts import is_sha256, models, plan_name, text_of
-from reports.gate import Verdicts
-from reports.results import Results
-from reports.words import shown
+from reports.gate.judge import Verdicts
+from reports.language.words import shown
 
 FILE = "attestation.intoto.json"
 STATEMENT = "https://in-toto.io/Statement/v1"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from reports.compare import Comparison, compare_all
+from reports.data.results import Results
 from reports.exports._facts import TOOL, counts, text_of
-from reports.gate import Decision, Verdicts
-from reports.policy import Policy, Rule, Waiver
-from reports.results import Results
+from reports.gate.judge import Decision, Verdicts
+from reports.gate.policy import Policy, Rule, Waiver
+from reports.stats.compare import Comparison, compare_all
 
 FILE = "report.json"
 VERSION = 1

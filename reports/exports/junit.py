@@ -3,11 +3,11 @@
 import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from reports.data.results import Results
 from reports.exports._facts import TOOL
-from reports.gate import Decision, Verdicts
-from reports.results import Results
-from reports.status import requirement
-from reports.words import counted, shown
+from reports.gate.judge import Decision, Verdicts
+from reports.gate.status import requirement
+from reports.language.words import counted, shown
 
 FILE = "junit.xml"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

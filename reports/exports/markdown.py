@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
-from reports.analysis import analyse
+from reports.data.results import Results
 from reports.exports._facts import WORDS, counts, plan_name
 from reports.exports._markdown import code, text
 from reports.families import keys
-from reports.gate import Decision, Verdicts
-from reports.results import Results
-from reports.since import since
-from reports.status import MARKS, gravity
-from reports.words import counted
+from reports.gate.judge import Decision, Verdicts
+from reports.gate.status import MARKS, gravity
+from reports.language.words import counted
+from reports.page.since import since
+from reports.story.analysis import analyse
 
 FILE = "comment.md"
 LIMIT = 60_000

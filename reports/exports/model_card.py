@@ -4,13 +4,13 @@ import json
 import re
 from typing import Any
 
+from reports.data.results import Results
 from reports.exports._facts import TOOL, WORDS, key_figures, plan_name, table, version
 from reports.exports._markdown import code, text
-from reports.gate import Verdicts
-from reports.metrics import metric as about_metric
-from reports.results import Results
-from reports.status import MARKS
-from reports.words import conditions, number, percent, shown
+from reports.gate.judge import Verdicts
+from reports.gate.status import MARKS
+from reports.language.metrics import metric as about_metric
+from reports.language.words import conditions, number, percent, shown
 
 FILE = "model-card.md"
 _UNPRINTABLE = re.compile("[^\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")

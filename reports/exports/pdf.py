@@ -6,9 +6,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from reports.data.results import Results
 from reports.exports import html
-from reports.gate import Verdicts
-from reports.results import Results
+from reports.gate.judge import Verdicts
 
 FILE = "report.pdf"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")

@@ -4,12 +4,12 @@ import hashlib
 from typing import Any
 from urllib.parse import quote
 
+from reports.data.results import Results
 from reports.exports._facts import TOOL, text_of, version
-from reports.gate import Decision, Verdicts
-from reports.policy import Rule
-from reports.results import Results
-from reports.status import gravity, limit_words, requirement
-from reports.words import shown
+from reports.gate.judge import Decision, Verdicts
+from reports.gate.policy import Rule
+from reports.gate.status import gravity, limit_words, requirement
+from reports.language.words import shown
 
 FILE = "report.sarif"
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from reports.key import Key
-from reports.results import Results
+from reports.data.key import Key
+from reports.data.results import Results
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Clean accuracy: what every other figure is read against."""
 
+from reports.data.key import clean
 from reports.families import Family
-from reports.key import clean
 
 FAMILY = Family(
     probe="accuracy",

@@ -1,7 +1,7 @@
 """Evasion: inputs changed a little so that the model errs."""
 
+from reports.data.key import robust
 from reports.families import Family
-from reports.key import robust
 
 FAMILY = Family(
     probe="evasion",

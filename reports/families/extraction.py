@@ -1,7 +1,7 @@
 """Model extraction: a copy trained on the model's answers."""
 
+from reports.data.key import extraction
 from reports.families import Family
-from reports.key import extraction
 
 FAMILY = Family(
     probe="extraction",

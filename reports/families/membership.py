@@ -1,7 +1,7 @@
 """Membership inference: which examples the model was trained on."""
 
+from reports.data.key import membership
 from reports.families import Family
-from reports.key import membership
 
 FAMILY = Family(
     probe="membership",

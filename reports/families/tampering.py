@@ -1,9 +1,9 @@
 """Weight tampering: stored weights changed so that the model errs."""
 
-from reports import words
+from reports.data.key import Key, nearest_half
+from reports.data.results import Results
 from reports.families import Family
-from reports.key import Key, nearest_half
-from reports.results import Results
+from reports.language import words
 
 
 def key(results: Results) -> Key | None:

@@ -24,7 +24,7 @@ from audit.preflight import preflight
 from audit.units import Unit, units
 from pruning import scoring
 from pruning.criteria import _gradients, _inputs
-from reports.ledger import Ledger
+from reports.data.ledger import Ledger
 
 Write = Callable[[dict[str, Any]], Path]
 Execute = Callable[..., runner.Outcome]

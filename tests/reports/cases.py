@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
-from reports.policy import Policy, Rule
+from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.gate.policy import Policy, Rule
 
 CRASH = "RuntimeError: no memory"
 STAMP: dict[str, Any] = {"seconds": 1.0, "finished": "2026-01-02T03:04:06+00:00"}

@@ -6,9 +6,9 @@ from types import ModuleType
 
 import pytest
 
-from reports.gate import Verdicts, judge
-from reports.page import render
-from reports.results import Results, read
+from reports.data.results import Results, read
+from reports.gate.judge import Verdicts, judge
+from reports.page.render import render
 
 
 def _load(file: str) -> ModuleType:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from reports.gate import Decision, Verdicts, judge
-from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
-from reports.policy import Policy, Rule, Waiver
-from reports.results import Results, read
+from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.data.results import Results, read
+from reports.gate.judge import Decision, Verdicts, judge
+from reports.gate.policy import Policy, Rule, Waiver
 
 TODAY = date(2026, 6, 1)
 STAMP: dict[str, Any] = {"seconds": 1.0, "finished": "2026-01-02T03:04:06+00:00"}

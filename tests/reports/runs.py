@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
-from reports.results import Results, read
+from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.data.results import Results, read
 
 STAMP: dict[str, Any] = {"seconds": 1.0, "finished": "2026-01-02T03:04:06+00:00"}
 ROBUST = {"norm": "linf", "eps": 0.1, "attack": "worst_case"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
 
 EPS = (0.025, 0.05, 0.1, 0.15, 0.2)
 QUERIES = (100, 300, 900)

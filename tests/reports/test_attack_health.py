@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from reports.charts import charts
-from reports.health import TITLES, raised
-from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
-from reports.results import Results, read
-from reports.style import VARIABLES
-from reports.svg import inline
+from reports.data.health import TITLES, raised
+from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.data.results import Results, read
+from reports.draw.charts import charts
+from reports.draw.style import VARIABLES
+from reports.draw.svg import inline
 
 HOSTILE = "</text><script>alert(1)</script>$\\frac$_^\u202e" + "x" * 80
 LIMIT = 0.05

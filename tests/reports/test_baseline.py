@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from reports.baseline import SUBJECT, NotComparableError, obstacles, read_baseline
-from reports.ledger import LedgerError
-from reports.results import Results, read
+from reports.data.ledger import LedgerError
+from reports.data.results import Results, read
+from reports.gate.baseline import SUBJECT, NotComparableError, obstacles, read_baseline
 
 Facts = dict[str, Any]
 Build = Callable[..., Path]

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports.gate import judge
-from reports.page import render
-from reports.policy import Policy, Rule, Waiver
-from reports.results import read
+from reports.data.results import read
+from reports.gate.judge import judge
+from reports.gate.policy import Policy, Rule, Waiver
+from reports.page.render import render
 
 NAMES = (
     "pass", "fail", "inconclusive", "crashed", "one variant", "60 variants", "1000 classes", "empty",

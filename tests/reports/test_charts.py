@@ -8,13 +8,13 @@ import matplotlib as mpl
 import pytest
 from matplotlib import _pylab_helpers
 
-from reports.charts import Entry, charts
-from reports.key import extraction
-from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
-from reports.plots import against_sparsity, lines, place
-from reports.results import Results, read
-from reports.style import VARIABLES, series, step
-from reports.svg import inline
+from reports.data.key import extraction
+from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.data.results import Results, read
+from reports.draw.charts import Entry, charts
+from reports.draw.plots import against_sparsity, lines, place
+from reports.draw.style import VARIABLES, series, step
+from reports.draw.svg import inline
 
 NAMES = [
     "clean_accuracy", "robustness_curves", "membership_leakage", "extraction_fidelity", "size_and_latency",
@@ -179,7 +179,7 @@ def test_a_checkpoint_of_the_users_own_stands_alone(tmp_path: Path, synthetic: M
             finished="",
         )
     found = read(folder)
-    from reports.aggregate import figures
+    from reports.data.aggregate import figures
 
     drawn = lines(found, figures(found, "accuracy", {"split": "test"}))
     assert [(line.name, len(line.points)) for line in drawn] == [("edge-90", 1), ("m", 4)]

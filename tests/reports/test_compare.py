@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reports import paired
-from reports.compare import compare_all
-from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow, unpack
-from reports.results import Results, read
+from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow, unpack
+from reports.data.results import Results, read
+from reports.stats import paired
+from reports.stats.compare import compare_all
 
 AT = {"split": "test"}
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from reports import write as writing
+from reports.data.ledger import Ledger, LedgerError, MeasurementRow, UnitRow, VariantRow
+from reports.data.results import Results, read
 from reports.exports import exports, pdf
 from reports.exports.csv import render
-from reports.gate import judge
-from reports.ledger import Ledger, LedgerError, MeasurementRow, UnitRow, VariantRow
-from reports.policy import preset
-from reports.results import Results, read
+from reports.gate.judge import judge
+from reports.gate.policy import preset
 from reports.write import write
 
 COLUMNS = "variant,method,sparsity,achieved_sparsity,seed,probe,metric,at,value,low,high,n,status,note"

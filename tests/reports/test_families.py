@@ -10,15 +10,15 @@ import pytest
 
 from attacks.registry import probes
 from reports import families as package
+from reports.data.ledger import Ledger, MeasurementRow, UnitRow
+from reports.data.results import Results, read
 from reports.families import families, keys, probe_of
-from reports.ledger import Ledger, MeasurementRow, UnitRow
-from reports.page import render
-from reports.results import Results, read
-from reports.standards import catalogues, relevance, standards
+from reports.page.render import render
+from reports.story.standards import catalogues, relevance, standards
 
 BACKDOOR = """
 from reports.families import Family
-from reports.key import Key
+from reports.data.key import Key
 
 
 def key(results):

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.advice import verdict_changes
-from reports.charts import charts
-from reports.charts.size_against_risk import Point, front
-from reports.gate import Decision, Status, three_way
-from reports.gauge import WIDTH, gauge
-from reports.labels import spread_apart
-from reports.policy import Rule
-from reports.results import Results
-from reports.status import MARKS, gravity, limit_short, requirement, told
+from reports.data.results import Results
+from reports.draw.charts import charts
+from reports.draw.charts.size_against_risk import Point, front
+from reports.draw.labels import spread_apart
+from reports.gate.judge import Decision, Status, three_way
+from reports.gate.policy import Rule
+from reports.gate.status import MARKS, gravity, limit_short, requirement, told
+from reports.page.gauge import WIDTH, gauge
+from reports.story.advice import verdict_changes
 
 WHY = "a figure; the interval straddles the limit"
 

@@ -3,8 +3,8 @@
 import pytest
 from gate_lab_run import Make, N, clean, only, robust, row, rule, verdicts
 
-from reports.gate import three_way
-from reports.ledger import MeasurementRow
+from reports.data.ledger import MeasurementRow
+from reports.gate.judge import three_way
 
 LIMITS = {
     "min": rule("robust_accuracy", min=0.5),

@@ -10,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from reports import gate_change, paired
-from reports.gate import Decision, judge, three_way
-from reports.gate_rows import Reading, worst
-from reports.policy import Policy, Rule
-from reports.results import Results
+from reports.data.results import Results
+from reports.gate import change as gate_change
+from reports.gate.judge import Decision, judge, three_way
+from reports.gate.policy import Policy, Rule
+from reports.gate.rows import Reading, worst
+from reports.stats import paired
 
 Made = Callable[..., Results]
 A = "m@0.5"

@@ -5,9 +5,9 @@ from types import ModuleType
 
 import pytest
 
-from reports.gate import judge
-from reports.health import raised
-from reports.policy import parse
+from reports.data.health import raised
+from reports.gate.judge import judge
+from reports.gate.policy import parse
 
 POLICY = parse(
     '[[rule]]\nid = "r"\nmetric = "robust_accuracy"\nat = { norm = "union" }\nmin = 0.4\n', "policy.toml"

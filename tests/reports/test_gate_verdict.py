@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from gate_lab_run import TODAY, Make, N, clean, only, policy, robust, row, rule, verdicts
 
-from reports.gate import judge
-from reports.ledger import MeasurementRow
-from reports.policy import Waiver, find, presets
-from reports.results import Results
+from reports.data.ledger import MeasurementRow
+from reports.data.results import Results
+from reports.gate.judge import judge
+from reports.gate.policy import Waiver, find, presets
 
 
 def flag(value: float | None, norm: str = "linf", status: str = "ok") -> MeasurementRow:

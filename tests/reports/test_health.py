@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from reports.health import TITLES, flags, raised, sentence, title
-from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
-from reports.results import Results, read
+from reports.data.health import TITLES, flags, raised, sentence, title
+from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.data.results import Results, read
 
 
 def row(

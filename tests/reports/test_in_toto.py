@@ -3,8 +3,8 @@ from pathlib import Path
 from types import ModuleType
 
 from reports.exports.in_toto import render
-from reports.gate import judge
-from reports.policy import preset
+from reports.gate.judge import judge
+from reports.gate.policy import preset
 
 
 def test_a_run_without_models_speaks_of_its_plan_by_the_plans_own_digest(

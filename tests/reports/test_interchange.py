@@ -20,11 +20,11 @@ import yaml
 from markdown_it import MarkdownIt
 from referencing import Registry, Resource
 
+from reports.data.results import Results, read
 from reports.exports import json as as_json
 from reports.exports import names
-from reports.gate import Verdicts, judge
-from reports.policy import Policy, Waiver, load
-from reports.results import Results, read
+from reports.gate.judge import Verdicts, judge
+from reports.gate.policy import Policy, Waiver, load
 
 SCHEMAS = Path(__file__).parent / "schemas"
 FORMATS = ("csv", "cyclonedx", "in-toto", "json", "junit", "markdown", "model-card", "sarif")

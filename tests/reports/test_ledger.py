@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.ledger import (
+from reports.data.ledger import (
     Ledger,
     LedgerError,
     MeasurementRow,

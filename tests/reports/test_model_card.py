@@ -5,9 +5,9 @@ import pytest
 import yaml
 
 from reports.exports.model_card import render
-from reports.gate import judge
-from reports.policy import preset
-from reports.words import shown
+from reports.gate.judge import judge
+from reports.gate.policy import preset
+from reports.language.words import shown
 
 
 @pytest.mark.parametrize("name", ["\N{GRINNING FACE}@0.5", "\ufffe\x85\u2028\ufeff", "é — ∞"])

@@ -8,17 +8,17 @@ from types import ModuleType
 
 import pytest
 
-from reports.analysis import analyse
+from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.data.results import Results, read
 from reports.families import probe_of
-from reports.findings import findings
-from reports.gate import judge
-from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
-from reports.page import render
-from reports.policy import preset
-from reports.reach import shown_variant
-from reports.results import Results, read
-from reports.status import gravity
-from reports.tiles import tiles
+from reports.gate.judge import judge
+from reports.gate.policy import preset
+from reports.gate.status import gravity
+from reports.page.findings import findings
+from reports.page.render import render
+from reports.page.tiles import tiles
+from reports.story.analysis import analyse
+from reports.story.reach import shown_variant
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.page import render
-from reports.results import Results, read
+from reports.data.results import Results, read
+from reports.page.render import render
 
 
 @pytest.fixture(scope="module")

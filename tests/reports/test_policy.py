@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from reports.policy import PolicyError, find, load, parse, preset, presets
+from reports.gate.policy import PolicyError, find, load, parse, preset, presets
 
 GOOD = """\
 [[rule]]

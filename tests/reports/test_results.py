@@ -4,10 +4,10 @@ from types import ModuleType
 
 import pytest
 
-from reports import metrics, words
-from reports.aggregate import figures, over_seeds
-from reports.ledger import Ledger, LedgerError, MeasurementRow, UnitRow, VariantRow
-from reports.results import Results, read
+from reports.data.aggregate import figures, over_seeds
+from reports.data.ledger import Ledger, LedgerError, MeasurementRow, UnitRow, VariantRow
+from reports.data.results import Results, read
+from reports.language import metrics, words
 
 STAMP = {"seconds": 1.0, "finished": "2026-01-01T00:00:00+00:00"}
 

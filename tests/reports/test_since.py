@@ -6,13 +6,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from reports.analysis import analyse
-from reports.gate import Verdicts, judge
-from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
-from reports.page import render
-from reports.policy import Policy, Rule
-from reports.results import Results, read
-from reports.since import since
+from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.data.results import Results, read
+from reports.gate.judge import Verdicts, judge
+from reports.gate.policy import Policy, Rule
+from reports.page.render import render
+from reports.page.since import since
+from reports.story.analysis import analyse
 
 POLICY = Policy(
     (Rule.model_validate({"id": "clean", "metric": "accuracy", "at": {"split": "test"}, "min": 0.85}),),

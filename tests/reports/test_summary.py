@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reports.analysis import analyse
+from reports.data.key import collapsed
+from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.data.results import Results, read
 from reports.families import keys
-from reports.gate import Verdicts, judge
-from reports.key import collapsed
-from reports.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
-from reports.policy import Policy, Rule
-from reports.results import Results, read
-from reports.summary import sentences, summarise
+from reports.gate.judge import Verdicts, judge
+from reports.gate.policy import Policy, Rule
+from reports.story.analysis import analyse
+from reports.story.summary import sentences, summarise
 
 FORBIDDEN = ("safe", "secure", "compliant", "PASS", "FAIL")
 RULE = {"id": "clean", "metric": "accuracy", "at": {"split": "test"}, "max_drop": 0.05}

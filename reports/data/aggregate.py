@@ -1,0 +1,88 @@
+"""Figures over seeds: one row per variant and figure, with the spread that the training seeds show."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from reports.data.ledger import canonical
+from reports.data.results import Results
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of one variant over its seeds.
+
+    ``value`` is the mean over the seeds that have one (None if none has). ``low`` and ``high`` are the lowest
+    and highest seed; with a single seed, the 95% interval of its own measurement.
+    """
+
+    variant: str
+    probe: str
+    metric: str
+    at: Mapping[str, Any]
+    value: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+    """Seeds that have a figure."""
+    rows: int
+    """Seeds that have a row, with or without a figure."""
+    n: int | None
+    """Examples per seed (the fewest, where seeds differ)."""
+    status: str
+    """``ok`` if any seed has a figure, else the first seed's status."""
+    note: str
+
+
+def over_seeds(rows: pd.DataFrame) -> list[Figure]:
+    """Gather measurement rows by variant, probe, metric and conditions, in the order of the rows."""
+    groups: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
+    for row in rows.drop(columns="outcomes").to_dict("records"):
+        groups.setdefault((row["variant"], row["probe"], row["metric"], row["at"]), []).append(
+            {str(k): v for k, v in row.items()}
+        )
+    return [_figure(group) for group in groups.values()]
+
+
+def _figure(rows: list[dict[str, Any]]) -> Figure:
+    first = rows[0]
+    ok = [row for row in rows if row["status"] == "ok"]
+    values = [float(row["value"]) for row in ok]
+    low: float | None = None
+    high: float | None = None
+    if len(values) > 1:
+        low, high = min(values), max(values)
+    elif values and not (pd.isna(ok[0]["low"]) or pd.isna(ok[0]["high"])):
+        low, high = float(ok[0]["low"]), float(ok[0]["high"])
+    counts = [int(row["n"]) for row in ok if not pd.isna(row["n"])]
+    return Figure(
+        variant=first["variant"],
+        probe=first["probe"],
+        metric=first["metric"],
+        at=first["conditions"],
+        value=sum(values) / len(values) if values else None,
+        low=low,
+        high=high,
+        seeds=len(values),
+        rows=len(rows),
+        n=min(counts) if counts else None,
+        status="ok" if ok else first["status"],
+        note="; ".join(dict.fromkeys(row["note"] for row in rows if row["note"])),
+    )
+
+
+def figures(results: Results, metric: str, at: Mapping[str, Any]) -> Mapping[str, Figure]:
+    """One figure per variant that has one, for conditions that determine it."""
+    return _figures(results, metric, canonical(dict(at)))
+
+
+@lru_cache(maxsize=512)
+def _figures(results: Results, metric: str, at: str) -> Mapping[str, Figure]:
+    """Kept, since charts, tables and sentences ask for the same ones again and again."""
+    rows = results.select(metric, json.loads(at))
+    return MappingProxyType({figure.variant: figure for figure in over_seeds(rows)})

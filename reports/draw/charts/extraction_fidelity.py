@@ -1,0 +1,36 @@
+"""Extraction fidelity at the largest budget against sparsity, with what an attacker has without a query."""
+
+from reports.data.key import BASELINES, extraction
+from reports.data.results import Results
+from reports.draw.chart import Chart
+from reports.draw.plots import against_sparsity, band, sparsity_table
+from reports.language import words
+
+TITLE = "Extraction fidelity against sparsity"
+SECTION = "extraction"
+ORDER = 10
+
+
+def draw(results: Results) -> Chart | None:
+    """One line per method; the two baselines as grey lines, averaged over methods."""
+    key = extraction(results)
+    if key is None:
+        return None
+    names = {"untrained": "untrained copy", "same_data": "own labels, no query"}
+    panel = against_sparsity(
+        results,
+        key.metric,
+        key.at,
+        title=key.label[0].upper() + key.label[1:],
+        extra=[(names[attack], {"attack": attack}) for attack in BASELINES],
+    )
+    if panel is None:
+        return None
+    caption = (
+        "How often a copy trained on the model’s answers gives the model’s answer. What counts is the height "
+        "above the grey line “own labels, no query”, which the same attacker reaches without asking the "
+        f"model anything (grey: mean over methods). {band(results)}"
+    )
+    columns = [(f"Fidelity, {words.conditions(key.at)}", key.metric, key.at)]
+    columns += [(f"Fidelity, {words.attack(a)}", key.metric, {"attack": a}) for a in BASELINES]
+    return Chart(caption, (panel,), sparsity_table(results, TITLE, columns))

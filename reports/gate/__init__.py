@@ -1,0 +1,1 @@
+"""A policy, and what it says of a run."""

@@ -1,0 +1,171 @@
+"""Which rows of a run a policy's rule is about, and what is missing among them."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+import pandas as pd
+
+from reports.data.results import Results, condition_rank
+from reports.gate.policy import Rule
+from reports.language.words import conditions, listing, shown
+
+GapStatus = Literal["not_run", "inconclusive", "not_applicable"]
+_GAPS: Mapping[str, tuple[GapStatus, str]] = {
+    "failed": ("not_run", "crashed"),
+    "refused": ("inconclusive", "was refused for lack of data"),
+    "not_applicable": ("not_applicable", "does not apply"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One figure that is held against a limit: of one seed, under one full set of conditions."""
+
+    seed: int
+    at: Mapping[str, Any]
+    value: float
+    low: float
+    high: float
+    """NaN, as ``low``, where the row has no interval."""
+    n: int | None
+    error: float | None = None
+    """Standard error of a paired change; None for other figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Why a figure that the rule asks for is not there."""
+
+    status: GapStatus
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a rule finds of one variant."""
+
+    readings: tuple[Reading, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def seeds(self) -> int:
+        """Replicates that have a figure."""
+        return len({reading.seed for reading in self.readings})
+
+
+@dataclass(slots=True)
+class _Pile:
+    readings: list[Reading] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    seeds: set[int] = field(default_factory=set)
+
+
+def variants_of(results: Results, rule: Rule) -> list[str]:
+    """Variants that the rule is for, in order. A model that could not be made is still one of them."""
+    names = dict.fromkeys([*results.names(), *results.measurements["variant"]])
+    controls = {name for name, made in results.made.items() if made.control}
+    return [
+        name
+        for name in names
+        if name in rule.variants
+        or (name not in controls and any(fnmatchcase(name, pattern) for pattern in rule.variants))
+    ]
+
+
+def agrees(at: Mapping[str, Any], wanted: Mapping[str, Any], *, partly: bool = False) -> bool:
+    """Whether conditions include the wanted ones; ``partly``: or are silent on them.
+
+    Numbers agree to nine digits, so that 8/255 is 8/255 however it was computed.
+    """
+    for key, value in wanted.items():
+        if key not in at:
+            if not partly:
+                return False
+        elif isinstance(value, int | float) and isinstance(at[key], int | float):
+            if not math.isclose(value, at[key], rel_tol=1e-9):
+                return False
+        elif at[key] != value:
+            return False
+    return True
+
+
+def find(results: Results, rule: Rule, names: Sequence[str]) -> dict[str, Found]:
+    """The figures of a rule by variant, and a gap for each seed, row or probe that has none.
+
+    A row without a figure says less of its conditions than one with (a crash knows none): it counts where it
+    does not contradict the rule's.
+    """
+    piles = {name: _Pile() for name in names}
+    for row in results.select(rule.metric, measured=False).to_dict("records"):
+        pile, at = piles.get(row["variant"]), row["conditions"]
+        if pile is None or not agrees(at, rule.at, partly=row["status"] != "ok"):
+            continue
+        pile.seeds.add(int(row["seed"]))
+        if row["status"] == "ok":
+            n = None if pd.isna(row["n"]) else int(row["n"])
+            reading = Reading(int(row["seed"]), at, row["value"], row["low"], row["high"], n)
+            pile.readings.append(reading)
+        else:
+            pile.gaps.append(_gap(row))
+    expected: dict[str, set[int]] = {}
+    for frame in (results.variants, results.measurements):
+        for name, seed in zip(frame["variant"], frame["seed"], strict=True):
+            expected.setdefault(name, set()).add(int(seed))
+    for name, pile in piles.items():
+        if pile.seeds:
+            pile.gaps += [
+                Gap("not_run", f"seed {seed} has no row") for seed in sorted(expected[name] - pile.seeds)
+            ]
+        else:
+            pile.gaps.append(Gap("not_run", _absent(results, rule)))
+    return {name: Found(tuple(pile.readings), tuple(pile.gaps)) for name, pile in piles.items()}
+
+
+def _gap(row: Mapping[Any, Any]) -> Gap:
+    status, verb = _GAPS.get(row["status"], ("not_run", f"has status {shown(row['status'], 40)}"))
+    note = f": {shown(row['note'], 160)}" if row["note"] else ""
+    return Gap(status, f"seed {row['seed']} {verb}{note}")
+
+
+def _absent(results: Results, rule: Rule) -> str:
+    """What there is in place of a figure that no row has."""
+    rows = results.select(rule.metric, measured=False)
+    if rows.empty:
+        metrics = sorted(set(results.measurements["metric"]))
+        there = listing([shown(name, 60) for name in metrics]) or "nothing"
+        return f"{rule.metric} was not measured; this run has {there}"
+    offers = []
+    for key in rule.at:
+        values = {at[key] for at in rows["conditions"] if key in at}
+        ordered = sorted(values, key=lambda value: condition_rank({"": value}))
+        if not any(agrees({key: value}, {key: rule.at[key]}) for value in values):
+            offers.append(f"{shown(key, 40)}: {', '.join(shown(v, 40) for v in ordered) or 'never given'}")
+    asked = conditions(rule.at) or "no conditions"
+    return f"nothing was measured at {asked}" + (f"; there is {'; '.join(offers)}" if offers else "")
+
+
+def worst(readings: Iterable[Reading], *, upper: bool) -> Reading:
+    """The worst of several figures, with an interval for the worst.
+
+    If every interval holds its own figure, the largest of the figures lies between the largest low end and
+    the largest high end (for a limit from below: the smallest). ``seed`` and ``at`` are those of the worst
+    value; ``n`` is the fewest.
+    """
+    found = list(readings)
+    pick = max if upper else min
+    first = pick(found, key=lambda reading: reading.value)
+    ends = [(reading.low, reading.high) for reading in found]
+    known = all(math.isfinite(end) for pair in ends for end in pair)
+    counts = [reading.n for reading in found]
+    return Reading(
+        first.seed,
+        first.at,
+        first.value,
+        pick(low for low, _ in ends) if known else math.nan,
+        pick(high for _, high in ends) if known else math.nan,
+        None if None in counts else min(n for n in counts if n is not None),
+        first.error,
+    )

@@ -1,0 +1,1 @@
+"""What figures, terms and numbers are called."""

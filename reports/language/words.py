@@ -1,0 +1,165 @@
+"""How numbers, conditions and names are written on the page and in sentences."""
+
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reports.language.metrics import Unit
+
+MINUS = "\N{MINUS SIGN}"
+DASH = "–"
+_NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0", "union": "all norms together"}
+_ATTACKS = {
+    "worst_case": "worst case over all attacks",
+    "fgsm": "FGSM",
+    "pgd": "PGD",
+    "apgd": "APGD",
+    "apgd_ce": "APGD-CE",
+    "apgd_t": "targeted APGD-DLR",
+    "fmn": "FMN",
+    "square": "Square",
+    "rays": "RayS",
+    "transfer": "transfer from other variants",
+    "cured": "cured attack",
+    "loss": "loss-threshold attack",
+    "art_black_box": "learned black-box attack",
+    "lira": "LiRA",
+    "rmia": "RMIA",
+    "knockoff": "KnockoffNets",
+    "untrained": "no query, untrained copy",
+    "same_data": "no query, attacker's own labels",
+}
+
+
+def clean(text: str) -> str:
+    """Text without characters that are invisible or turn the direction of what follows; one line."""
+    if text.isprintable():
+        return text
+    return "".join(
+        " "
+        if c in "\n\r\t"
+        else "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+        else c
+        for c in text
+    )
+
+
+def shown(name: object, limit: int = 200) -> str:
+    """A name as it may be shown: :func:`clean`, and at most ``limit`` characters long."""
+    text = clean(str(name))
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def number(value: float | None, unit: Unit) -> str:
+    """A figure with its unit; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    match unit:
+        case "share":
+            text = f"{100 * value:.1f}%"
+        case "auc":
+            text = f"{value:.3f}"
+        case "count":
+            text = f"{value / 1e6:,.2f} M" if abs(value) >= 1e7 else f"{value:,.0f}"
+        case "bytes":
+            text = _bytes(value)
+        case "milliseconds":
+            text = f"{value:.3g} ms" if abs(value) < 1000 else f"{value:,.0f} ms"
+        case "number":
+            text = f"{value:.4g}"
+    return text.replace("-", MINUS)
+
+
+def _bytes(value: float) -> str:
+    for factor, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if abs(value) >= factor:
+            return (
+                f"{value / factor:.3g} {name}"
+                if abs(value) < 999 * factor
+                else f"{value / factor:,.0f} {name}"
+            )
+    return f"{value:.0f} bytes"
+
+
+def span(low: float | None, high: float | None, unit: Unit) -> str:
+    """Two ends of a range with the unit written once: ``81.2–84.0%``."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return DASH
+    first, last = number(low, unit), number(high, unit)
+    if unit == "share":
+        first = first.removesuffix("%")
+    return f"{first}–{last}" if MINUS not in first + last else f"{first} to {last}"
+
+
+def change(value: float, unit: Unit) -> str:
+    """A difference with its sign, without unit for an AUC, in percentage points for a share."""
+    if unit == "share":
+        return f"{_signed(100 * value, 1)} points"
+    return _signed(value, 3) if unit == "auc" else _signed(value, 2)
+
+
+def change_span(low: float, high: float, unit: Unit) -> str:
+    """The interval of a difference: ``−3.0 to +0.6`` (points for a share)."""
+    if unit == "share":
+        return f"{_signed(100 * low, 1)} to {_signed(100 * high, 1)}"
+    digits = 3 if unit == "auc" else 2
+    return f"{_signed(low, digits)} to {_signed(high, digits)}"
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{value:+.{digits}f}"
+    zero = float(text) == 0
+    return text[1:] if zero else text.replace("-", MINUS)
+
+
+def percent(share: float | None) -> str:
+    """A share such as a sparsity, without needless decimals: ``90%``, ``97.5%``."""
+    if share is None or not math.isfinite(share):
+        return DASH
+    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + "%"
+
+
+def attack(name: object) -> str:
+    """An attack's name in words."""
+    return _ATTACKS.get(str(name), shown(name, 80))
+
+
+def conditions(at: Mapping[str, Any]) -> str:
+    """The conditions of a measurement in words: ``ε = 0.1, L∞, PGD``."""
+    parts = []
+    for key in sorted(at, key=lambda k: (k not in {"eps"}, k not in {"norm"}, k)):
+        value = at[key]
+        match key:
+            case "eps":
+                parts.append(
+                    f"ε = {value:.4g}" if isinstance(value, int | float) else f"ε = {shown(value, 40)}"
+                )
+            case "norm":
+                parts.append(_NORMS.get(str(value), shown(value, 40)))
+            case "attack":
+                parts.append(attack(value))
+            case "queries":
+                parts.append(
+                    f"{value:,} queries" if isinstance(value, int) else f"queries {shown(value, 40)}"
+                )
+            case "fpr":
+                parts.append(f"at {percent(float(value))} false positives")
+            case "split":
+                parts.append("training examples" if value == "train" else f"{shown(value, 40)} examples")
+            case _:
+                parts.append(f"{shown(key, 40)} = {shown(value, 80)}")
+    return ", ".join(parts)
+
+
+def listing(items: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """``1 seed``, ``3 seeds``."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -1,0 +1,98 @@
+"""The strip under the matrix: can the figures be believed, how many, how long, and of exactly what."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from reports.data import health
+from reports.data.results import Results
+from reports.gate.judge import Verdicts
+from reports.gate.status import MARKS, Mark
+from reports.language import words
+
+SHORT = 12
+"""Digits of a hash that the strip shows; the whole is under How to reproduce."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One fact; ``mark`` where it is good or bad news."""
+
+    label: str
+    text: str
+    mark: Mark | None = None
+    code: bool = False
+
+
+def strip(results: Results, verdicts: Verdicts, variant: str | None) -> list[Item]:
+    """Attack health, examples, planned against run, duration, hashes."""
+    state, subject = results.completeness, results.about.get("subject", {})
+    run = f"{state.done:,} of {state.planned:,} units done"
+    if state.failed:
+        run += f", {state.failed:,} failed"
+    if state.waiting:
+        run += f", {state.waiting:,} not run"
+    items = [
+        _health(results),
+        Item("Examples", _examples(results)),
+        Item("Planned and run", run, MARKS["pass"] if state.complete else MARKS["not_run"]),
+        Item("Duration", _duration(results)),
+        Item("Plan", words.shown(results.about["plan_digest"])[:SHORT], code=True),
+        Item("Policy", verdicts.policy.digest[:SHORT] or words.DASH, code=True),
+    ]
+    if "data_digest" in subject:
+        items.append(Item("Data", words.shown(subject["data_digest"])[:SHORT], code=True))
+    digests = results.variants.loc[results.variants["variant"] == (variant or "dense"), "digest"].dropna()
+    if len(digests):
+        items.append(Item("Weights shown", words.shown(digests.iloc[0])[:SHORT], code=True))
+    return items
+
+
+def _health(results: Results) -> Item:
+    flags = health.flags(results)
+    if not flags:
+        return Item("Attack health", "not checked in this run", MARKS["not_run"])
+    bad = {name for name, _ in health.raised(results)}
+    looked = {flag.variant for flag in flags}
+    if not bad:
+        return Item(
+            "Attack health", f"no flag raised in {words.counted(len(looked), 'variant')}", MARKS["pass"]
+        )
+    return Item(
+        "Attack health", f"flags raised in {len(bad)} of {words.counted(len(looked), 'variant')}",
+        MARKS["inconclusive"],
+    )  # fmt: skip
+
+
+def _examples(results: Results) -> str:
+    """The number of examples behind the figures of attacks, fewest to most."""
+    rows = results.measurements
+    counted = (rows["status"] == "ok") & (rows["probe"] != "cost") & (rows["metric"] != health.METRIC)
+    counts = rows.loc[counted, "n"].dropna()
+    if counts.empty:
+        return "none"
+    low, high = int(counts.min()), int(counts.max())
+    per = words.counted(results.seeds, "seed")
+    return f"n = {low:,}{f'–{high:,}' if high != low else ''} a figure, {per}"
+
+
+def _duration(results: Results) -> str:
+    """From the start to the last unit, and the computing time of all units together."""
+    seconds = float(results.units["seconds"].dropna().sum())
+    text = f"{elapsed(seconds)} of computing"
+    try:
+        start = datetime.fromisoformat(str(results.about["started"]))
+        end = max(datetime.fromisoformat(str(t)) for t in results.units["finished"].dropna() if t)
+        whole = (end - start).total_seconds()
+    except (KeyError, ValueError, TypeError):
+        return text
+    return f"{elapsed(whole)}, {text}" if whole >= 0 else text
+
+
+def elapsed(seconds: float) -> str:
+    """``2 min 56 s``, ``3 h 4 min``, ``0.8 s``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60:,} h {minutes % 60} min"

@@ -1,0 +1,162 @@
+"""The first screen's tiles: one per attack family, for the variant shown; and what that one saves."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reports.data.aggregate import Figure, figures
+from reports.data.key import method_title
+from reports.data.results import Results
+from reports.draw.chart import Cell, value_cell
+from reports.families import Family, families, probe_of
+from reports.gate.judge import Decision, Verdicts
+from reports.gate.status import MARKS, NO_LIMIT, Mark, figure, gravity, limit_words
+from reports.language.metrics import metric as about_metric
+from reports.language.words import DASH, change, change_span, conditions, shown, span
+from reports.page.gauge import gauge
+from reports.stats.compare import Comparison, compare_all
+from reports.story.analysis import Analysis
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One attack family. Where nothing was measured, there is no ``value`` and ``note`` says why."""
+
+    family: str
+    title: str
+    question: str
+    mark: Mark
+    label: str = ""
+    """Which figure, under which conditions."""
+    value: Cell | None = None
+    spread: str = ""
+    """Lowest to highest seed, or the 95% interval of a single one."""
+    dense: Cell | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+    gauge: str = ""
+    """The judged interval against its limit, as a picture."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What pruning buys in one figure."""
+
+    title: str
+    dense: Cell
+    pruned: Cell
+    ratio: str
+
+
+def tiles(analysis: Analysis, verdicts: Verdicts, variant: str | None) -> list[Tile]:
+    """One for each attack family, measured or not; ``variant``: the pruned one that is shown, None: dense."""
+    name = variant or "dense"
+    return [_tile(analysis, verdicts, name, family) for family in families().values() if family.tile]
+
+
+def heading(analysis: Analysis, variant: str | None) -> str:
+    """What the tiles show."""
+    if variant is None:
+        return "The model as it is"
+    return f"{method_title(analysis.results, variant)}, compared with dense"
+
+
+def _tile(analysis: Analysis, verdicts: Verdicts, variant: str, family: Family) -> Tile:
+    results = analysis.results
+    mine = [
+        d
+        for d in verdicts.decisions
+        if d.variant == variant and probe_of(results, d.rule.metric) == family.probe
+    ]
+    decided = min(mine, key=gravity) if mine else None
+    key = next((key for key in analysis.keys if key.family == family.probe), None)
+    if decided is not None and decided.value is not None:
+        metric, at = decided.rule.metric, decided.at or {}
+    elif key is not None and decided is None:
+        metric, at = key.metric, key.at
+    else:
+        mark = MARKS["not_run"] if decided is None else MARKS[decided.status]
+        note = "Not measured in this run." if decided is None else why_open(decided)
+        return Tile(family.probe, family.title, family.question, mark, note=note)
+    by = figures(results, metric, at)
+    ours = by.get(variant)
+    return Tile(
+        family.probe,
+        family.title,
+        family.question,
+        NO_LIMIT if decided is None else MARKS[decided.status],
+        ", ".join(filter(None, (about_metric(metric).title, conditions(at)))),
+        value_cell(ours),
+        _spread(ours),
+        value_cell(by.get("dense")) if variant != "dense" else None,
+        tuple(_facts(results, variant, metric, at, decided)),
+        "" if decided is None else gauge(decided),
+        why_open(decided) if decided is not None else "",
+    )
+
+
+def _spread(found: Figure | None) -> str:
+    if found is None or found.low is None:
+        return ""
+    ends = span(found.low, found.high, about_metric(found.metric).unit)
+    return f"{found.seeds} seeds: {ends}" if found.seeds > 1 else f"95% interval {ends}"
+
+
+def _facts(
+    results: Results, variant: str, metric: str, at: Mapping[str, Any], decided: Decision | None
+) -> Iterator[tuple[str, str]]:
+    """What stands under the figure: the change against dense, the limit, and what was held against it."""
+    unit = about_metric(metric).unit
+    if variant != "dense":
+        comparison = None if decided is None or decided.rule.reference != "dense" else decided.change
+        comparison = comparison or compare_all(results, [variant], metric, at).get(variant)
+        mean = ", mean" if comparison is not None and len(comparison.each) > 1 else ""
+        yield "Change", DASH if comparison is None else change_of(metric, comparison)[0] + mean
+    if decided is None:
+        yield "Limit", "none in this policy"
+        return
+    yield "Limit", limit_words(decided.rule)
+    if decided.seeds > 1 or decided.rule.compares:
+        span_of = change_span if decided.rule.compares else span
+        ends = "" if decided.low is None or decided.high is None else span_of(decided.low, decided.high, unit)
+        label = decided.rule.kind.removeprefix("max_").capitalize() if decided.rule.compares else "Judged"
+        which = f", worst of {decided.seeds} seeds" if decided.seeds > 1 else ""
+        yield label, f"{figure(decided.rule, decided.value)}{f' ({ends})' if ends else ''}{which}"
+
+
+def why_open(decided: Decision) -> str:
+    """Why a figure decides nothing, where that is so; a waiver, where there is one."""
+    if decided.waiver is not None:
+        return f"Waived until {decided.waiver.expires}: {shown(decided.waiver.reason, 200)}"
+    if decided.status not in ("inconclusive", "not_run"):
+        return ""
+    why = shown(decided.reason if decided.value is None else decided.reason.rpartition("; ")[2], 300)
+    return f"{why[:1].upper()}{why[1:]}."
+
+
+def change_of(metric: str, comparison: Comparison | None) -> tuple[str, str]:
+    """A paired difference with its interval, and its verdict in words; empty where there is none."""
+    if comparison is None:
+        return "", ""
+    unit, pooled = about_metric(metric).unit, comparison.pooled
+    text = f"{change(pooled.value, unit)} ({change_span(pooled.low, pooled.high, unit)})"
+    if comparison.direction != "same":
+        return text, comparison.direction
+    return text, "not told apart" if comparison.leans == "same" else f"{comparison.leans}, uncorrected"
+
+
+def savings(analysis: Analysis, variant: str | None) -> list[Saving]:
+    """What the shown variant saves against dense, for each cost that both have."""
+    found = []
+    for name in ("bytes", "nonzero_parameters", "macs", "latency"):
+        by = figures(analysis.results, name, {})
+        dense, ours = by.get("dense"), by.get(variant or "")
+        if dense is None or ours is None or not dense.value or not ours.value:
+            continue
+        times = dense.value / ours.value
+        less, more = ("faster", "slower") if name == "latency" else ("less", "more")
+        ratio = f"{times:.2g}× {less}" if times >= 1 else f"{1 / times:.2g}× {more}"
+        if 1 / 1.05 < times < 1.05:
+            ratio = "the same within 5%"
+        found.append(Saving(about_metric(name).title, value_cell(dense), value_cell(ours), ratio))
+    return found

@@ -1,0 +1,72 @@
+"""How far each method can prune before a policy is no longer met, and what stops it."""
+
+from dataclasses import dataclass
+
+from reports.data.results import Results
+from reports.gate.judge import Decision, Status, Verdicts
+from reports.gate.status import gravity
+from reports.story.analysis import Analysis
+
+MET: tuple[Status, ...] = ("pass", "waived", "not_applicable")
+"""What a decision may be in a variant that meets the policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """One method: its variants by rising sparsity, and how far they hold."""
+
+    series: str
+    variants: tuple[str, ...]
+    meets: str | None
+    """The strongest variant that meets the policy."""
+    unbroken: str | None
+    """The strongest variant with a figure below the first that fails: up to it nothing measured fails."""
+    beyond: str | None
+    """The next stronger variant after ``meets`` (else ``unbroken``), which does not meet it."""
+    stops: Decision | None
+    """The worst decision there: what breaks first."""
+
+
+def reaches(results: Results, verdicts: Verdicts) -> list[Reach]:
+    """One for each method and each model of the user's own, in order."""
+    groups: dict[str, list[str]] = {}
+    for name in results.names(pruned=True):
+        groups.setdefault(results.made[name].series, []).append(name)
+    return [_reach(series, names, verdicts) for series, names in groups.items()]
+
+
+def _reach(series: str, names: list[str], verdicts: Verdicts) -> Reach:
+    judged = {name: verdicts.of(name) for name in names}
+    met = [name for name in names if judged[name].status == "pass"]
+    unbroken: list[str] = []
+    for name in names:
+        if judged[name].status == "fail":
+            break
+        if any(decision.value is not None for decision in judged[name].decisions):
+            unbroken.append(name)
+    meets = met[-1] if met else None
+    last = meets or (unbroken[-1] if unbroken else None)
+    rest = names[names.index(last) + 1 :] if last is not None else names
+    beyond = rest[0] if rest else None
+    stops = worst(verdicts, beyond) if beyond is not None else None
+    return Reach(series, tuple(names), meets, unbroken[-1] if unbroken else None, beyond, stops)
+
+
+def worst(verdicts: Verdicts, variant: str) -> Decision | None:
+    """The worst decision on a variant that keeps it from meeting the policy."""
+    against = [d for d in verdicts.decisions if d.variant == variant and d.status not in MET]
+    return min(against, key=gravity) if against else None
+
+
+def shown_variant(analysis: Analysis, verdicts: Verdicts) -> str | None:
+    """The pruned variant that the first screen is about.
+
+    The strongest that meets the policy; else the strongest that fails nothing; else the strongest that keeps
+    clean accuracy, or loses least.
+    """
+    found = reaches(analysis.results, verdicts)
+    for candidates in ([r.meets for r in found], [r.unbroken for r in found]):
+        names = [name for name in candidates if name is not None]
+        if names:
+            return max(names, key=lambda name: analysis.results.made[name].achieved_sparsity or 0.0)
+    return analysis.telling
