@@ -63,5 +63,6 @@ ATTACK = EvasionAttack(
     pgd,
     search="smallest",
     cost=20,
+    steps="steps",
     paper="Madry et al. 2018, Towards deep learning models resistant to adversarial attacks",
 )

@@ -113,6 +113,7 @@ ATTACK = EvasionAttack(
     search="distance",
     paper="Chen & Gu 2020, RayS: a ray searching method for hard-label adversarial attack",
     cost=6000,
+    steps="queries",
     on="survivors",
     sees="labels",
 )

@@ -184,6 +184,7 @@ ATTACK = EvasionAttack(
     paper="Andriushchenko et al. 2020, Square attack: a query-efficient black-box adversarial attack via "
     "random search",
     cost=5000,
+    steps="queries",
     on="survivors",
     sees="scores",
 )
