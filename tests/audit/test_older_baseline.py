@@ -1,7 +1,7 @@
 """A run of the program as it stands, beside one of the same plan that an older version made.
 
-``older/run-0.1.0.sqlite.gz`` is the results file of the plan of conftest.py, run by version 0.1.0 in November
-2026. A change that makes it incomparable takes every stored baseline from every user: it needs a reason, and a
+``older/run-0.1.0.sqlite.gz`` is the results file of the plan of conftest.py, run by version 0.1.0
+A change that makes it incomparable takes every stored baseline from every user: it needs a reason, and a
 line in the changelog. A change of the tests' plan needs a new file, made before the change.
 """
 
