@@ -19,8 +19,8 @@ class Metric:
 
 
 LUCK = (
-    "An attacker that learns was trained once for each model: how much better or worse another training of it "
-    "would do is not in the intervals."
+    "An attacker that learns was trained once for each model: how much better or worse another training of "
+    "it would do is not in the intervals."
 )
 """What intervals lack of every figure of a trained attacker, beside the figure."""
 
