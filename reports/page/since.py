@@ -37,7 +37,7 @@ def since(analysis: Analysis, verdicts: Verdicts, baseline: Results) -> Since:
     compared = {
         key.metric: compare_all(results, both, key.metric, key.at, baseline=baseline) for key in analysis.keys
     }
-    moved = _moved(results, verdicts, judge(baseline, verdicts.policy), both)
+    moved = _moved(results, verdicts, judge(baseline, verdicts.policy, today=verdicts.judged_on), both)
     about = baseline.about
     return Since(
         words.shown(about.get("plan_name") or "run", 120),
@@ -53,7 +53,7 @@ def _moved(
 ) -> list[tuple[Cell, Cell, Cell]]:
     found = []
     for name in names:
-        then, here = before.of(name).status, now.of(name).status
+        then, here = before.on(name), now.on(name)
         if then != here:
             title = Cell(method_title(results, name))
             found.append((title, Cell("", mark=MARKS[then]), Cell("", mark=MARKS[here])))
