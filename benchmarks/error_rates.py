@@ -186,7 +186,7 @@ class Laboratory:
             value=[one.value for one in found],
             low=[one.low for one in found],
             high=[one.high for one in found],
-            outcomes=outcomes,
+            outcomes=pd.Series(outcomes, dtype=object).to_numpy(),
         )
         return dataclasses.replace(self._blank, by_metric={**self._blank.by_metric, what.metric: rows})
 
@@ -241,7 +241,7 @@ def _write(one: Setting, folder: Path) -> Results:
             rows = [
                 MeasurementRow(name, seed, "accuracy", "accuracy", {"split": "test"}, 0.95, 0.93, 0.97, one.n)
             ]
-            health = {"flag": "zero_gradients", "limit": 0.01, "norm": "linf"}
+            health: dict[str, str | int | float] = {"flag": "zero_gradients", "limit": 0.01, "norm": "linf"}
             rows.append(MeasurementRow(name, seed, "evasion", "attack_health", health, 0.0, 0.0, 0.01, one.n))
             probe = PROBES[one.what.metric]
             rows += [
