@@ -15,6 +15,7 @@ from reports.draw.charts import Entry, charts
 from reports.draw.plots import against_sparsity, lines, place
 from reports.draw.style import VARIABLES, series, step
 from reports.draw.svg import inline
+from reports.language.metrics import LUCK
 
 NAMES = [
     "clean_accuracy", "robustness_curves", "membership_leakage", "extraction_fidelity", "size_and_latency",
@@ -32,6 +33,15 @@ def svgs(entry: Entry, results: Results) -> list[str]:
     chart = entry.draw(results)
     assert chart is not None
     return [inline(panel.figure, f"{entry.name}-{i}", panel.alt) for i, panel in enumerate(chart.panels)]
+
+
+@pytest.mark.parametrize("name", ["membership_leakage", "extraction_fidelity"])
+def test_a_trained_attackers_figure_says_that_its_interval_lacks_the_attackers_luck(
+    name: str, results: Results
+) -> None:
+    chart = charts()[name].draw(results)
+    assert chart is not None
+    assert chart.caption.endswith(LUCK)
 
 
 def test_charts_are_found_by_their_files_in_order() -> None:

@@ -5,6 +5,7 @@ from reports.data.results import Results
 from reports.draw.chart import Chart
 from reports.draw.plots import against_sparsity, band, sparsity_table
 from reports.language import words
+from reports.language.metrics import LUCK
 
 TITLE = "Extraction fidelity against sparsity"
 SECTION = "extraction"
@@ -32,7 +33,7 @@ def draw(results: Results) -> Chart | None:
     caption = (
         "How often a copy trained on the model’s answers gives the model’s answer. What counts is the height "
         "above the grey line “own labels, no query”, which the same attacker reaches without asking the "
-        f"model anything (grey: mean over methods). {band(results)}"
+        f"model anything (grey: mean over methods). {band(results)} {LUCK}"
     )
     columns = [(f"Fidelity, {words.conditions(key.at)}", key.metric, key.at)]
     columns += [(f"Fidelity, {words.attack(at['attack'])}", key.metric, at) for _, at in baselines]
