@@ -211,13 +211,12 @@ def test_looks_differ() -> None:
 def test_baselines_are_drawn_as_means_over_methods(results: Results) -> None:
     key = extraction(results)
     assert key is not None
-    panel = against_sparsity(
-        results, key.metric, key.at, title="t", extra=[("own labels", {"attack": "same_data"})]
-    )
+    own = {"attack": "same_data", "labelled": key.at["queries"]}
+    panel = against_sparsity(results, key.metric, key.at, title="t", extra=[("own labels", own)])
     assert panel is not None
     expected = []
     for sparsity in (0.5, 0.75, 0.9, 0.95):
-        rows = results.select(key.metric, {"attack": "same_data"})
+        rows = results.select(key.metric, own)
         expected.append(rows[(rows["sparsity"] == sparsity)]["value"].mean())
     found = [line.get_ydata() for line in panel.figure.axes[0].lines if len(line.get_ydata()) == 4]
     assert any(list(y) == pytest.approx(expected) for y in found)
