@@ -13,6 +13,7 @@ import torch
 import attacks
 import audit
 import pruning
+from attacks.registry import plugins
 from audit.plan import Plan
 from audit.subject.data import Data
 from pruning import scoring
@@ -70,8 +71,11 @@ class Unit:
 
 @functools.cache
 def code_version() -> str:
-    """Hash of every source file that a result can depend on, and of torch's version."""
+    """Hash of every source file that a result can depend on, other packages' probes and attacks too, and of
+    torch's version."""
     digest = hashlib.sha256(torch.__version__.encode())
+    for label, file in plugins().items():
+        digest.update(label.encode() + b"\0" + (file.read_bytes() if file else b""))
     for package in (attacks, audit, pruning):
         folder = Path(package.__path__[0])
         for path in sorted(folder.rglob("*.py")):

@@ -1,5 +1,6 @@
 """Writes the exports of a run into its folder."""
 
+import dataclasses
 import os
 import tempfile
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from reports.data.results import Results, read
 from reports.exports import export
-from reports.gate.baseline import read_baseline
+from reports.gate.baseline import cautions, read_baseline
 from reports.gate.judge import Verdicts, judge
 from reports.gate.policy import DEFAULT, Policy, preset
 
@@ -35,7 +36,10 @@ def judged(
     """
     results = read(folder)
     old = None if baseline is None else read_baseline(results, baseline)
-    return Judged(results, judge(results, policy or preset(DEFAULT), old, today), old)
+    verdicts = judge(results, policy or preset(DEFAULT), old, today)
+    if old is not None:
+        verdicts = dataclasses.replace(verdicts, remarks=(*cautions(results, old), *verdicts.remarks))
+    return Judged(results, verdicts, old)
 
 
 def write(

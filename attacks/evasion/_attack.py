@@ -72,6 +72,8 @@ class EvasionAttack:
     itself looks for the closest adversarial example, is run once with the widest ball that the bounds
     allow, and its distances are the curve."""
     paper: str
+    level: Literal["quick", "standard", "thorough"] | None = None
+    """The lowest level of a plan that runs it; None: only plans that name it do."""
     cost: int = 0
     """Forward and backward passes an example, roughly: attacks run from cheap to dear, ties by name."""
     on: Literal["all", "survivors"] = "all"

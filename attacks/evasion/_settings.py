@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from attacks._techniques import chosen
+from attacks._techniques import chosen, techniques
 from attacks.evasion._attack import EvasionAttack
 from attacks.settings import ProbeSettings
 
@@ -40,12 +40,10 @@ Level = Literal["quick", "standard", "thorough"]
 ART = "art:"
 """What the names of attacks of the Adversarial Robustness Toolbox begin with."""
 
-WHITE_BOX = ("fgsm", "pgd", "apgd_ce", "fmn", "apgd_t")
 LEVELS: dict[str, dict[str, Any]] = {
-    "quick": {"attacks": ("fgsm", "pgd")},
-    "standard": {"attacks": (*WHITE_BOX, "square")},
+    "quick": {},
+    "standard": {},
     "thorough": {
-        "attacks": (*WHITE_BOX, "square", "rays"),
         "restarts": 5,
         "apgd_steps": 100,
         "queries": 5000,
@@ -54,7 +52,14 @@ LEVELS: dict[str, dict[str, Any]] = {
         "corruptions": True,
     },
 }
-"""By level, what a plan that does not say otherwise gets."""
+"""By level, from low to high, what a plan that does not say otherwise gets beside the level's attacks."""
+
+
+def attacks_of(level: str) -> tuple[str, ...]:
+    """The attacks of that level and of those below it, from cheap to dear."""
+    reach = list(LEVELS)[: list(LEVELS).index(level) + 1]
+    known = techniques(PACKAGE, EvasionAttack)
+    return tuple(sorted((n for n, a in known.items() if a.level in reach), key=lambda n: (known[n].cost, n)))
 
 
 class Settings(ProbeSettings):
@@ -123,9 +128,9 @@ class Settings(ProbeSettings):
     @classmethod
     def _levelled(cls, given: Any) -> Any:
         """What the plan does not say, its level says."""
-        if not isinstance(given, dict) or not isinstance(level := given.get("level", "standard"), str):
+        if not isinstance(given, dict) or (level := given.get("level", "standard")) not in list(LEVELS):
             return given
-        return {**LEVELS.get(level, {}), **given}
+        return {"attacks": attacks_of(level), **LEVELS[level], **given}
 
     @field_validator("attacks")
     @classmethod

@@ -25,6 +25,7 @@ DEFAULT = "standard"
 """The preset that judges where no policy is given."""
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+Seed = Annotated[int, Field(strict=True, ge=0)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
@@ -58,6 +59,8 @@ class Rule(_Section):
     """Names or shell patterns; a control is judged only where it is named in full."""
     min_n: Annotated[int, Field(strict=True, ge=1)] | None = None
     min_seeds: Annotated[int, Field(strict=True, ge=1)] | None = None
+    seed: Seed | None = None
+    """The training seed whose model ships; without one, the worst seed decides."""
     unchecked: Literal["doubt", "allow"] = "doubt"
     """Whether robust accuracy may pass although the health of its attacks was not measured."""
     severity: Severity = "medium"
@@ -91,6 +94,8 @@ class Rule(_Section):
             raise ValueError(f"give exactly one of {', '.join(KINDS)}; given: {', '.join(given) or 'none'}")
         if self.against is not None and not self.compares:
             raise ValueError(f"against goes with max_drop or max_rise, not with {self.kind}")
+        if self.seed is not None and (self.min_seeds or 1) > 1:
+            raise ValueError(f"seed names the one model that ships, and min_seeds asks for {self.min_seeds}")
         about = about_metric(self.metric)
         right = {"lower": ("min", "max_drop"), "higher": ("max", "max_rise")}.get(about.worse, KINDS)
         if self.kind not in right:
@@ -136,8 +141,18 @@ class Waiver(_Section):
 
 
 class _File(_Section):
+    seed: Seed | None = None
     rule: Annotated[tuple[Rule, ...], Field(min_length=1)]
     waiver: tuple[Waiver, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seed_for_all(cls, table: Any) -> Any:
+        """The policy's seed is that of every rule that names none."""
+        if not isinstance(table, Mapping) or "seed" not in table or not isinstance(table.get("rule"), list):
+            return table
+        rules = [{"seed": table["seed"], **r} if isinstance(r, Mapping) else r for r in table["rule"]]
+        return {**table, "rule": rules}
 
     @model_validator(mode="after")
     def _ids_differ(self) -> "_File":

@@ -181,7 +181,7 @@ def test_a_baseline_that_cannot_be_compared_is_refused(
     code, out, err = run(command, folder, "--baseline", old)
     assert (code, out) == (4, "")
     assert f"{old} cannot be the baseline of this run: it has other data" in err
-    assert "Run the baseline's plan again" in err
+    assert "by this run's plan" in err
     assert not (folder / "report.html").exists()
 
 
