@@ -170,7 +170,8 @@ class Laboratory:
         what, n, truths = self.setting.what, self.setting.n, self.truths(rng)
         latents = {at: _latents(rng, self.setting) for at in dict.fromkeys(at for _, _, at in self._keys)}
         places = {name: i for i, name in enumerate(("dense", *PRUNED))}
-        found, outcomes = [], []
+        found: list[intervals.Estimate] = []
+        outcomes: list[Any] = []
         for variant, seed, at in self._keys:
             latent, figure = latents[at][places[variant], seed], truths[variant][seed]
             if what.metric == "membership_auc":
@@ -241,7 +242,7 @@ def _write(one: Setting, folder: Path) -> Results:
             rows = [
                 MeasurementRow(name, seed, "accuracy", "accuracy", {"split": "test"}, 0.95, 0.93, 0.97, one.n)
             ]
-            health = {"flag": "zero_gradients", "limit": 0.01, "norm": "linf"}
+            health: dict[str, str | float] = {"flag": "zero_gradients", "limit": 0.01, "norm": "linf"}
             rows.append(MeasurementRow(name, seed, "evasion", "attack_health", health, 0.0, 0.0, 0.01, one.n))
             probe = PROBES[one.what.metric]
             rows += [

@@ -39,7 +39,7 @@ def since(analysis: Analysis, verdicts: Verdicts, baseline: Results) -> Since:
     }
     # Rules against the baseline have no verdict of the baseline itself that could have changed.
     alone = tuple(rule for rule in verdicts.policy.rules if rule.reference != "baseline")
-    before = judge(baseline, replace(verdicts.policy, rules=alone))
+    before = judge(baseline, replace(verdicts.policy, rules=alone), today=verdicts.judged_on)
     now = replace(verdicts, decisions=tuple(d for d in verdicts.decisions if d.rule in alone))
     moved = _moved(results, now, before, both) if alone else []
     about = baseline.about
@@ -57,7 +57,7 @@ def _moved(
 ) -> list[tuple[Cell, Cell, Cell]]:
     found = []
     for name in names:
-        then, here = before.of(name).status, now.of(name).status
+        then, here = before.on(name), now.on(name)
         if then != here:
             title = Cell(method_title(results, name))
             found.append((title, Cell("", mark=MARKS[then]), Cell("", mark=MARKS[here])))

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 from reports.data.key import method_title
 from reports.data.results import Results
-from reports.gate.change import TAIL
 from reports.gate.judge import Decision
 from reports.gate.status import limit_words
 from reports.language import words
 from reports.language.metrics import metric as about_metric
+from reports.stats.difference import TAIL
 from reports.stats.power import POWER, needed
 
 MOST_DATA = 100

@@ -139,6 +139,8 @@ class Model:
             for attack, held in (("fgsm", weak), ("pgd", strong), ("worst_case", strong & weak)):
                 at = {"norm": "linf", "eps": eps, "attack": attack}
                 found["evasion"].append(rate("robust_accuracy", held, at))
+        healthy = {"flag": "zero_gradients", "norm": "linf", "limit": 0.05}
+        found["evasion"].append(("attack_health", 0.0, 0.0, 0.05, len(clean), healthy, None))
         member = np.arange(400) < 200
         for attack, gain in (("loss", 1.0), ("art_black_box", 0.7)):
             score = self.rng.normal(0, 1, 400) + member * self.leak * gain * 1.4
