@@ -26,6 +26,7 @@ def apgd_ce(batch: Batch, settings: Settings) -> Tensor:
 ATTACK = EvasionAttack(
     apgd_ce,
     search="smallest",
+    level="standard",
     cost=100,
     steps="apgd_steps",
     on="survivors",

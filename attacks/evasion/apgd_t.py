@@ -29,6 +29,7 @@ def apgd_t(batch: Batch, settings: Settings) -> Tensor:
 ATTACK = EvasionAttack(
     apgd_t,
     search="smallest",
+    level="standard",
     cost=900,
     steps="apgd_steps",
     on="survivors",
