@@ -154,6 +154,7 @@ TITLES: Mapping[str, str] = {
     "noisy_loss": "noisy loss",
     "path_not_end": "success lost on the way",
     "loss_still_falling": "attack stopped too early",
+    "inferred_wrongly": "broken where inferred to stand",
     "one_step_stronger": "one step stronger than many",
     "black_box_stronger": "black box stronger than white box",
     "transfer_stronger": "transfer stronger than white box",

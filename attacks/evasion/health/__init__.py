@@ -11,6 +11,7 @@ from attacks.evasion._settings import Settings
 from attacks.evasion.health._evidence import Evidence
 from attacks.evasion.health._flag import METRIC, Flag
 from attacks.evasion.health.gradients import float32_gradients, noisy_loss, saturated_softmax, zero_gradients
+from attacks.evasion.health.inference import inferred_wrongly
 from attacks.evasion.health.outputs import randomised, softmax_outputs
 from attacks.evasion.health.progress import (
     loss_still_falling,
@@ -60,6 +61,8 @@ def diagnose(found: Sweep, sees: Mapping[str, str], settings: Settings) -> tuple
     """
     evidence = Evidence.of(found, settings)
     flags = examine(evidence)
+    if found.trial is not None:
+        flags["inferred_wrongly"] = inferred_wrongly(found.trial)
     broken = {name: curve.broken.cumsum(dim=0) > 0 for name, curve in found.curves.items()}
     white = [broken[name] for name in broken if sees[name] == "gradients"]
     if evidence.constant or not white:
