@@ -15,7 +15,6 @@ from attacks.evasion._losses import margin
 from attacks.evasion._passes import look
 from attacks.evasion._settings import Settings
 
-
 DRAWS = 32
 """Passes that decide over a candidate where the model's outputs are random."""
 ROUNDING = 1e-4
