@@ -1,98 +1,23 @@
 """The gate: judges a run by a policy. Whole intervals against limits; what is not known does not pass."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
-from fnmatch import fnmatchcase
-from typing import Any, Literal
 
 from reports.data.ledger import canonical
 from reports.data.results import Results
 from reports.gate.change import Changes, changes
 from reports.gate.doubts import Doubts
-from reports.gate.policy import Policy, Rule, Waiver
+from reports.gate.policy import Policy, Rule
 from reports.gate.rows import Found, Gap, Reading, find, variants_of
+from reports.gate.verdict import EXIT_CODES, WORST_FIRST, Decision, Status, Verdicts
+from reports.gate.waivers import waive
 from reports.gate.weigh import Together, Weighed, together, weigh
 from reports.language.metrics import metric as about_metric
 from reports.language.words import change, change_span, counted, number, shown, span
-from reports.stats.compare import Comparison
 from reports.stats.difference import TAIL
 
-Status = Literal["pass", "fail", "inconclusive", "not_run", "not_applicable", "waived"]
-WORST_FIRST: tuple[Status, ...] = ("fail", "not_run", "inconclusive", "waived", "pass", "not_applicable")
-EXIT_CODES: Mapping[Status, int] = {"pass": 0, "fail": 1, "inconclusive": 3, "not_run": 4}
-"""Of the whole verdict. Where several hold, a failure comes first, then what is missing, then doubt."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decision:
-    """What one rule says of one variant.
-
-    ``value``, ``low`` and ``high`` are what is held against ``limit``: the figure of the worst seed (and of
-    the worst of the conditions that the rule picks) with an interval for it, or for ``max_drop`` and
-    ``max_rise`` the worst seed's drop or rise. None where there is no such figure.
-    """
-
-    rule: Rule
-    variant: str
-    status: Status
-    reason: str
-    """One plain sentence."""
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-    """Examples behind the figure (the fewest, where rows differ)."""
-    seeds: int = 0
-    """Replicates that have a figure."""
-    at: Mapping[str, Any] | None = None
-    """All conditions of the row that decided."""
-    waiver: Waiver | None = None
-    """The waiver that applies, where ``status`` is ``waived``."""
-    judged: Status | None = None
-    """What ``status`` would be without the waiver; None where there is none."""
-    change: Comparison | None = None
-    """Of a comparative rule: the pooled change against its reference at ``at``, new minus old."""
-
-    @property
-    def limit(self) -> float:
-        """The rule's limit."""
-        return self.rule.limit
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Verdicts:
-    """Every decision of a policy on a run, in the order of its rules, then of the variants."""
-
-    policy: Policy
-    decisions: tuple[Decision, ...]
-    waiting: int = 0
-    """Planned units that have not run: what they would have measured is not known."""
-    remarks: tuple[str, ...] = ()
-    """What the reader must know beside the decisions: expired waivers, waivers that match nothing, …"""
-
-    @property
-    def status(self) -> Status:
-        """Of all decisions together: pass, fail, inconclusive or not_run. Nothing judged is not_run."""
-        found = {decision.status for decision in self.decisions}
-        if "fail" in found:
-            return "fail"
-        if "not_run" in found or self.waiting or not found & {"pass", "inconclusive", "waived"}:
-            return "not_run"
-        return "inconclusive" if "inconclusive" in found else "pass"
-
-    @property
-    def exit_code(self) -> int:
-        """0 pass, 1 fail, 3 inconclusive, 4 incomplete."""
-        return EXIT_CODES[self.status]
-
-    def of(self, variant: str) -> "Verdicts":
-        """The decisions on one variant, with their own status."""
-        return replace(self, decisions=tuple(d for d in self.decisions if d.variant == variant), remarks=())
-
-    def count(self, status: Status) -> int:
-        """How many decisions have this status."""
-        return sum(decision.status == status for decision in self.decisions)
+__all__ = ["EXIT_CODES", "WORST_FIRST", "Decision", "Status", "Verdicts", "judge", "three_way"]
 
 
 def three_way(low: float, high: float, limit: float, *, upper: bool) -> Status:
@@ -110,14 +35,17 @@ def judge(
     """Every rule of the policy on every variant that it is for.
 
     ``baseline``: an earlier run for the rules that compare with one; whether the two can be compared is for
-    :func:`reports.gate.baseline.obstacles` to say first. ``today`` decides which waivers have expired.
+    :func:`reports.gate.baseline.obstacles` to say first. ``today``: the day of judgement, which decides what
+    waivers count; the calendar's where none is given. Raises PolicyError where a waiver lasts too long.
     """
+    judged_on = today or date.today()
     doubts, before = Doubts(results), None if baseline is None else Doubts(baseline)
     decisions: list[Decision] = []
     for rule in policy.rules:
         decisions += _judge_rule(results, rule, baseline, doubts, before)
-    waived, remarks = _waive(decisions, policy.waivers, today or date.today())
-    return Verdicts(policy, tuple(waived), results.completeness.waiting, tuple(remarks))
+    known = {*results.names(), *results.measurements["variant"]}
+    waived, remarks = waive(decisions, policy, judged_on, known)
+    return Verdicts(policy, waived, judged_on, results.completeness.waiting, remarks)
 
 
 def _judge_rule(
@@ -173,7 +101,7 @@ def _judge_changes(
             continue
         claim = replace(claims[name], broken=max(claims[name].broken, one.shown(rule)))
         other = name if rule.reference == "baseline" else "dense"
-        theirs = reference.about(rule.metric, other, one.found.readings)
+        theirs = reference.about(rule, other, one.found.readings)
         denial = f"{rule.reference} itself is in doubt: {theirs}" if theirs else ""
         decision = _decide(rule, name, one.found, one.weighed, claim, doubts, denial)
         change = one.comparisons.get(canonical(one.weighed.reading.at))
@@ -209,7 +137,7 @@ def _decide(
         status, why = ("not_run" if gap.status == "not_run" else "inconclusive"), gap.text
     elif status != "fail" and (short := _short(rule, found, reading)):
         status, why = "inconclusive", short
-    elif status == "pass" and (doubt := doubts.about(rule.metric, variant, found.readings)):
+    elif status == "pass" and (doubt := doubts.about(rule, variant, found.readings)):
         status, why = "inconclusive", doubt
     return Decision(
         rule,
@@ -275,30 +203,3 @@ def figure_words(rule: Rule, reading: Reading, seeds: int) -> str:
         asked = f"at {'least' if rule.kind == 'min' else 'most'} {number(rule.limit, unit)} is asked"
     count = "" if reading.n is None else f", n = {reading.n:,}"
     return f"{text}{count}, where {asked}"
-
-
-def _waive(
-    decisions: list[Decision], waivers: tuple[Waiver, ...], today: date
-) -> tuple[list[Decision], list[str]]:
-    """Apply what has not expired; say what has, and what matches nothing."""
-    remarks = []
-    for waiver in waivers:
-        what = f"the waiver of {shown(waiver.rule, 80)} for {shown(waiver.variant, 80)}"
-        matched = [d for d in decisions if d.rule.id == waiver.rule and _named(d.variant, waiver.variant)]
-        if not matched:
-            remarks.append(f"{what} matches nothing")
-        elif waiver.expires < today:
-            remarks.append(f"{what} expired on {waiver.expires} and waives nothing")
-        else:
-            held = [d for d in matched if d.status in ("fail", "inconclusive", "not_run")]
-            if not held:
-                remarks.append(f"{what} is not needed")
-            decisions = [
-                replace(d, status="waived", judged=d.status, waiver=waiver) if d in held else d
-                for d in decisions
-            ]
-    return decisions, remarks
-
-
-def _named(variant: str, pattern: str) -> bool:
-    return variant == pattern or fnmatchcase(variant, pattern)

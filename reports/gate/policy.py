@@ -5,7 +5,7 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
@@ -61,6 +61,8 @@ class Rule(_Section):
     min_seeds: Annotated[int, Field(strict=True, ge=1)] | None = None
     seed: Seed | None = None
     """The training seed whose model ships; without one, the worst seed decides."""
+    unchecked: Literal["doubt", "allow"] = "doubt"
+    """Whether robust accuracy may pass although the health of its attacks was not measured."""
     severity: Severity = "medium"
     description: Annotated[str, Field(max_length=2000)] = ""
 
@@ -127,7 +129,10 @@ class Rule(_Section):
 
 
 class Waiver(_Section):
-    """Lets one rule pass for the variants that match, up to and including the day it expires."""
+    """Lets one rule stand unmet for the variants that match, up to and including the day it expires.
+
+    That day lies a year after the day of judgement at most; what was not run is waived only by full name.
+    """
 
     rule: Name
     variant: Name
@@ -166,7 +171,7 @@ class Policy:
     waivers: tuple[Waiver, ...] = ()
     name: str = "policy"
     file: str = "policy.toml"
-    """The file as it was named, with forward slashes."""
+    """The file, relative to the folder it was read from, with forward slashes; never an absolute path."""
     digest: str = ""
     """SHA-256 of the file."""
     lines: Mapping[str, int] = field(default_factory=dict)
@@ -200,7 +205,15 @@ def load(path: Path) -> Policy:
         raise PolicyError(f"{path}: no such file, and no preset either (there are: {known})") from None
     except (OSError, UnicodeDecodeError) as error:
         raise PolicyError(f"{path}: cannot be read: {error}") from None
-    return parse(text, path.as_posix())
+    return replace(parse(text, path.as_posix()), file=_named(path))
+
+
+def _named(path: Path) -> str:
+    """A path as exports may show it: relative, or its last part where it lies elsewhere on this machine."""
+    if not path.is_absolute():
+        return path.as_posix()
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
 
 
 def parse(text: str, file: str = "policy.toml") -> Policy:
