@@ -33,6 +33,9 @@ class Batch:
     """One random seed per example and restart, (N, restarts) int64."""
     eps: Tensor
     """Radius of each example's ball, (N,)."""
+    draws: int = 1
+    """Fresh passes that decide whether a candidate fools the model: more than one where its outputs are
+    random."""
 
     def __len__(self) -> int:
         return len(self.y)
