@@ -2,8 +2,8 @@
 
 from reports.data.key import BASELINES, extraction
 from reports.data.results import Results
-from reports.draw.chart import Chart
-from reports.draw.plots import against_sparsity, band, sparsity_table
+from reports.draw.chart import Chart, subject
+from reports.draw.plots import against_sparsity, band, legend, sparsity_table
 from reports.language import words
 
 TITLE = "Extraction fidelity against sparsity"
@@ -33,4 +33,7 @@ def draw(results: Results) -> Chart | None:
     )
     columns = [(f"Fidelity, {words.conditions(key.at)}", key.metric, key.at)]
     columns += [(f"Fidelity, {words.attack(a)}", key.metric, {"attack": a}) for a in BASELINES]
-    return Chart(caption, (panel,), sparsity_table(results, TITLE, columns))
+    return Chart(
+        caption, (panel,), sparsity_table(results, TITLE, columns), legend(results), named=True,
+        shows=(subject(key.metric, key.at),),
+    )  # fmt: skip
