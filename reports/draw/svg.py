@@ -237,7 +237,7 @@ def _outline(marker: str, size: float) -> str:
     """From a marker's first corner around to it, in steps."""
     corners = SHAPES[marker]
     steps = ((size * (b[0] - a[0]), size * (b[1] - a[1])) for a, b in pairwise(corners))
-    return "l" + " ".join(f"{_n(dx)} {_n(dy)}" for dx, dy in steps) + "z"
+    return "l" + " ".join(f"{_n(dx)} {_n(dy)}" for dx, dy in steps).replace(" -", "-") + "z"
 
 
 def _d(spots: Sequence[Point]) -> str:

@@ -74,18 +74,10 @@ def matrix(
         facts = results.made.get(name)
         series = name if facts is None else facts.series
         cells = tuple(_cell(judged[name].get(rule.id), anchors) for rule in rules)
-        alone = all(decision.status == "not_applicable" for decision in judged[name].values())
-        mark = MARKS["not_applicable" if alone else verdicts.of(name).status]
-        rows.append(
-            Row(
-                method_title(results, name),
-                mark,
-                cells,
-                series != before,
-                name == variant,
-                numbers(results).get(name),
-            )
-        )
+        mark = MARKS[verdicts.on(name)]
+        number = numbers(results).get(name)
+        title = method_title(results, name)
+        rows.append(Row(title, mark, cells, series != before, name == variant, number))
         before = series
     fold = len(rows) > MANY
     kept = [row for row in rows if not fold or row.mark is not MARKS["pass"] or row.shown]

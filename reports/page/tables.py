@@ -17,7 +17,7 @@ from reports.story.analysis import Analysis
 LISTED = 4
 """More models than this are not listed one by one in a cell."""
 
-MOST_ROWS = 3000
+MOST_ROWS = 2000
 """A measurement table longer than this is left to measurements.csv."""
 
 

@@ -72,11 +72,11 @@ def test_all_is_well_says_so(tmp_path: Path) -> None:
     assert chart.panels == ()
 
 
-def test_what_could_not_be_checked_does_not_read_as_well(tmp_path: Path) -> None:
+def test_a_check_that_does_not_apply_is_not_counted(tmp_path: Path) -> None:
     values = {("dense", "linf", "randomised"): 0.0, ("dense", "linf", "zero_gradients"): None}
     chart = charts()["attack_health"].draw(build(tmp_path, values))
     assert chart is not None
-    assert "none does; 1 check could not be made." in chart.caption
+    assert "Of 1 check of 1 model none does." in chart.caption
 
 
 def test_it_is_small_well_formed_and_safe(tmp_path: Path) -> None:

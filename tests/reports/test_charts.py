@@ -13,6 +13,7 @@ from reports.draw.charts import Entry, charts
 from reports.draw.plots import against_sparsity, lines, place
 from reports.draw.style import INK, MUTED, PAPER, RULE, SERIES, STEPS, series, step
 from reports.draw.svg import Plot
+from reports.language.metrics import LUCK
 
 NAMES = [
     "clean_accuracy", "robustness_curves", "membership_leakage", "extraction_fidelity", "size_and_latency",
@@ -31,6 +32,15 @@ def svgs(entry: Entry, results: Results) -> list[str]:
     chart = entry.draw(results)
     assert chart is not None
     return [panel.plot.svg(panel.alt) for panel in chart.panels]
+
+
+@pytest.mark.parametrize("name", ["membership_leakage", "extraction_fidelity"])
+def test_a_trained_attackers_figure_says_that_its_interval_lacks_the_attackers_luck(
+    name: str, results: Results
+) -> None:
+    chart = charts()[name].draw(results)
+    assert chart is not None
+    assert chart.caption.endswith(LUCK)
 
 
 def test_charts_are_found_by_their_files_in_order() -> None:
@@ -193,12 +203,11 @@ def test_looks_differ() -> None:
 def test_baselines_are_drawn_as_means_over_methods(results: Results) -> None:
     key = extraction(results)
     assert key is not None
-    panel = against_sparsity(
-        results, key.metric, key.at, title="t", extra=[("own labels", {"attack": "same_data"})]
-    )
+    own = {"attack": "same_data", "labelled": key.at["queries"]}
+    panel = against_sparsity(results, key.metric, key.at, title="t", extra=[("own labels", own)])
     assert panel is not None
     expected = []
     for sparsity in (0.5, 0.75, 0.9, 0.95):
-        rows = results.select(key.metric, {"attack": "same_data"})
+        rows = results.select(key.metric, own)
         expected.append(rows[(rows["sparsity"] == sparsity)]["value"].mean())
     assert any(y == pytest.approx(expected, abs=1e-3) for y in lines_in(panel.plot) if len(y) == 4)

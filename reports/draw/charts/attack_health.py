@@ -2,7 +2,7 @@
 
 import math
 
-from reports.data.health import Flag, flags, sentence, title
+from reports.data.health import Flag, flags, healths, sentence, title
 from reports.data.results import Results
 from reports.draw.chart import Cell, Chart, Panel, Table, name_cell
 from reports.draw.plots import numbers
@@ -39,11 +39,12 @@ def _caption(results: Results, known: list[Flag]) -> str:
         if flag.raised:
             doubt.setdefault((flag.variant, flag.norm), []).append(flag)
     if not doubt:
-        checks = len({flag.name for flag in known})
+        open_ = {variant for (variant, _), one in healths(results).items() if one.unchecked}
+        if open_:
+            return f"{told}In {counted(len(open_), 'variant')} checks failed, or were never made."
+        checks = len({flag.name for flag in known if not math.isnan(flag.value)})
         models = len({(flag.variant, flag.seed) for flag in known})
-        unmade = sum(math.isnan(flag.value) for flag in known)
-        text = f"{told}Of {counted(checks, 'check')} of {counted(models, 'model')} none does"
-        return f"{text}; {counted(unmade, 'check')} could not be made." if unmade else f"{text}."
+        return f"{told}Of {counted(checks, 'check')} of {counted(models, 'model')} none does."
     (variant, norm), first = next(iter(doubt.items()))
     where = conditions({"norm": norm})
     return (

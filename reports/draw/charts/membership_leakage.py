@@ -6,6 +6,7 @@ from reports.data.results import Results
 from reports.draw.chart import Chart, Panel, subject
 from reports.draw.plots import against_sparsity, band, legend, sparsity_table
 from reports.language import words
+from reports.language.metrics import LUCK
 
 TITLE = "Membership leakage against sparsity"
 SECTION = "membership"
@@ -39,7 +40,7 @@ def draw(results: Results) -> Chart | None:
     columns = [(f"AUC, {words.attack(at['attack'])}", metric, at) for metric, at in aucs]
     columns += [(f"True positives, {words.conditions(at)}", metric, at) for metric, at in rates]
     return Chart(
-        caption + band(results),
+        f"{caption}{band(results)} {LUCK}",
         tuple(panel for _, panel in drawn),
         sparsity_table(results, TITLE, columns),
         legend(results),
