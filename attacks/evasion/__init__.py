@@ -94,6 +94,6 @@ def _judged(
             more = [_transfer.nothing(found.norm)]
     sees = {_transfer.NAME: "others"} | {name: attack.sees for name, attack in attacks.items()}
     evidence, flags = diagnose(found, sees, settings)
-    found = _cure.treated(found, evidence, flags, attacks, settings, target.batch_size)
-    more += [flag.row(found.norm) for flag in flags.values()]
+    found, uncured = _cure.treated(found, evidence, flags, attacks, settings, target.batch_size)
+    more += [flag.row(found.norm) for flag in (*flags.values(), *([uncured] if uncured else []))]
     return found, more

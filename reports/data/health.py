@@ -14,6 +14,8 @@ from reports.language.words import counted, listing, shown
 
 METRIC = "attack_health"
 UNION = "union"
+UNCURED = "uncured"
+"""The flag of what stays in doubt after all that was done about the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ TITLES: Mapping[str, str] = {
     "not_monotone": "larger ball, fewer finds",
     "unbounded_survivors": "survivors of an unbounded attack",
     "noise_as_strong": "noise as strong as the attack",
+    "uncured": "not measured soundly",
 }
 """What each flag is called on the page."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reports.data.health import UNION
+from reports.data.health import UNCURED, UNION
 from reports.data.key import collapsed
 from reports.data.results import Results
 from reports.gate.rows import Reading
@@ -63,4 +63,8 @@ class Doubts:
             if name == variant and (flagged in (norm, "") or norm == UNION)
             for flag in found
         ]
-        return f"attack health raised: {words.listing(list(dict.fromkeys(flags)))}" if flags else ""
+        if not flags:
+            return ""
+        unsound = "not measured soundly; " if UNCURED in flags else ""
+        rest = [flag for flag in dict.fromkeys(flags) if flag != UNCURED]
+        return f"{unsound}attack health raised: {words.listing(rest)}" if rest else "not measured soundly"
