@@ -1,22 +1,21 @@
 """Finds the probes: those in this package, and those that other packages offer by entry points."""
 
 import importlib
+import inspect
 import pkgutil
-from importlib.metadata import entry_points
-from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
 
 from pydantic import BaseModel
 
 import attacks as package
-from attacks._techniques import techniques
+from attacks._techniques import GROUP, RegistryError, offers, techniques
 from attacks.probe import Card, Probe
 
-GROUP = "prune_audit.probes"
+__all__ = ["PROBES", "RegistryError", "attacks", "plugins", "probes"]
+
+PROBES = GROUP + "probes"
 """Entry-point group: each entry names an object (as a rule a module) with CARD, Settings and run."""
-
-
-class RegistryError(Exception):
-    """A probe offered by another package cannot be used."""
 
 
 def probes() -> dict[str, Probe]:
@@ -31,29 +30,40 @@ def probes() -> dict[str, Probe]:
         probe = _probe(info.name, importlib.import_module(f"attacks.{info.name}"))
         if probe is not None:
             found[info.name] = probe
-    for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
-        try:
-            offered = entry.load()
-        except Exception as error:
-            raise RegistryError(f"probe {entry.name!r} ({entry.value}) cannot be loaded: {error}") from error
-        probe = _probe(entry.name, offered)
+    for name, label, offered in offers(PROBES, "probe"):
+        probe = _probe(name, offered)
         if probe is None:
-            raise RegistryError(f"probe {entry.name!r} ({entry.value}) must have CARD, Settings and run")
-        if entry.name in found:
-            raise RegistryError(f"probe {entry.name!r} ({entry.value}) takes a name that is in use")
-        found[entry.name] = probe
+            raise RegistryError(f"{label} must have CARD, Settings and run")
+        if name in found:
+            raise RegistryError(f"{label} takes a name that is in use")
+        found[name] = probe
     return found
 
 
 def attacks() -> dict[str, str]:
-    """Every attack of this package by family and name (``evasion.pgd``): the paper that it comes from."""
-    found = {}
-    for probe in probes():
-        module = importlib.import_module(f"attacks.{probe}") if find_spec(f"attacks.{probe}") else None
-        if module is not None and hasattr(module, "__path__"):
-            for name, attack in techniques(module.__name__, object).items():
-                found[f"{probe}.{name}"] = str(getattr(attack, "paper", ""))
+    """Every attack by family and name (``evasion.pgd``): the paper that it comes from."""
+    return {
+        f"{family}.{name}": str(getattr(attack, "paper", ""))
+        for family, folder in _families().items()
+        for name, attack in techniques(folder, object).items()
+    }
+
+
+def plugins() -> dict[str, Path | None]:
+    """Every probe and attack of another package, and the file that holds its code where there is one."""
+    found: dict[str, Path | None] = {}
+    for group in (PROBES, *(GROUP + family for family in _families().values())):
+        for _, label, offered in offers(group, group):
+            code = offered if isinstance(offered, ModuleType) else getattr(offered, "run", offered)
+            file = getattr(inspect.getmodule(code), "__file__", None)
+            found[label] = Path(file) if file else None
     return found
+
+
+def _families() -> dict[str, str]:
+    """The probes of this package that have techniques, by name: their packages."""
+    names = [info.name for info in pkgutil.iter_modules(package.__path__) if info.ispkg]
+    return {name: f"{package.__name__}.{name}" for name in sorted(names) if not name.startswith("_")}
 
 
 def _probe(name: str, offered: object) -> Probe | None:

@@ -2,8 +2,9 @@
 
 import inspect
 
-from attacks.registry import attacks, probes
+from attacks.registry import RegistryError, attacks, probes
 from audit import zoo
+from audit.errors import PlanError
 from pruning.allocation import allocations
 from pruning.criteria import criteria
 from pruning.methods import methods
@@ -24,7 +25,17 @@ ART = {
 
 
 def of(kind: str) -> dict[str, str]:
-    """The entries of one kind: one of the command line's ``Listing``."""
+    """The entries of one kind: one of the command line's ``Listing``.
+
+    Raises PlanError where another package's probe or attack cannot be used.
+    """
+    try:
+        return _of(kind)
+    except RegistryError as error:
+        raise PlanError(f"{error}; mend or uninstall that package") from None
+
+
+def _of(kind: str) -> dict[str, str]:
     if kind == "probes":
         return {name: probe.card.summary for name, probe in probes().items()}
     if kind == "attacks":

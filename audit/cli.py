@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,6 +70,13 @@ PolicyOption = Annotated[
 BaselineOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder of an earlier run to compare with.")
 ]
+DateOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--date", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD",
+        help="The day of judgement, which decides what waivers count. By default today.",
+    ),
+]  # fmt: skip
 PlanArgument = Annotated[Path | None, typer.Argument(help="The plan (TOML). Without one, the embedded demo.")]
 RootOption = Annotated[
     Path | None, typer.Option(help="Folder that holds the data, in place of the plan's [data] root.")
@@ -148,6 +156,7 @@ def report(
     ] = None,
     policy: PolicyOption = "standard",
     baseline: BaselineOption = None,
+    day: DateOption = None,
 ) -> None:
     """Render a run again. Needs no torch, no model and no data: only the run's folder."""
     from audit import gating
@@ -159,24 +168,29 @@ def report(
     if unknown := [name for name in wanted if name not in names()]:
         raise PlanError(f"--format {unknown[0]}: there is no such format; there are: {', '.join(names())}")
     with gating.mistakes():
-        paths = write(folder, wanted, policy=find(policy), baseline=baseline)
+        paths = write(folder, wanted, policy=find(policy), baseline=baseline, today=_day(day))
     for path in paths:
         console.print(f"Wrote {path}", highlight=False, markup=False)
 
 
 @app.command()
-def gate(folder: RunArgument, policy: PolicyOption = "standard", baseline: BaselineOption = None) -> None:
+def gate(
+    folder: RunArgument,
+    policy: PolicyOption = "standard",
+    baseline: BaselineOption = None,
+    day: DateOption = None,
+) -> None:
     """Judge a run by a policy, for CI: what is not shown to pass does not pass.
 
-    Exit codes: 0 pass, 1 fail, 3 inconclusive, 4 something that a rule asks for has not run, or the baseline
-    cannot be compared. Where several hold, 1 goes before 4 and 4 before 3.
+    Exit codes: 0 pass or waived, 1 fail, 3 inconclusive, 4 something that a rule asks for has not run, or the
+    baseline cannot be compared. Where several hold, 1 goes before 4 and 4 before 3.
     """
     from audit import gating
     from reports.gate.policy import find
     from reports.write import judged
 
     with gating.mistakes():
-        verdicts = judged(folder, find(policy), baseline).verdicts
+        verdicts = judged(folder, find(policy), baseline, _day(day)).verdicts
     gating.show(verdicts, folder, console)
     raise typer.Exit(verdicts.exit_code)
 
@@ -231,6 +245,10 @@ def list_command(
         for name, line in entries.items():
             table.add_row(name, line)
         console.print(table, highlight=False, markup=False)
+
+
+def _day(found: datetime | None) -> date | None:
+    return None if found is None else found.date()
 
 
 def _version(value: bool) -> None:

@@ -13,7 +13,7 @@ from reports.data.ledger import LedgerError
 from reports.exports.pdf import NoBrowserError
 from reports.gate import status
 from reports.gate.baseline import NotComparableError
-from reports.gate.judge import Verdicts
+from reports.gate.judge import Decision, Verdicts
 from reports.gate.policy import PolicyError
 from reports.language.words import counted, shown
 
@@ -43,13 +43,13 @@ def show(verdicts: Verdicts, folder: Path, console: Console) -> None:
         if decision.status != "not_applicable":
             mark = status.MARKS[decision.status]
             word = Text(f"{mark.icon} {mark.word}", COLOURS.get(mark.css, ""))
-            table.add_row(word, decision.rule.id, shown(decision.variant, 60), Text(decision.reason))
+            table.add_row(word, decision.rule.id, shown(decision.variant, 60), Text(_reason(decision)))
     if console.is_terminal:
         console.print(table, highlight=False)
     else:  # a log has no width: one plain line a decision
         for decision in decisions:
             if decision.status != "not_applicable":
-                line = f"{decision.rule.id}, {shown(decision.variant, 60)}: {decision.reason}"
+                line = f"{decision.rule.id}, {shown(decision.variant, 60)}: {_reason(decision)}"
                 console.print(f"{status.MARKS[decision.status].word}: {line}", highlight=False, markup=False)
     for remark in verdicts.remarks:
         console.print(f"Note: {remark}.", highlight=False, markup=False)
@@ -62,6 +62,12 @@ def show(verdicts: Verdicts, folder: Path, console: Console) -> None:
     )
     console.print(
         f"\n{status.MARKS[verdicts.status].word}: {folder} by the policy {verdicts.policy.name} "
-        f"({counts or 'nothing to judge'}); exit code {verdicts.exit_code}",
+        f"({counts or 'nothing to judge'}), judged on {verdicts.judged_on}; exit code {verdicts.exit_code}",
         highlight=False, markup=False,
     )  # fmt: skip
+
+
+def _reason(decision: Decision) -> str:
+    """What was found; of what is waived, until when, why, and what it would be without."""
+    said = status.waived(decision)
+    return f"{said} ({decision.reason})" if said else decision.reason

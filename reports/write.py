@@ -1,14 +1,16 @@
 """Writes the exports of a run into its folder."""
 
+import dataclasses
 import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from reports.data.results import Results, read
 from reports.exports import export
-from reports.gate.baseline import read_baseline
+from reports.gate.baseline import cautions, read_baseline
 from reports.gate.judge import Verdicts, judge
 from reports.gate.policy import DEFAULT, Policy, preset
 
@@ -22,15 +24,22 @@ class Judged:
     baseline: Results | None
 
 
-def judged(folder: Path, policy: Policy | None = None, baseline: Path | None = None) -> Judged:
+def judged(
+    folder: Path, policy: Policy | None = None, baseline: Path | None = None, today: date | None = None
+) -> Judged:
     """Read the run in ``folder`` and judge it, by the preset ``standard`` where no policy is given.
+
+    ``today``: the day of judgement, which decides what waivers count; the calendar's where none is given.
 
     Raises :class:`reports.data.ledger.LedgerError` where there is no run, and
     :class:`reports.gate.baseline.NotComparableError` where the baseline cannot be one.
     """
     results = read(folder)
     old = None if baseline is None else read_baseline(results, baseline)
-    return Judged(results, judge(results, policy or preset(DEFAULT), old), old)
+    verdicts = judge(results, policy or preset(DEFAULT), old, today)
+    if old is not None:
+        verdicts = dataclasses.replace(verdicts, remarks=(*cautions(results, old), *verdicts.remarks))
+    return Judged(results, verdicts, old)
 
 
 def write(
@@ -39,6 +48,7 @@ def write(
     *,
     policy: Policy | None = None,
     baseline: Path | None = None,
+    today: date | None = None,
 ) -> list[Path]:
     """Render the run in ``folder`` and write it there, each file whole or not at all; returns their paths.
 
@@ -46,7 +56,7 @@ def write(
     :class:`reports.exports.pdf.NoBrowserError`, and OSError where the folder cannot be written to.
     """
     chosen = [export(name) for name in formats]
-    run = judged(folder, policy, baseline)
+    run = judged(folder, policy, baseline, today)
     contents = {folder / one.file: one.render(run.results, run.verdicts, run.baseline) for one in chosen}
     for path, content in contents.items():
         replace(path, content)

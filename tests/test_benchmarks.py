@@ -53,6 +53,16 @@ def test_the_report_benchmark_measures_a_small_run() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+def test_every_interval_covers() -> None:
+    """With few draws; it exits with 1 if one does not."""
+    command = [sys.executable, "benchmarks/coverage.py", "--quick"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("|") > 60
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_pruning_speed_compares_with_torch() -> None:
     """On small images, with few rounds; it exits with 1 if ours is the slower."""
     command = [sys.executable, "benchmarks/pruning_speed.py", "--rounds", "2", "--image", "64"]

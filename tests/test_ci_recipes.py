@@ -39,9 +39,11 @@ def scripts(node: Any) -> Iterator[str]:
             yield from scripts(value)
 
 
-def commands(name: str) -> list[list[str]]:
-    """The words of every command line that starts with prune-audit."""
-    lines = [line for text in scripts(read(name)) for line in text.splitlines()]
+def commands(name: str, baseline: str = "") -> list[list[str]]:
+    """The words of every command line that starts with prune-audit; ``baseline``: what $BASELINE holds."""
+    lines = [
+        line.replace("$BASELINE", baseline) for text in scripts(read(name)) for line in text.splitlines()
+    ]
     return [words for line in lines if (words := shlex.split(line)) and words[0] == "prune-audit"]
 
 
@@ -57,9 +59,23 @@ def test_there_is_a_recipe_for_each_house() -> None:
     assert set(RECIPES) == {"github.yml", "gitlab-ci.yml"}
 
 
+BASELINE = "--baseline audit-baseline"
+"""What the recipes say of a baseline where there is one."""
+
+
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_command_is_one_of_ours(name: str) -> None:
-    found = [parsed(words) for words in commands(name)]
+def test_gate_and_report_get_the_baseline_where_there_is_one(name: str) -> None:
+    assert f'BASELINE={BASELINE}"' in "".join(scripts(read(name))).replace('="', "=")
+    for one in map(parsed, commands(name, BASELINE)):
+        if one["command"] != "run":
+            assert one["baseline"] == Path("audit-baseline")
+    assert all(one.get("baseline") is None for one in map(parsed, commands(name)))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("baseline", ["", BASELINE])
+def test_every_command_is_one_of_ours(name: str, baseline: str) -> None:
+    found = [parsed(words) for words in commands(name, baseline)]
     assert {one["command"] for one in found} == {"run", "report", "gate"}
     folders = {str(one["out"] if one["command"] == "run" else one["folder"]) for one in found}
     assert folders == {"audit-run"}
@@ -91,7 +107,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     synthetic = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(synthetic)
     root = tmp_path_factory.mktemp("repository")
-    synthetic.build(root / "audit-run", seeds=[0], methods=["m"], sparsities=[0.5], n=100)
+    for folder in ("audit-run", "audit-baseline"):
+        synthetic.build(root / folder, seeds=[0], methods=["m"], sparsities=[0.5], n=100)
     starter.write(root / "audit")
     (root / "audit" / "policy.toml").write_text(
         '[[rule]]\nid = "clean"\nmetric = "accuracy"\nmin = 0.9999\n', encoding="utf-8"
@@ -100,15 +117,16 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("baseline", ["", BASELINE])
 def test_the_gate_fails_the_job_and_what_is_uploaded_is_there(
-    name: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, baseline: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workplace)
     for made in workplace.glob("audit-run/*"):
         if made.name != "run.sqlite":
             made.unlink()
     codes = {}
-    for words in commands(name):
+    for words in commands(name, baseline):
         if words[1] == "run":
             assert (workplace / words[2]).is_file()
             continue
@@ -120,6 +138,27 @@ def test_the_gate_fails_the_job_and_what_is_uploaded_is_there(
     assert {"audit-run/report.sarif", "audit-run/junit.xml", "audit-run/comment.md"} <= wanted
     for file in wanted:
         assert (workplace / file).is_file(), file
+    said = (workplace / "audit-run" / "comment.md").read_text(encoding="utf-8")
+    assert ("Since the baseline" in said) == bool(baseline)
+
+
+def test_only_what_passed_on_the_default_branch_becomes_the_baseline() -> None:
+    steps = read("github.yml")["jobs"]["audit"]["steps"]
+    names = [step.get("name") for step in steps]
+    kept = steps[names.index("Keep the baseline")]
+    # No always(): a step without it is skipped where an earlier one, such as the gate, failed.
+    assert kept["if"] == steps[names.index("Make it the baseline")]["if"] == "github.event_name == 'push'"
+    assert names.index("Gate") < names.index("Make it the baseline") < names.index("Keep the baseline")
+    fetched = steps[names.index("Fetch the baseline")]["with"]
+    assert kept["with"] == {key: fetched[key] for key in ("path", "key")}
+    assert fetched["key"].startswith(fetched["restore-keys"])
+    assert "hashFiles('audit/plan.toml')" in fetched["restore-keys"]
+    script = read("gitlab-ci.yml")["prune-audit"]["script"]
+    gate, upload = (
+        next(i for i, line in enumerate(script) if word in line) for word in (" gate ", "--upload-file")
+    )
+    assert gate < upload
+    assert script[upload].startswith('if [ "$CI_COMMIT_BRANCH" = "$CI_DEFAULT_BRANCH" ]')
 
 
 def test_github_uploads_whatever_the_gate_says() -> None:
@@ -129,7 +168,9 @@ def test_github_uploads_whatever_the_gate_says() -> None:
     assert "continue-on-error" not in steps[gate]
     report = next(i for i, step in enumerate(steps) if "prune-audit report" in step.get("run", ""))
     assert report < gate
-    assert all("always()" in step["if"] for step in steps[gate + 1 :])
+    later = [step for step in steps[gate + 1 :] if "baseline" not in step["name"]]
+    assert len(later) == 4
+    assert all("always()" in step["if"] for step in later)
     (scan,) = [s for s in steps if s.get("uses", "").startswith("github/codeql-action/upload-sarif@")]
     assert scan["with"]["sarif_file"] == "audit-run/report.sarif"
     assert recipe["permissions"] == {

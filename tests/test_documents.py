@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from attacks.evasion._table import filled
 from audit.plan import load, parse
 from pruning.methods import methods
 from reports.exports import exports
@@ -146,6 +147,11 @@ def test_the_table_of_presets_is_that_of_their_files() -> None:
             text += f", n ≥ {rule.min_n:,}" if rule.min_n else ""
             asked.append(text + (f", {rule.min_seeds} seeds" if rule.min_seeds else ""))
         assert [row[column] for row in cells] == asked
+
+
+def test_the_table_of_evasion_attacks_is_that_of_the_attacks() -> None:
+    text = DOCUMENTS["docs/evasion.md"].read_text(encoding="utf-8")
+    assert text == filled(text), "run the command that the marker names"
 
 
 def test_the_gate_s_page_has_every_key_and_exit_code() -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from attacks._techniques import techniques
-from attacks.evasion import _corruptions, _cure, _transfer, _union
+from attacks.evasion import _adaptive, _corruptions, _cure, _transfer, _union
 from attacks.evasion._attack import EvasionAttack
 from attacks.evasion._settings import ART, PACKAGE, Settings
 from attacks.evasion.health import METRIC as HEALTH
@@ -19,9 +19,10 @@ from attacks.evasion.sweep import DISTANCE, METRIC, Sweep, rows
 from attacks.evasion.sweep import sweep as swept_in_every_norm
 from attacks.probe import Card, Measurement, Target
 
-__all__ = ["CARD", "Settings", "chosen_attacks", "perturbations", "run"]
+__all__ = ["CARD", "Settings", "adaptive_problem", "chosen_attacks", "perturbations", "run"]
 
 perturbations = _transfer.shifts
+adaptive_problem = _adaptive.problem
 
 CARD = Card(
     title="Evasion",
@@ -54,6 +55,8 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     if problems := settings.problems(target.bounds):
         raise ValueError("; ".join(problems))
     attacks = chosen_attacks(settings)
+    if settings.adaptive is not None or target.adaptive is not None:
+        attacks[_adaptive.NAME] = _adaptive.adapted(target.adaptive, target.model)
     found: list[Measurement] = []
     sweeps = []
     for swept in swept_in_every_norm(target, settings, attacks, generator):
@@ -94,6 +97,7 @@ def _judged(
             more = [_transfer.nothing(found.norm)]
     sees = {_transfer.NAME: "others"} | {name: attack.sees for name, attack in attacks.items()}
     evidence, flags = diagnose(found, sees, settings)
-    found, uncured = _cure.treated(found, evidence, flags, attacks, settings, target.batch_size)
+    ready_made = {name: attack for name, attack in attacks.items() if name != _adaptive.NAME}
+    found, uncured = _cure.treated(found, evidence, flags, ready_made, settings, target.batch_size)
     more += [flag.row(found.norm) for flag in (*flags.values(), *([uncured] if uncured else []))]
     return found, more

@@ -33,6 +33,9 @@ class Batch:
     """One random seed per example and restart, (N, restarts) int64."""
     eps: Tensor
     """Radius of each example's ball, (N,)."""
+    draws: int = 1
+    """Fresh passes that decide whether a candidate fools the model: more than one where its outputs are
+    random."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -72,6 +75,8 @@ class EvasionAttack:
     itself looks for the closest adversarial example, is run once with the widest ball that the bounds
     allow, and its distances are the curve."""
     paper: str
+    level: Literal["quick", "standard", "thorough"] | None = None
+    """The lowest level of a plan that runs it; None: only plans that name it do."""
     cost: int = 0
     """Forward and backward passes an example, roughly: attacks run from cheap to dear, ties by name."""
     on: Literal["all", "survivors"] = "all"

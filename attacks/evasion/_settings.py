@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from attacks._techniques import chosen
+from attacks._techniques import chosen, techniques
 from attacks.evasion._attack import EvasionAttack
 from attacks.settings import ProbeSettings
 
@@ -40,21 +40,27 @@ Level = Literal["quick", "standard", "thorough"]
 ART = "art:"
 """What the names of attacks of the Adversarial Robustness Toolbox begin with."""
 
-WHITE_BOX = ("fgsm", "pgd", "apgd_ce", "fmn", "apgd_t")
 LEVELS: dict[str, dict[str, Any]] = {
-    "quick": {"attacks": ("fgsm", "pgd")},
-    "standard": {"attacks": (*WHITE_BOX, "square")},
+    "quick": {},
+    "standard": {},
     "thorough": {
-        "attacks": (*WHITE_BOX, "square", "rays"),
         "restarts": 5,
         "apgd_steps": 100,
         "queries": 5000,
         "alone": True,
+        "every_eps": True,
         "transfer": True,
         "corruptions": True,
     },
 }
-"""By level, what a plan that does not say otherwise gets."""
+"""By level, from low to high, what a plan that does not say otherwise gets beside the level's attacks."""
+
+
+def attacks_of(level: str) -> tuple[str, ...]:
+    """The attacks of that level and of those below it, from cheap to dear."""
+    reach = list(LEVELS)[: list(LEVELS).index(level) + 1]
+    known = techniques(PACKAGE, EvasionAttack)
+    return tuple(sorted((n for n, a in known.items() if a.level in reach), key=lambda n: (known[n].cost, n)))
 
 
 class Settings(ProbeSettings):
@@ -80,9 +86,17 @@ class Settings(ProbeSettings):
     art: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of ART's attacks, by class name, passed through: {DeepFool = {max_iter = 50}}."""
 
+    adaptive: str | None = None
+    """Your own attack on your model, "FILE.py:FUNCTION": of a model it makes a twin with gradients to climb;
+    or, of inputs and ε, candidates."""
+
     alone: bool = False
     """Whether attacks without gradients attack every example, so that their rows stand for themselves; else
     only what the attacks before them left standing."""
+
+    every_eps: bool = False
+    """Whether every ε is attacked. Else an example that an attack leaves standing at one ε is taken to stand at
+    every smaller one, which the rows say, and which a sample is tried on."""
 
     transfer: bool = False
     """Whether adversarial examples of every other variant are tried on this one."""
@@ -123,9 +137,9 @@ class Settings(ProbeSettings):
     @classmethod
     def _levelled(cls, given: Any) -> Any:
         """What the plan does not say, its level says."""
-        if not isinstance(given, dict) or not isinstance(level := given.get("level", "standard"), str):
+        if not isinstance(given, dict) or (level := given.get("level", "standard")) not in list(LEVELS):
             return given
-        return {**LEVELS.get(level, {}), **given}
+        return {"attacks": attacks_of(level), **LEVELS[level], **given}
 
     @field_validator("attacks")
     @classmethod
@@ -137,6 +151,13 @@ class Settings(ProbeSettings):
         if len(set(foreign)) < len(foreign):
             raise ValueError("an attack is named twice")
         return names
+
+    @field_validator("adaptive")
+    @classmethod
+    def _names_a_function(cls, spec: str | None) -> str | None:
+        if spec is not None and not all(spec.partition(":")):
+            raise ValueError("name your function as FILE.py:FUNCTION or package.module:FUNCTION")
+        return spec
 
     @model_validator(mode="after")
     def _art_knows_them(self) -> Self:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -68,8 +69,7 @@ class View(nn.Module):
             outputs: Tensor = self._model(x)
         if self._place is not None and self._place < len(through.rows):
             outputs = through.rows[self._place]
-            return outputs
-        if _probabilities(outputs):
+        elif _probabilities(outputs):
             outputs = outputs.clamp(min=TINY.get(outputs.dtype, 1e-38)).log()
         return outputs
 
@@ -142,7 +142,7 @@ def seen(part: Batch, view: nn.Module, starts: int) -> Batch:
     """The batch as the view shows it."""
     logits, _, gradient = climb(view, part.x, part.y)
     seeds = part.seeds[:, :1] + torch.arange(starts, device=part.x.device).unsqueeze(0)
-    return Batch(view, part.ball, part.bounds, part.x, part.y, logits, gradient.nan_to_num(), seeds, part.eps)
+    return replace(part, model=view, logits=logits, gradient=gradient.nan_to_num(), seeds=seeds)
 
 
 def view_of(batch: Batch, model: nn.Module, dtype: torch.dtype, draws: int) -> View:

@@ -26,6 +26,7 @@ def apgd_ce(batch: Batch, settings: Settings) -> Tensor:
 ATTACK = EvasionAttack(
     apgd_ce,
     search="smallest",
+    level="standard",
     cost=100,
     on="survivors",
     paper="Croce & Hein 2020, Reliable evaluation of adversarial robustness with an ensemble of diverse "

@@ -29,6 +29,7 @@ def apgd_t(batch: Batch, settings: Settings) -> Tensor:
 ATTACK = EvasionAttack(
     apgd_t,
     search="smallest",
+    level="standard",
     cost=900,
     on="survivors",
     paper="Croce & Hein 2020, Reliable evaluation of adversarial robustness with an ensemble of diverse "

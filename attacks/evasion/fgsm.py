@@ -18,6 +18,7 @@ def fgsm(batch: Batch, settings: Settings) -> Tensor:
 ATTACK = EvasionAttack(
     fgsm,
     search="each",
+    level="quick",
     cost=1,
     paper="Goodfellow et al. 2015, Explaining and harnessing adversarial examples",
 )

@@ -83,6 +83,7 @@ def _halve(batch: Batch, far: Tensor, found: Tensor) -> Tensor:
 ATTACK = EvasionAttack(
     fmn,
     search="distance",
+    level="standard",
     cost=60,
     paper="Pintor et al. 2021, Fast minimum-norm adversarial attacks through adaptive norm constraints, "
     "arXiv:2102.12827",

@@ -62,6 +62,7 @@ def _ascend(
 ATTACK = EvasionAttack(
     pgd,
     search="smallest",
+    level="quick",
     cost=20,
     paper="Madry et al. 2018, Towards deep learning models resistant to adversarial attacks",
 )

@@ -112,6 +112,7 @@ ATTACK = EvasionAttack(
     rays,
     search="distance",
     paper="Chen & Gu 2020, RayS: a ray searching method for hard-label adversarial attack",
+    level="thorough",
     cost=6000,
     on="survivors",
     sees="labels",

@@ -183,6 +183,7 @@ ATTACK = EvasionAttack(
     search="smallest",
     paper="Andriushchenko et al. 2020, Square attack: a query-efficient black-box adversarial attack via "
     "random search",
+    level="standard",
     cost=5000,
     on="survivors",
     sees="scores",

@@ -41,6 +41,7 @@ CARD = Card(
 def run(target: Target, settings: Settings, generator: torch.Generator) -> Sequence[Measurement]:
     """Fidelity and surrogate accuracy on ``target.test`` for the baselines and every attack and budget.
 
+    The baseline ``same_data`` stands beside each budget: as many examples with true labels, and no query.
     All surrogates start from the same initial weights. A budget larger than the pool is refused.
     """
     if target.pool is None or target.surrogate is None:
@@ -52,10 +53,8 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     budgets = sorted(settings.queries)
     rows = thief.rows("untrained", 0, thief.untrained())
     affordable = [queries for queries in budgets if queries <= pool]
-    if affordable:
-        rows += thief.rows(
-            "same_data", 0, thief.same_data(affordable[-1]), f"{affordable[-1]} labelled examples"
-        )
+    for examples in affordable:
+        rows += thief.rows("same_data", 0, thief.same_data(examples), labelled=examples)
     for name in settings.attacks:
         for queries in budgets:
             if queries in affordable:

@@ -64,17 +64,18 @@ class Thief:
         attack.run(theft, self._settings)
         return surrogate
 
-    def rows(self, attack: str, queries: int, surrogate: nn.Module, note: str = "") -> list[Measurement]:
-        """How often a surrogate agrees with the victim, and how often it is right, on the test examples."""
-        at: dict[str, str | int | float] = {"attack": attack, "queries": queries}
+    def rows(self, attack: str, queries: int, surrogate: nn.Module, **more: int) -> list[Measurement]:
+        """How often a surrogate agrees with the victim, and how often it is right, on the test examples.
+        ``more``: further conditions."""
+        at: dict[str, str | int | float] = {"attack": attack, "queries": queries, **more}
         test, device = self._target.test, self._target.device
         surrogate.eval()
         guesses = logits_of(surrogate, test.x, batch_size=self._target.batch_size, device=device).argmax(
             dim=1
         )
         return [
-            rate("extraction_fidelity", guesses == self._answers, "agree", at, note),
-            rate("surrogate_accuracy", guesses == test.y.cpu(), "correct", at, note),
+            rate("extraction_fidelity", guesses == self._answers, "agree", at),
+            rate("surrogate_accuracy", guesses == test.y.cpu(), "correct", at),
         ]
 
     def _inputs(self, count: int) -> NDArray[np.float32]:

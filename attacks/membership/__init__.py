@@ -45,8 +45,9 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     """AUC, balanced accuracy and true-positive rate at a low false-positive rate, for every attack.
 
     At most ``settings.examples`` members and as many non-members are judged, the same for every model that
-    shares the data; which half of them is whose is drawn from the generator. The two need not be as many:
-    no figure depends on their share. A figure that the data cannot support is refused.
+    shares the data; so is the half whose membership the attacker knows. The two sides need not be as many: no
+    figure depends on their share. What was learnt on the known half is judged on the other, and n is then the
+    smaller side of that half. A figure that the data cannot support is refused.
     """
     known = techniques(PACKAGE, MembershipAttack)
     if target.members is None or target.nonmembers is None:
@@ -61,7 +62,7 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     if min(map(len, sides)) < 4:
         counts = f"{len(sides[0])} members and {len(sides[1])} non-members"
         return _without(settings, "refused", f"{counts} are too few to attack: at least 4 of each are needed")
-    evidence = _gather(target, *sides, generator)
+    evidence = _gather(target, *sides)
     rows: list[Measurement] = []
     for name in settings.attacks:
         own = torch.Generator().manual_seed(draw_seed(generator))
@@ -69,15 +70,14 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     return rows
 
 
-def _gather(target: Target, members: Examples, nonmembers: Examples, generator: torch.Generator) -> Evidence:
-    """The model's outputs on both sides, and a random split of each side into two halves."""
+def _gather(target: Target, members: Examples, nonmembers: Examples) -> Evidence:
+    """The model's outputs on both sides, each in a fixed random order of which every other one is known."""
     logits = torch.cat([target_logits(target, side) for side in (members, nonmembers)])
-    fold = torch.cat([torch.randperm(len(s), generator=generator) % 2 == 0 for s in (members, nonmembers)])
     return Evidence(
         logits=logits.double().numpy(),
         y=torch.cat((members.y, nonmembers.y)).cpu().numpy(),
         member=np.repeat([True, False], [len(members), len(nonmembers)]),
-        fold=fold.numpy(),
+        known=np.concatenate([np.arange(len(side)) % 2 == 0 for side in (members, nonmembers)]),
     )
 
 
@@ -98,13 +98,17 @@ def _without(settings: Settings, status: Status, note: str) -> list[Measurement]
 
 def _rows(name: str, judged: Judgement, evidence: Evidence, settings: Settings) -> list[Measurement]:
     """One row per metric; one that the data cannot support is refused."""
-    member = evidence.member
-    score = judged.score.astype(np.float32)  # as it is kept, so that the figures can be taken again from it
+    unseen = ~evidence.known
+    ranked = unseen if judged.learnt else np.ones_like(unseen)
+    score = judged.score[ranked].astype(
+        np.float32
+    )  # as it is kept, for the figures to be taken again from it
+    member, decision, truth = evidence.member[ranked], judged.decision[unseen], evidence.member[unseen]
     scored = {"score": score, "member": member}
-    decided = {"correct": judged.decision == member, "member": member}
+    decided = {"correct": decision == truth, "member": truth}
     measures: dict[str, tuple[Callable[[], Estimate], Mapping[str, NDArray[np.generic]]]] = {
         AUC: (lambda: auc(score, member), scored),
-        BALANCED_ACCURACY: (lambda: balanced_accuracy(judged.decision, member), decided),
+        BALANCED_ACCURACY: (lambda: balanced_accuracy(decision, truth), decided),
         TPR: (lambda: tpr_at_fpr(score, member, settings.fpr), scored),
     }
     rows = []

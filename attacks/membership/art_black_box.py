@@ -15,27 +15,21 @@ from attacks.membership._settings import Settings
 
 
 def art_black_box(evidence: Evidence, settings: Settings, generator: torch.Generator) -> Judgement:
-    """Score each example by the probability that an attack model trained on the other fold gives it."""
-    probabilities = softmax(evidence.logits, axis=1)
-    score = np.zeros(len(evidence.y))
-    for fold in (False, True):
-        here = evidence.fold == fold
-        with global_seed(draw_seed(generator)):
-            score[here] = _infer(probabilities, evidence, here, settings.attack_model)
-    return Judgement(score, score >= 0.5)
+    """Score each example by the probability that an attack model trained on the known ones gives it."""
+    with global_seed(draw_seed(generator)):
+        score = _infer(softmax(evidence.logits, axis=1), evidence, settings.attack_model)
+    return Judgement(score, score >= 0.5, learnt=True)
 
 
-def _infer(
-    probabilities: NDArray[np.float64], evidence: Evidence, judged: NDArray[np.bool_], model: str
-) -> NDArray[np.float64]:
-    """P(member) of the ``judged`` examples, learnt from the others."""
+def _infer(probabilities: NDArray[np.float64], evidence: Evidence, model: str) -> NDArray[np.float64]:
+    """P(member) of every example, (N,)."""
     # Imported here: it takes seconds, which a command that attacks nothing should not pay.
     from art.attacks.inference.membership_inference import MembershipInferenceBlackBox
     from art.estimators.classification import BlackBoxClassifier
 
     victim = BlackBoxClassifier(_never, input_shape=None, nb_classes=probabilities.shape[1])
     attack = MembershipInferenceBlackBox(victim, attack_model_type=model)
-    known = np.flatnonzero(~judged & evidence.member), np.flatnonzero(~judged & ~evidence.member)
+    known = [np.flatnonzero(evidence.known & (evidence.member == side)) for side in (True, False)]
     even = min(map(len, known))  # of each side: else the model learns the larger side's share
     inside, outside = known[0][:even], known[1][:even]
     attack.fit(
@@ -44,7 +38,7 @@ def _infer(
         test_pred=probabilities[outside],
         test_y=evidence.y[outside],
     )
-    told = attack.infer(None, y=evidence.y[judged], pred=probabilities[judged], probabilities=True)
+    told = attack.infer(None, y=evidence.y, pred=probabilities, probabilities=True)
     return np.asarray(told, dtype=np.float64)[:, -1]
 
 

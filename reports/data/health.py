@@ -1,21 +1,21 @@
 """Attack health: whether a robustness figure can be believed, from the flags measured beside it.
 
 A flag is a row of metric :data:`METRIC` with ``at = {"flag": NAME, "norm": NORM, "limit": L}``. It is raised
-where its value is above its limit: the attacks on that variant in that norm show a known sign of failure, so
-the model may be less robust than its figure says.
+where its value is above its limit (above zero, where the row has none): the attacks on that variant in that
+norm show a known sign of failure, so the model may be less robust than its figure says. A figure whose
+attacks no check has looked at is in doubt as well. Page and gate read health here and nowhere else.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reports.data.results import Results
 from reports.language.words import counted, listing, shown
 
 METRIC = "attack_health"
 UNION = "union"
-UNCURED = "uncured"
-"""The flag of what stays in doubt after all that was done about the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,37 +38,102 @@ class Flag:
         """Whether the figure must not be believed as it stands."""
         return self.value > self.limit
 
+    @property
+    def failed(self) -> bool:
+        """Whether the check should have been made and was not: it crashed, or was refused."""
+        return self.status not in ("ok", "not_applicable")
+
+    def covers(self, norm: str) -> bool:
+        """Whether this speaks of figures in that norm: its own, the attacker's choice, or any if unnamed."""
+        return norm == UNION or self.norm in (norm, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The health of the attacks on one variant in one norm, over all its seeds."""
+
+    raised: tuple[Flag, ...]
+    unchecked: str
+    """Why it is not known, in words; empty where every seed with a figure was checked."""
+
 
 def flags(results: Results) -> list[Flag]:
     """Every check of every model, raised or not, in the order of the results."""
+    return [flag for flag in _rows(results) if flag.name]
+
+
+def _rows(results: Results) -> list[Flag]:
+    """The same with the rows of units that failed as a whole, which name no flag and no norm."""
     found = []
     for row in results.select(METRIC, measured=False).to_dict("records"):
         at = row["conditions"]
-        if "flag" not in at:
-            continue  # the visible row of a unit that failed as a whole
         value = math.nan if row["status"] != "ok" else float(row["value"])
         n = None if row["n"] != row["n"] or row["n"] is None else int(row["n"])
-        found.append(
-            Flag(
-                str(at["flag"]), str(row["variant"]), str(at.get("norm", "")), int(row["seed"]), value,
-                float(at.get("limit", math.inf)), n, str(row["status"]), str(row["note"]),
-            )
-        )  # fmt: skip
+        name, norm, limit = str(at.get("flag", "")), str(at.get("norm", "")), float(at.get("limit", 0.0))
+        variant, seed = str(row["variant"]), int(row["seed"])
+        found.append(Flag(name, variant, norm, seed, value, limit, n, str(row["status"]), str(row["note"])))
     return found
 
 
-def raised(results: Results) -> dict[tuple[str, str], list[Flag]]:
-    """The raised flags by (variant, norm), over all seeds; a pair without any is absent.
+@lru_cache(maxsize=8)
+def healths(results: Results) -> Mapping[tuple[str, str], Health]:
+    """The health by (variant, norm) of every robustness figure and of every check, in the order of those.
 
     Where the attacker may choose the norm (:data:`UNION`), the figure is in doubt if that of any norm is.
     """
-    found: dict[tuple[str, str], list[Flag]] = {}
-    joined = not results.select("robust_accuracy", {"norm": UNION}).empty
-    for flag in flags(results):
-        if flag.raised:
-            for norm in (flag.norm, UNION) if joined else (flag.norm,):
-                found.setdefault((flag.variant, norm), []).append(flag)
+    by: dict[str, list[Flag]] = {}
+    for flag in _rows(results):
+        by.setdefault(flag.variant, []).append(flag)
+    figures: dict[tuple[str, str], set[int]] = {}
+    for row in results.select("robust_accuracy").to_dict("records"):
+        key = (str(row["variant"]), str(row["conditions"].get("norm", "")))
+        figures.setdefault(key, set()).add(int(row["seed"]))
+    union = any(norm == UNION for _, norm in figures)
+    pairs = dict.fromkeys(figures)
+    for variant, known in by.items():
+        pairs |= dict.fromkeys((variant, flag.norm) for flag in known if flag.norm)
+        pairs |= {(variant, UNION): None} if union else {}
+    found = {}
+    for variant, norm in pairs:
+        mine = [flag for flag in by.get(variant, ()) if flag.covers(norm)]
+        norms = {n for v, n in figures if v == variant} - {UNION} if norm == UNION else {norm}
+        why = (_unchecked(mine, n, figures.get((variant, norm), set())) for n in norms or {norm})
+        found[variant, norm] = Health(
+            tuple(flag for flag in mine if flag.raised), next(filter(None, why), "")
+        )
     return found
+
+
+def _unchecked(known: Iterable[Flag], norm: str, seeds: Iterable[int]) -> str:
+    """Why the health of figures of these seeds is not known; empty if it is."""
+    for seed in sorted(seeds):
+        mine = [flag for flag in known if flag.seed == seed and flag.covers(norm)]
+        failed = next((flag for flag in mine if flag.failed), None)
+        if failed is not None:
+            return f"could not be measured{f': {shown(failed.note, 120)}' if failed.note else ''}"
+        if not any(flag.status == "ok" for flag in mine):
+            return "was not measured"
+    return ""
+
+
+def raised(results: Results) -> dict[tuple[str, str], list[Flag]]:
+    """The raised flags by (variant, norm), over all seeds; a pair without any is absent."""
+    return {pair: list(one.raised) for pair, one in healths(results).items() if one.raised}
+
+
+def told(results: Results) -> str:
+    """The attacks' health in one line: raised, or not known, in how many variants; empty without a figure."""
+    of: dict[str, list[Health]] = {}
+    for (variant, _), one in healths(results).items():
+        of.setdefault(variant, []).append(one)
+    if not of:
+        return ""
+    doubted = sum(any(one.raised for one in found) for found in of.values())
+    unknown = sum(any(one.unchecked for one in found) for found in of.values())
+    parts = [f"flags raised in {doubted}"] if doubted else []
+    parts += [f"not measured in {unknown}"] if unknown else []
+    total = counted(len(of), "variant")
+    return f"{listing(parts)} of {total}" if parts else f"no flag raised in {total}"
 
 
 def sentence(raised_flags: Sequence[Flag]) -> str:

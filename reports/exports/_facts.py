@@ -15,6 +15,7 @@ TOOL = "prune-audit"
 _SHA256 = re.compile("[0-9a-f]{64}")
 WORDS = {
     "pass": "The run meets the policy.",
+    "waived": "What does not meet the policy is waived.",
     "fail": "The run breaks the policy.",
     "inconclusive": "The run does not show that the policy is met.",
     "not_run": "The policy asks for what this run has not measured.",

@@ -56,7 +56,8 @@ def _component(
         "seed": str(seed),
         "file": shown(file),
         "policy": shown(verdicts.policy.name),
-        "verdict": verdicts.of(variant).status,
+        "verdict": verdicts.on(variant),
+        "judged": verdicts.judged_on.isoformat(),
     }
     if made.achieved_sparsity is not None:
         facts["sparsity"] = f"{made.achieved_sparsity:.6g}"

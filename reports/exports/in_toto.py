@@ -1,56 +1,64 @@
-"""An in-toto test-result statement about the run's model files, ready to be signed."""
+"""In-toto test-result statements, one for each model file, ready to be signed."""
 
 import hashlib
+import json
 from typing import Any
 from urllib.parse import quote
 
 from reports.data.results import Results
-from reports.exports._facts import is_sha256, models, plan_name, text_of
+from reports.exports._facts import is_sha256, models, plan_name
 from reports.gate.judge import Verdicts
+from reports.gate.status import MARKS
 from reports.language.words import shown
 
-FILE = "attestation.intoto.json"
+FILE = "attestation.intoto.jsonl"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+RESULTS = {"pass": "PASSED", "waived": "WARNED"}
 
 
 def render(results: Results, verdicts: Verdicts, baseline: Results | None = None) -> str:
-    """One statement on all model files of the run, each by its SHA-256.
+    """JSON Lines: one statement about each model file, by its SHA-256, with its variant's verdict.
 
-    ``PASSED`` only if the gate passes; ``WARNED`` if it does so by waivers; everything else, what is
+    ``PASSED`` only if the variant passes; ``WARNED`` if it does so by waivers; everything else, what is
     inconclusive or has not run included, is ``FAILED``: whoever verifies must not take doubt for a pass.
     A run without a model file has nothing to speak of but its plan, and fails.
     """
     del baseline
-    tests: dict[str, list[str]] = {"passedTests": [], "warnedTests": [], "failedTests": []}
-    lists = {"pass": "passedTests", "waived": "warnedTests", "not_applicable": None}
-    for decision in verdicts.decisions:
-        if name := lists.get(decision.status, "failedTests"):
-            tests[name].append(f"{decision.rule.id}: {shown(decision.variant)}")
-    passed = "WARNED" if tests["warnedTests"] else "PASSED"
-    subject = [
-        {
-            "name": shown(file),
-            "digest": {"sha256": digest},
-            "annotations": {"variant": shown(variant), "seed": seed},
-        }
+    lines = [
+        _statement(
+            results,
+            verdicts.of(variant),
+            {
+                "name": shown(file),
+                "digest": {"sha256": digest},
+                "annotations": {"variant": shown(variant), "seed": seed},
+            },
+            RESULTS.get(verdicts.on(variant), "FAILED"),
+        )
         for variant, seed, file, digest in models(results)
     ]
-    plan = str(results.about["plan_digest"])
-    known = plan if is_sha256(plan) else hashlib.sha256(plan.encode()).hexdigest()
-    nothing = {"name": f"plan {plan_name(results)}", "digest": {"sha256": known}}
-    return text_of(
-        {
-            "_type": STATEMENT,
-            "subject": subject or [nothing],
-            "predicateType": PREDICATE,
-            "predicate": {
-                "result": passed if subject and verdicts.status == "pass" else "FAILED",
-                "configuration": _configuration(results, verdicts),
-                **tests,
-            },
-        }
-    )
+    if not lines:
+        plan = str(results.about["plan_digest"])
+        known = plan if is_sha256(plan) else hashlib.sha256(plan.encode()).hexdigest()
+        nothing = {"name": f"plan {plan_name(results)}", "digest": {"sha256": known}}
+        lines = [_statement(results, verdicts, nothing, "FAILED")]
+    return "".join(json.dumps(line, ensure_ascii=True, allow_nan=False) + "\n" for line in lines)
+
+
+def _statement(results: Results, judged: Verdicts, subject: dict[str, Any], result: str) -> dict[str, Any]:
+    tests: dict[str, list[str]] = {"passedTests": [], "warnedTests": [], "failedTests": []}
+    lists = {"pass": "passedTests", "waived": "warnedTests", "not_applicable": None}
+    for decision in judged.decisions:
+        if name := lists.get(decision.status, "failedTests"):
+            word = MARKS[decision.status].word
+            tests[name].append(f"{decision.rule.id}: {shown(decision.variant)}: {word}")
+    return {
+        "_type": STATEMENT,
+        "subject": [subject],
+        "predicateType": PREDICATE,
+        "predicate": {"result": result, "configuration": _configuration(results, judged), **tests},
+    }
 
 
 def _configuration(results: Results, verdicts: Verdicts) -> list[dict[str, Any]]:

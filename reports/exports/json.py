@@ -33,6 +33,7 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
             "verdict": {
                 "status": verdicts.status,
                 "exit_code": verdicts.exit_code,
+                "date": verdicts.judged_on.isoformat(),
                 "counts": counts(verdicts),
                 "remarks": list(verdicts.remarks),
             },
@@ -97,17 +98,14 @@ def _change(comparison: Comparison) -> dict[str, Any]:
 
 
 def _variants(results: Results, verdicts: Verdicts) -> list[dict[str, Any]]:
-    found = []
-    for row in results.variants.to_dict("records"):
-        of = verdicts.of(row["variant"])
-        found.append(
-            {
-                **{key: _plain(row[key]) for key in ("variant", "seed", "method", "sparsity")},
-                **{key: _plain(row[key]) for key in ("achieved_sparsity", "control", "digest", "file")},
-                "status": of.status if of.decisions else None,
-            }
-        )
-    return found
+    return [
+        {
+            **{key: _plain(row[key]) for key in ("variant", "seed", "method", "sparsity")},
+            **{key: _plain(row[key]) for key in ("achieved_sparsity", "control", "digest", "file")},
+            "status": verdicts.on(row["variant"]),
+        }
+        for row in results.variants.to_dict("records")
+    ]
 
 
 def _measurement(row: Mapping[Any, Any]) -> dict[str, Any]:

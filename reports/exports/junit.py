@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from reports.data.results import Results
 from reports.exports._facts import TOOL
 from reports.gate.judge import Decision, Verdicts
-from reports.gate.status import requirement
+from reports.gate.status import MARKS, requirement, waived
 from reports.language.words import counted, shown
 
 FILE = "junit.xml"
@@ -46,7 +46,7 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
 def _case(suite: Element, decision: Decision) -> None:
     name = {"classname": _xml(decision.rule.id), "name": _xml(shown(decision.variant)), "time": "0"}
     case = SubElement(suite, "testcase", name)
-    reason = _xml(decision.reason)
+    reason = f"{MARKS[decision.status].word}: {_xml(decision.reason)}"
     about = {"type": decision.status, "message": reason}
     text = f"{_xml(requirement(decision.rule))}\nseverity {decision.rule.severity}\n{reason}"
     if decision.status == "fail":
@@ -54,8 +54,8 @@ def _case(suite: Element, decision: Decision) -> None:
     elif decision.status in ("inconclusive", "not_run"):
         SubElement(case, "error", about).text = text
     elif decision.waiver is not None:
-        until = f"waived until {decision.waiver.expires}: {shown(decision.waiver.reason, 300)}"
-        SubElement(case, "skipped", {"type": "waived", "message": _xml(f"{until} ({decision.reason})")})
+        message = f"{MARKS['waived'].word}: {waived(decision)} ({decision.reason})"
+        SubElement(case, "skipped", {"type": "waived", "message": _xml(message)})
     elif decision.status == "not_applicable":
         SubElement(case, "skipped", about)
 

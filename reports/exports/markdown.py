@@ -7,7 +7,7 @@ from reports.exports._facts import WORDS, counts, plan_name
 from reports.exports._markdown import code, text
 from reports.families import keys
 from reports.gate.judge import Decision, Verdicts
-from reports.gate.status import MARKS, gravity
+from reports.gate.status import MARKS, gravity, waived
 from reports.language.words import counted
 from reports.page.since import since
 from reports.story.analysis import analyse
@@ -38,7 +38,8 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
         f"{code(verdicts.policy.name)}",
         "",
         f"{WORDS[verdict]} {listed[:1].upper()}{listed[1:] or 'Nothing was judged'}. "
-        f"{state.done:,} of {counted(state.planned, 'planned unit')} done, {state.failed:,} failed.",
+        f"{state.done:,} of {counted(state.planned, 'planned unit')} done, {state.failed:,} failed. "
+        f"Judged on {verdicts.judged_on}.",
         *(["", *[f"- {text(remark)}" for remark in verdicts.remarks[:20]]] if verdicts.remarks else []),
     ]
     foot = [
@@ -55,16 +56,16 @@ Block = tuple[list[str], list[str], list[str]]
 
 
 def _decisions(verdicts: Verdicts) -> list[Block]:
-    """Two tables: what does not pass, and, folded, what does."""
+    """Two tables: what does not pass, waived or not, and, folded, what does."""
     ordered = sorted(verdicts.decisions, key=gravity)
-    open_ones = [d for d in ordered if d.status in ("fail", "not_run", "inconclusive")]
-    rest = [d for d in ordered if d not in open_ones and d.status != "not_applicable"]
+    open_ones = [d for d in ordered if d.status not in ("pass", "not_applicable")]
+    rest = [d for d in ordered if d.status == "pass"]
     table = ["| | Rule | Variant | Found |", "|---|---|---|---|"]
     blocks: list[Block] = []
     if open_ones:
         blocks.append((["", *table], [_row(d) for d in open_ones], []))
     if rest:
-        fold = ["", "<details><summary>What passes or is waived</summary>", "", *table]
+        fold = ["", "<details><summary>What passes</summary>", "", *table]
         blocks.append((fold, [_row(d) for d in rest], ["", "</details>"]))
     return blocks
 
@@ -72,8 +73,7 @@ def _decisions(verdicts: Verdicts) -> list[Block]:
 def _row(decision: Decision) -> str:
     reason = text(decision.reason)
     if decision.waiver is not None:
-        waiver = decision.waiver
-        reason = f"waived until {waiver.expires}: {text(waiver.reason, 200)} ({reason})"
+        reason = f"{text(waived(decision))} ({reason})"
     mark = f"{ICONS[decision.status]} {MARKS[decision.status].word}"
     return f"| {mark} | {code(decision.rule.id)} | {code(decision.variant, 120)} | {reason} |"
 

@@ -39,7 +39,8 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
         "## Security audit",
         "",
         f"{MARKS[verdicts.status].word} by the policy {code(verdicts.policy.name)}. {WORDS[verdicts.status]} "
-        f"Measured with {text(by)} in the run {code(plan_name(results))}; means over seeds.",
+        f"Judged on {verdicts.judged_on}. Measured with {text(by)} in the "
+        f"run {code(plan_name(results))}; means over seeds.",
         "",
         *_table(results, verdicts),
         "",
@@ -85,6 +86,5 @@ def _table(results: Results, verdicts: Verdicts) -> list[str]:
         values = {f.metric: number(f.value, about_metric(f.metric).unit) for f in found}
         cells = [code(name), percent(results.made[name].achieved_sparsity)]
         cells += [values.get(metric, "–") for metric in metrics]
-        of = verdicts.of(name)
-        rows.append("| " + " | ".join([*cells, MARKS[of.status].word if of.decisions else "–"]) + " |")
+        rows.append("| " + " | ".join([*cells, MARKS[verdicts.on(name)].word]) + " |")
     return rows

@@ -1,6 +1,6 @@
-"""Whether an earlier run can stand beside this one: the same examples, the same attacks, the same program."""
+"""Whether an earlier run can stand beside this one: equal plan, examples and attacks, whatever program."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,16 @@ SUBJECT = {
     "train_examples": "another number of training examples",
 }
 """What both runs must share of their subject, and what it means where they do not."""
+PLAN: Mapping[str, tuple[str, ...]] = {
+    "model": ("weights",),
+    "train": (),
+    "pruning": ("methods", "sparsities", "seeds"),
+}
+"""Tables of the plan that both must share, and the keys in them that may differ: the weights are what is
+compared, and of methods, sparsities and seeds those that both have."""
+MACHINE = ("platform", "processor", "device")
+"""Facts of the environment that are about the machine; all others but the code are versions of libraries."""
+_ABSENT = object()
 
 
 class NotComparableError(Exception):
@@ -30,37 +40,101 @@ def read_baseline(results: Results, folder: Path) -> Results:
     if reasons := obstacles(results, old):
         raise NotComparableError(
             f"{folder} cannot be the baseline of this run: {'; '.join(reasons)}. "
-            "Run the baseline's plan again on the same data, with the same probes and the same prune-audit."
+            "Run the baseline's model again by this run's plan, on the same data."
         )
     return old
 
 
 def obstacles(new: Results, old: Results) -> list[str]:
-    """Why two runs cannot be compared, empty if they can. The model and the pruning may differ.
+    """Why two runs cannot be compared, empty if they can.
 
-    Attacks that changed, in their settings or in the program, would show as a change of the model.
+    Attacks, data or recipes that changed would show as a change of the model. Code and libraries are no
+    obstacle, or no baseline would outlive an upgrade: :func:`cautions` tells them.
     """
     return list(_obstacles(new, old))
 
 
+def cautions(new: Results, old: Results) -> list[str]:
+    """What else changed since the baseline and may be part of every difference, a clause each."""
+    return list(_cautions(new, old))
+
+
 def _obstacles(new: Results, old: Results) -> Iterator[str]:
-    if old.completeness.waiting:
-        yield f"it is incomplete ({old.completeness.waiting:,} of {old.completeness.planned:,} units not run)"
+    state = old.completeness
+    if not state.done:
+        yield f"it has no finished unit (of {state.planned:,} planned)"
+    elif state.waiting:
+        yield f"it is incomplete ({state.waiting:,} of {state.planned:,} units not run)"
     ours, theirs = _table(new.about, "subject"), _table(old.about, "subject")
     for key, meaning in SUBJECT.items():
         if ours.get(key) != theirs.get(key):
             yield f"it has {meaning} ([subject] {key})"
+    trained = [table.get("weights") == "trained" for table in (theirs, ours)]
+    if trained[0] != trained[1]:
+        words = ["trained by the plan" if one else "brought to it" for one in trained]
+        yield f"its model was {words[0]}, this run's {words[1]} ([model] weights)"
+    known = _environment(new).get("code") == _environment(old).get("code")
+    for lead, table, mine, its in _tables(new, old):
+        # A key that only one of two versions of the program has says nothing of what the other did.
+        keys = mine.keys() | its.keys() if known or not (mine and its) else mine.keys() & its.keys()
+        if apart := [key for key in sorted(keys) if mine.get(key, _ABSENT) != its.get(key, _ABSENT)]:
+            yield f"{lead} has other settings ({table}{listing([shown(key, 40) for key in apart])})"
     probes, others = _table(new.about, "plan", "probes"), _table(old.about, "plan", "probes")
-    for name in sorted(probes.keys() & others.keys()):
-        mine, its = _table(probes, name), _table(others, name)
-        keys = [key for key in sorted(mine.keys() | its.keys()) if mine.get(key) != its.get(key)]
-        if keys:
-            yield f"its probe {shown(name, 60)} has other settings ({listing([shown(k, 40) for k in keys])})"
     if not probes.keys() & others.keys():
         yield "the two have no probe in common"
-    codes = [_table(about, "environment").get("code") for about in (new.about, old.about)]
-    if codes[0] != codes[1]:
-        yield f"it was made by another version of the program (code {shown(codes[1], 20)})"
+    if new.made and old.made and not new.made.keys() & old.made.keys():
+        yield "the two have no variant in common"
+    elif new.made and old.made and not _seeds(new) & _seeds(old):
+        yield f"it has training seeds {_numbers(_seeds(old))}, this run has {_numbers(_seeds(new))}"
+
+
+def _cautions(new: Results, old: Results) -> Iterator[str]:
+    ours, theirs = _environment(new), _environment(old)
+    changed = [key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
+    for what, keys in (
+        ("by other code", [key for key in changed if key == "code"]),
+        ("with other libraries", [key for key in changed if key not in ("code", *MACHINE)]),
+        ("on another machine", [key for key in changed if key in MACHINE]),
+    ):
+        if keys:
+            values = [(key, *(shown(one.get(key, "unknown"), 40) for one in (theirs, ours))) for key in keys]
+            moves = [f"{shown(key, 30)} {before} → {now}" for key, before, now in values]
+            yield f"the baseline was made {what}, which may be part of every difference: {listing(moves)}"
+    lone = [
+        f"{lead.removeprefix('its ')} {table}{shown(key, 40)}"
+        for lead, table, mine, its in _tables(new, old)
+        for key in sorted(mine.keys() ^ its.keys())
+    ]
+    if lone:
+        yield f"only one of this run and its baseline records these settings: {listing(lone)}"
+    if apart := _seeds(new) ^ _seeds(old):
+        yield f"only one of this run and its baseline has the training seeds {_numbers(apart)}"
+
+
+def _tables(new: Results, old: Results) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
+    """What must be equal: whose settings, how their table is named, this run's and the baseline's."""
+    for name, free in PLAN.items():
+        mine, its = (_table(run.about, "plan", name) for run in (new, old))
+        yield "its plan", f"[{name}] ", _without(mine, free), _without(its, free)
+    mine, its = (_table(run.about, "plan", "probes") for run in (new, old))
+    for name in sorted(mine.keys() & its.keys()):
+        yield f"its probe {shown(name, 60)}", "", _table(mine, name), _table(its, name)
+
+
+def _without(table: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in keys}
+
+
+def _seeds(run: Results) -> set[int]:
+    return {int(seed) for seed in run.variants["seed"]}
+
+
+def _numbers(seeds: Iterable[int]) -> str:
+    return listing([str(seed) for seed in sorted(seeds)])
+
+
+def _environment(run: Results) -> Mapping[str, Any]:
+    return _table(run.about, "environment")
 
 
 def _table(about: Mapping[str, Any], *path: str) -> Mapping[str, Any]:

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reports.data.health import UNCURED, UNION
+from reports.data.health import Health, healths, title
 from reports.data.key import collapsed
 from reports.data.results import Results
+from reports.gate.policy import Rule
 from reports.gate.rows import Reading
 from reports.language import words
 
+_UNKNOWN = Health((), "was not measured")
 SPEAK_OF_THEMSELVES = ("accuracy", "cost")
 """Probes whose figures mean what they say even of a collapsed model."""
 
@@ -20,28 +22,16 @@ class Doubts:
         self._fallen = collapsed(results)
         self._clean = set(results.select("accuracy", {"split": "test"})["variant"])
         self._probe = dict(zip(results.measurements["metric"], results.measurements["probe"], strict=True))
-        self._raised: dict[tuple[str, str], list[str]] = {}
-        for row in results.select("attack_health", measured=False).to_dict("records"):
-            at = row["conditions"]
-            if row["status"] == "not_applicable":
-                continue
-            if row["status"] != "ok":
-                flag = "could not be measured"
-            elif row["value"] > at.get("limit", 0.0):
-                flag = words.shown(at.get("flag", "a flag"), 60).replace("_", " ")
-            else:
-                continue
-            flags = self._raised.setdefault((row["variant"], str(at.get("norm", ""))), [])
-            if flag not in flags:
-                flags.append(flag)
+        self._health = healths(results)
 
-    def about(self, metric: str, variant: str, readings: Iterable[Reading]) -> str:
+    def about(self, rule: Rule, variant: str, readings: Iterable[Reading]) -> str:
         """Why these figures, however good, prove nothing; empty if there is no such reason."""
-        if self._probe.get(metric) in SPEAK_OF_THEMSELVES:
+        if self._probe.get(rule.metric) in SPEAK_OF_THEMSELVES:
             return ""
-        if (fallen := self.collapse(variant)) or metric != "robust_accuracy":
+        if (fallen := self.collapse(variant)) or rule.metric != "robust_accuracy":
             return fallen
-        return next((flag for r in readings if (flag := self.health(variant, r.at))), "")
+        allowed = rule.unchecked == "allow"
+        return next((why for r in readings if (why := self.health(variant, r.at, unchecked=allowed))), "")
 
     def collapse(self, variant: str) -> str:
         """Whether the model is near chance, or cannot be told from one that is."""
@@ -54,17 +44,10 @@ class Doubts:
             return "without clean accuracy it cannot be told whether the model has collapsed"
         return ""
 
-    def health(self, variant: str, at: Mapping[str, Any]) -> str:
-        """Which flags of the attack are raised, in this norm; in any, where the attacker may choose it."""
-        norm = str(at.get("norm", ""))
-        flags = [
-            flag
-            for (name, flagged), found in self._raised.items()
-            if name == variant and (flagged in (norm, "") or norm == UNION)
-            for flag in found
-        ]
-        if not flags:
-            return ""
-        unsound = "not measured soundly; " if UNCURED in flags else ""
-        rest = [flag for flag in dict.fromkeys(flags) if flag != UNCURED]
-        return f"{unsound}attack health raised: {words.listing(rest)}" if rest else "not measured soundly"
+    def health(self, variant: str, at: Mapping[str, Any], *, unchecked: bool = False) -> str:
+        """What flags of the attack are raised in this norm, or that nobody looked (unless that may be)."""
+        found = self._health.get((variant, str(at.get("norm", ""))), _UNKNOWN)
+        flags = dict.fromkeys(title(flag.name) for flag in found.raised)
+        parts = [f"raised: {words.listing(list(flags))}"] if flags else []
+        parts += [found.unchecked] if found.unchecked and not unchecked else []
+        return f"attack health {'; it '.join(parts)}" if parts else ""

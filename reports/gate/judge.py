@@ -1,97 +1,23 @@
 """The gate: judges a run by a policy. Whole intervals against limits; what is not known does not pass."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
-from fnmatch import fnmatchcase
-from typing import Any, Literal
 
 from reports.data.ledger import canonical
 from reports.data.results import Results
-from reports.gate.change import TAIL, Changes, changes
+from reports.gate.change import Changes, changes
 from reports.gate.doubts import Doubts
-from reports.gate.policy import Policy, Rule, Waiver
-from reports.gate.rows import Found, Gap, Reading, find, variants_of, worst
+from reports.gate.policy import Policy, Rule
+from reports.gate.rows import Found, Gap, Reading, find, variants_of
+from reports.gate.verdict import EXIT_CODES, WORST_FIRST, Decision, Status, Verdicts
+from reports.gate.waivers import waive
+from reports.gate.weigh import Together, Weighed, together, weigh
 from reports.language.metrics import metric as about_metric
 from reports.language.words import change, change_span, counted, number, shown, span
-from reports.stats.compare import Comparison
+from reports.stats.difference import TAIL
 
-Status = Literal["pass", "fail", "inconclusive", "not_run", "not_applicable", "waived"]
-WORST_FIRST: tuple[Status, ...] = ("fail", "not_run", "inconclusive", "waived", "pass", "not_applicable")
-EXIT_CODES: Mapping[Status, int] = {"pass": 0, "fail": 1, "inconclusive": 3, "not_run": 4}
-"""Of the whole verdict. Where several hold, a failure comes first, then what is missing, then doubt."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decision:
-    """What one rule says of one variant.
-
-    ``value``, ``low`` and ``high`` are what is held against ``limit``: the figure of the worst seed (and of
-    the worst of the conditions that the rule picks) with an interval for it, or for ``max_drop`` and
-    ``max_rise`` the worst seed's drop or rise. None where there is no such figure.
-    """
-
-    rule: Rule
-    variant: str
-    status: Status
-    reason: str
-    """One plain sentence."""
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-    """Examples behind the figure (the fewest, where rows differ)."""
-    seeds: int = 0
-    """Replicates that have a figure."""
-    at: Mapping[str, Any] | None = None
-    """All conditions of the row that decided."""
-    waiver: Waiver | None = None
-    """The waiver that applies, where ``status`` is ``waived``."""
-    judged: Status | None = None
-    """What ``status`` would be without the waiver; None where there is none."""
-    change: Comparison | None = None
-    """Of a comparative rule: the pooled change against its reference at ``at``, new minus old."""
-
-    @property
-    def limit(self) -> float:
-        """The rule's limit."""
-        return self.rule.limit
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Verdicts:
-    """Every decision of a policy on a run, in the order of its rules, then of the variants."""
-
-    policy: Policy
-    decisions: tuple[Decision, ...]
-    waiting: int = 0
-    """Planned units that have not run: what they would have measured is not known."""
-    remarks: tuple[str, ...] = ()
-    """What the reader must know beside the decisions: expired waivers, waivers that match nothing, …"""
-
-    @property
-    def status(self) -> Status:
-        """Of all decisions together: pass, fail, inconclusive or not_run. Nothing judged is not_run."""
-        found = {decision.status for decision in self.decisions}
-        if "fail" in found:
-            return "fail"
-        if "not_run" in found or self.waiting or not found & {"pass", "inconclusive", "waived"}:
-            return "not_run"
-        return "inconclusive" if "inconclusive" in found else "pass"
-
-    @property
-    def exit_code(self) -> int:
-        """0 pass, 1 fail, 3 inconclusive, 4 incomplete."""
-        return EXIT_CODES[self.status]
-
-    def of(self, variant: str) -> "Verdicts":
-        """The decisions on one variant, with their own status."""
-        return replace(self, decisions=tuple(d for d in self.decisions if d.variant == variant), remarks=())
-
-    def count(self, status: Status) -> int:
-        """How many decisions have this status."""
-        return sum(decision.status == status for decision in self.decisions)
+__all__ = ["EXIT_CODES", "WORST_FIRST", "Decision", "Status", "Verdicts", "judge", "three_way"]
 
 
 def three_way(low: float, high: float, limit: float, *, upper: bool) -> Status:
@@ -109,14 +35,17 @@ def judge(
     """Every rule of the policy on every variant that it is for.
 
     ``baseline``: an earlier run for the rules that compare with one; whether the two can be compared is for
-    :func:`reports.gate.baseline.obstacles` to say first. ``today`` decides which waivers have expired.
+    :func:`reports.gate.baseline.obstacles` to say first. ``today``: the day of judgement, which decides what
+    waivers count; the calendar's where none is given. Raises PolicyError where a waiver lasts too long.
     """
+    judged_on = today or date.today()
     doubts, before = Doubts(results), None if baseline is None else Doubts(baseline)
     decisions: list[Decision] = []
     for rule in policy.rules:
         decisions += _judge_rule(results, rule, baseline, doubts, before)
-    waived, remarks = _waive(decisions, policy.waivers, today or date.today())
-    return Verdicts(policy, tuple(waived), results.completeness.waiting, tuple(remarks))
+    known = {*results.names(), *results.measurements["variant"]}
+    waived, remarks = waive(decisions, policy, judged_on, known)
+    return Verdicts(policy, waived, judged_on, results.completeness.waiting, remarks)
 
 
 def _judge_rule(
@@ -133,41 +62,51 @@ def _judge_rule(
         names.remove("dense")
         exempt = [Decision(rule, "dense", "not_applicable", "dense is what the others are compared with")]
     found = find(results, rule, names)
-    decisions = []
     if rule.compares:
         other = baseline if rule.reference == "baseline" else None
         reference = doubts if before is None or other is None else before
-        for name, moved in changes(results, rule, found, other).items():
-            decisions.append(_judge_change(rule, name, moved, doubts, reference))
+        decisions = _judge_changes(results, rule, changes(results, rule, found, other), doubts, reference)
     else:
-        decisions = [_judge_figure(rule, name, one, doubts) for name, one in found.items()]
+        decisions = _judge_figures(results, rule, found, doubts)
     if decisions and all(decision.status == "not_applicable" for decision in decisions):
         # A rule that could be applied to nothing has shown nothing.
         decisions = [replace(decision, status="not_run") for decision in decisions]
     return exempt + decisions
 
 
-def _judge_figure(rule: Rule, variant: str, found: Found, doubts: Doubts) -> Decision:
-    """A figure against its limit."""
-    if not found.readings:
-        return _missing(rule, variant, found.gaps)
-    reading = worst(found.readings, upper=rule.kind == "max")
-    return _decide(rule, variant, found, reading, doubts)
+def _judge_figures(
+    results: Results, rule: Rule, found: Mapping[str, Found], doubts: Doubts
+) -> list[Decision]:
+    """Figures against their limit."""
+    weighed = {name: weigh(rule, one.readings) for name, one in found.items() if one.readings}
+    claims = together(results, weighed)
+    return [
+        _decide(rule, name, one, weighed[name], claims[name], doubts)
+        if name in weighed
+        else _missing(rule, name, one.gaps)
+        for name, one in found.items()
+    ]
 
 
-def _judge_change(rule: Rule, variant: str, moved: Changes, doubts: Doubts, reference: Doubts) -> Decision:
-    """A drop or rise against its margin: the interval, and Holm's correction for the number of variants."""
-    found = moved.found
-    if not found.readings:
-        return _missing(rule, variant, found.gaps)
-    reading = worst(found.readings, upper=True)
-    other = variant if rule.reference == "baseline" else "dense"
-    theirs = reference.about(rule.metric, other, found.readings)
-    denial = f"{rule.reference} itself is in doubt: {theirs}" if theirs else ""
-    if not denial and min(moved.holds, moved.broken) >= TAIL:
-        denial = "the interval, corrected for the number of variants (Holm), straddles the limit"
-    decision = _decide(rule, variant, found, reading, doubts, denial)
-    return replace(decision, change=moved.comparisons.get(canonical(reading.at)))
+def _judge_changes(
+    results: Results, rule: Rule, moved: Mapping[str, Changes], doubts: Doubts, reference: Doubts
+) -> list[Decision]:
+    """Drops or rises against their margin."""
+    weighed = {name: one.weighed for name, one in moved.items() if one.weighed is not None}
+    claims = together(results, weighed)
+    decisions = []
+    for name, one in moved.items():
+        if one.weighed is None:
+            decisions.append(_missing(rule, name, one.found.gaps))
+            continue
+        claim = replace(claims[name], broken=max(claims[name].broken, one.shown(rule)))
+        other = name if rule.reference == "baseline" else "dense"
+        theirs = reference.about(rule, other, one.found.readings)
+        denial = f"{rule.reference} itself is in doubt: {theirs}" if theirs else ""
+        decision = _decide(rule, name, one.found, one.weighed, claim, doubts, denial)
+        change = one.comparisons.get(canonical(one.weighed.reading.at))
+        decisions.append(replace(decision, change=change))
+    return decisions
 
 
 def _missing(rule: Rule, variant: str, gaps: tuple[Gap, ...]) -> Decision:
@@ -177,40 +116,65 @@ def _missing(rule: Rule, variant: str, gaps: tuple[Gap, ...]) -> Decision:
 
 
 def _decide(
-    rule: Rule, variant: str, found: Found, reading: Reading, doubts: Doubts, denial: str = ""
+    rule: Rule,
+    variant: str,
+    found: Found,
+    weighed: Weighed,
+    claims: Together,
+    doubts: Doubts,
+    denial: str = "",
 ) -> Decision:
-    """The order in which a figure's troubles count: too little data, failure, gaps, interval, doubts.
+    """The order in which a figure's troubles count: failure, gaps, too little data, interval, doubts.
 
-    ``denial``: why the figure decides nothing, neither way; a doubt only keeps it from passing.
+    ``denial``: why the figure decides nothing, neither way; all else only keeps it from passing.
     """
-    status = three_way(reading.low, reading.high, rule.limit, upper=rule.kind != "min")
+    reading = weighed.reading
+    status, why = _held(rule, weighed, claims)
     gap = min(found.gaps, key=lambda gap: WORST_FIRST.index(gap.status), default=None)
-    why = ""
-    if short := _short(rule, found, reading):
-        status, why = "inconclusive", short
-    elif status == "inconclusive" and not math.isfinite(reading.low):
-        why = "it has no interval"
-    elif status == "inconclusive":
-        why = "the interval straddles the limit"
-    elif denial:
+    if status != "inconclusive" and denial:
         status, why = "inconclusive", denial
     if status != "fail" and gap is not None:
         status, why = ("not_run" if gap.status == "not_run" else "inconclusive"), gap.text
-    elif status == "pass" and (doubt := doubts.about(rule.metric, variant, found.readings)):
+    elif status != "fail" and (short := _short(rule, found, reading)):
+        status, why = "inconclusive", short
+    elif status == "pass" and (doubt := doubts.about(rule, variant, found.readings)):
         status, why = "inconclusive", doubt
-    known = math.isfinite(reading.low)
     return Decision(
         rule,
         variant,
         status,
         figure_words(rule, reading, found.seeds) + (f"; {why}" if why else ""),
         reading.value,
-        reading.low if known else None,
-        reading.high if known else None,
+        reading.low if weighed.known else None,
+        reading.high if weighed.known else None,
         reading.n,
         found.seeds,
         reading.at,
     )
+
+
+def _held(rule: Rule, weighed: Weighed, claims: Together) -> tuple[Status, str]:
+    """The interval and the corrected claims against the limit, and what leaves it open."""
+    if not weighed.known:
+        return "inconclusive", "it has no interval"
+    # An end that touches the limit has p = 2.5% but for rounding; the limit itself is allowed.
+    if claims.holds <= TAIL * (1 + 1e-9):
+        return "pass", ""
+    if claims.broken < TAIL * (1 - 1e-9):
+        return "fail", ""
+    alone = three_way(weighed.reading.low, weighed.reading.high, rule.limit, upper=rule.kind != "min")
+    if alone == "fail":
+        return (
+            "inconclusive",
+            "the interval, corrected for the number of variants (Holm), straddles the limit",
+        )
+    if alone == "inconclusive":
+        return "inconclusive", "the interval straddles the limit"
+    if claims.alone > TAIL * (1 + 1e-9):
+        why = "the interval, corrected for the number of methods (Bonferroni), straddles the limit"
+    else:
+        why = "a milder variant of its method is not shown to keep the limit, and the mildest is tested first"
+    return "inconclusive", why
 
 
 def _short(rule: Rule, found: Found, reading: Reading) -> str:
@@ -226,6 +190,8 @@ def figure_words(rule: Rule, reading: Reading, seeds: int) -> str:
     """``worst of 3 seeds 34.2% (30.1–38.5%), n = 500, where at least 40.0% is asked``."""
     unit = about_metric(rule.metric).unit
     which = f"worst of {seeds} seeds " if seeds > 1 else ""
+    if rule.seed is not None:
+        which = f"seed {rule.seed}, which ships: "
     if rule.compares:
         noun = rule.kind.removeprefix("max_")
         asked = change(rule.limit, unit).removeprefix("+")
@@ -237,30 +203,3 @@ def figure_words(rule: Rule, reading: Reading, seeds: int) -> str:
         asked = f"at {'least' if rule.kind == 'min' else 'most'} {number(rule.limit, unit)} is asked"
     count = "" if reading.n is None else f", n = {reading.n:,}"
     return f"{text}{count}, where {asked}"
-
-
-def _waive(
-    decisions: list[Decision], waivers: tuple[Waiver, ...], today: date
-) -> tuple[list[Decision], list[str]]:
-    """Apply what has not expired; say what has, and what matches nothing."""
-    remarks = []
-    for waiver in waivers:
-        what = f"the waiver of {shown(waiver.rule, 80)} for {shown(waiver.variant, 80)}"
-        matched = [d for d in decisions if d.rule.id == waiver.rule and _named(d.variant, waiver.variant)]
-        if not matched:
-            remarks.append(f"{what} matches nothing")
-        elif waiver.expires < today:
-            remarks.append(f"{what} expired on {waiver.expires} and waives nothing")
-        else:
-            held = [d for d in matched if d.status in ("fail", "inconclusive", "not_run")]
-            if not held:
-                remarks.append(f"{what} is not needed")
-            decisions = [
-                replace(d, status="waived", judged=d.status, waiver=waiver) if d in held else d
-                for d in decisions
-            ]
-    return decisions, remarks
-
-
-def _named(variant: str, pattern: str) -> bool:
-    return variant == pattern or fnmatchcase(variant, pattern)

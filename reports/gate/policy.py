@@ -5,7 +5,7 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,7 @@ DEFAULT = "standard"
 """The preset that judges where no policy is given."""
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+Seed = Annotated[int, Field(strict=True, ge=0)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
@@ -58,6 +59,10 @@ class Rule(_Section):
     """Names or shell patterns; a control is judged only where it is named in full."""
     min_n: Annotated[int, Field(strict=True, ge=1)] | None = None
     min_seeds: Annotated[int, Field(strict=True, ge=1)] | None = None
+    seed: Seed | None = None
+    """The training seed whose model ships; without one, the worst seed decides."""
+    unchecked: Literal["doubt", "allow"] = "doubt"
+    """Whether robust accuracy may pass although the health of its attacks was not measured."""
     severity: Severity = "medium"
     description: Annotated[str, Field(max_length=2000)] = ""
 
@@ -89,6 +94,8 @@ class Rule(_Section):
             raise ValueError(f"give exactly one of {', '.join(KINDS)}; given: {', '.join(given) or 'none'}")
         if self.against is not None and not self.compares:
             raise ValueError(f"against goes with max_drop or max_rise, not with {self.kind}")
+        if self.seed is not None and (self.min_seeds or 1) > 1:
+            raise ValueError(f"seed names the one model that ships, and min_seeds asks for {self.min_seeds}")
         about = about_metric(self.metric)
         right = {"lower": ("min", "max_drop"), "higher": ("max", "max_rise")}.get(about.worse, KINDS)
         if self.kind not in right:
@@ -122,7 +129,10 @@ class Rule(_Section):
 
 
 class Waiver(_Section):
-    """Lets one rule pass for the variants that match, up to and including the day it expires."""
+    """Lets one rule stand unmet for the variants that match, up to and including the day it expires.
+
+    That day lies a year after the day of judgement at most; what was not run is waived only by full name.
+    """
 
     rule: Name
     variant: Name
@@ -131,8 +141,18 @@ class Waiver(_Section):
 
 
 class _File(_Section):
+    seed: Seed | None = None
     rule: Annotated[tuple[Rule, ...], Field(min_length=1)]
     waiver: tuple[Waiver, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seed_for_all(cls, table: Any) -> Any:
+        """The policy's seed is that of every rule that names none."""
+        if not isinstance(table, Mapping) or "seed" not in table or not isinstance(table.get("rule"), list):
+            return table
+        rules = [{"seed": table["seed"], **r} if isinstance(r, Mapping) else r for r in table["rule"]]
+        return {**table, "rule": rules}
 
     @model_validator(mode="after")
     def _ids_differ(self) -> "_File":
@@ -151,7 +171,7 @@ class Policy:
     waivers: tuple[Waiver, ...] = ()
     name: str = "policy"
     file: str = "policy.toml"
-    """The file as it was named, with forward slashes."""
+    """The file, relative to the folder it was read from, with forward slashes; never an absolute path."""
     digest: str = ""
     """SHA-256 of the file."""
     lines: Mapping[str, int] = field(default_factory=dict)
@@ -185,7 +205,15 @@ def load(path: Path) -> Policy:
         raise PolicyError(f"{path}: no such file, and no preset either (there are: {known})") from None
     except (OSError, UnicodeDecodeError) as error:
         raise PolicyError(f"{path}: cannot be read: {error}") from None
-    return parse(text, path.as_posix())
+    return replace(parse(text, path.as_posix()), file=_named(path))
+
+
+def _named(path: Path) -> str:
+    """A path as exports may show it: relative, or its last part where it lies elsewhere on this machine."""
+    if not path.is_absolute():
+        return path.as_posix()
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
 
 
 def parse(text: str, file: str = "policy.toml") -> Policy:

@@ -1,7 +1,7 @@
 """Which rows of a run a policy's rule is about, and what is missing among them."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -31,8 +31,6 @@ class Reading:
     high: float
     """NaN, as ``low``, where the row has no interval."""
     n: int | None
-    error: float | None = None
-    """Standard error of a paired change; None for other figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +99,8 @@ def find(results: Results, rule: Rule, names: Sequence[str]) -> dict[str, Found]
     piles = {name: _Pile() for name in names}
     for row in results.select(rule.metric, measured=False).to_dict("records"):
         pile, at = piles.get(row["variant"]), row["conditions"]
+        if rule.seed not in (None, int(row["seed"])):
+            continue
         if pile is None or not agrees(at, rule.at, partly=row["status"] != "ok"):
             continue
         pile.seeds.add(int(row["seed"]))
@@ -110,18 +110,26 @@ def find(results: Results, rule: Rule, names: Sequence[str]) -> dict[str, Found]
             pile.readings.append(reading)
         else:
             pile.gaps.append(_gap(row))
-    expected: dict[str, set[int]] = {}
-    for frame in (results.variants, results.measurements):
-        for name, seed in zip(frame["variant"], frame["seed"], strict=True):
-            expected.setdefault(name, set()).add(int(seed))
+    expected = _expected(results, rule)
     for name, pile in piles.items():
         if pile.seeds:
-            pile.gaps += [
-                Gap("not_run", f"seed {seed} has no row") for seed in sorted(expected[name] - pile.seeds)
-            ]
+            missing = sorted(expected.get(name, set()) - pile.seeds)
+            pile.gaps += [Gap("not_run", f"seed {seed} has no row") for seed in missing]
+        elif rule.seed is not None and rule.seed not in expected.get(name, set()):
+            pile.gaps.append(Gap("not_run", f"there is no seed {rule.seed}, which the policy ships"))
         else:
             pile.gaps.append(Gap("not_run", _absent(results, rule)))
     return {name: Found(tuple(pile.readings), tuple(pile.gaps)) for name, pile in piles.items()}
+
+
+def _expected(results: Results, rule: Rule) -> dict[str, set[int]]:
+    """Seeds of each variant that must have a figure: all, or the one that ships."""
+    expected: dict[str, set[int]] = {}
+    for frame in (results.variants, results.measurements):
+        for name, seed in zip(frame["variant"], frame["seed"], strict=True):
+            if rule.seed in (None, int(seed)):
+                expected.setdefault(name, set()).add(int(seed))
+    return expected
 
 
 def _gap(row: Mapping[Any, Any]) -> Gap:
@@ -145,27 +153,3 @@ def _absent(results: Results, rule: Rule) -> str:
             offers.append(f"{shown(key, 40)}: {', '.join(shown(v, 40) for v in ordered) or 'never given'}")
     asked = conditions(rule.at) or "no conditions"
     return f"nothing was measured at {asked}" + (f"; there is {'; '.join(offers)}" if offers else "")
-
-
-def worst(readings: Iterable[Reading], *, upper: bool) -> Reading:
-    """The worst of several figures, with an interval for the worst.
-
-    If every interval holds its own figure, the largest of the figures lies between the largest low end and
-    the largest high end (for a limit from below: the smallest). ``seed`` and ``at`` are those of the worst
-    value; ``n`` is the fewest.
-    """
-    found = list(readings)
-    pick = max if upper else min
-    first = pick(found, key=lambda reading: reading.value)
-    ends = [(reading.low, reading.high) for reading in found]
-    known = all(math.isfinite(end) for pair in ends for end in pair)
-    counts = [reading.n for reading in found]
-    return Reading(
-        first.seed,
-        first.at,
-        first.value,
-        pick(low for low, _ in ends) if known else math.nan,
-        pick(high for _, high in ends) if known else math.nan,
-        None if None in counts else min(n for n in counts if n is not None),
-        first.error,
-    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from reports.gate.judge import WORST_FIRST, Decision, Status
 from reports.gate.policy import SEVERITIES, Rule
 from reports.language.metrics import metric as about_metric
-from reports.language.words import change, change_span, conditions, number, span
+from reports.language.words import change, change_span, conditions, number, shown, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,14 @@ def subject(decision: Decision) -> str:
     """What a decision is about, in a sentence: ``robust accuracy at ε = 0.1``."""
     under = conditions({k: v for k, v in (decision.at or {}).items() if k in ("eps", "queries")})
     return name_of(decision.rule.metric) + (f" at {under}" if under else "")
+
+
+def waived(decision: Decision) -> str:
+    """A waiver in words: ``waived until 2027-01-31 (FAIL without the waiver): retraining is planned``."""
+    if decision.waiver is None or decision.judged is None:
+        return ""
+    without = f"{MARKS[decision.judged].word} without the waiver"
+    return f"waived until {decision.waiver.expires} ({without}): {shown(decision.waiver.reason, 300)}"
 
 
 def told(decision: Decision) -> str:

@@ -18,6 +18,12 @@ class Metric:
     meaning: str
 
 
+LUCK = (
+    "An attacker that learns was trained once for each model: how much better or worse another training of "
+    "it would do is not in the intervals."
+)
+"""What intervals lack of every figure of a trained attacker, beside the figure."""
+
 _KNOWN = (
     Metric(
         "accuracy", "Clean accuracy", "share", "lower",

@@ -70,7 +70,7 @@ def met(verdicts: Verdicts) -> list[tuple[Rule, int]]:
     open_ = {rule.id for rule, _ in _open(verdicts)}
     by = _by_rule(verdicts)
     return [
-        (rule, sum(d.status in ("pass", "waived") for d in by.get(rule.id, ())))
+        (rule, sum(d.status == "pass" for d in by.get(rule.id, ())))
         for rule in verdicts.policy.rules
         if rule.id not in open_
     ]
@@ -86,7 +86,7 @@ def _by_rule(verdicts: Verdicts) -> dict[str, list[Decision]]:
 def _open(verdicts: Verdicts) -> list[tuple[Rule, list[Decision]]]:
     """Rules with a decision that is not a pass, each with its decisions worst first, worst rule first."""
     ordered = [sorted(decisions, key=gravity) for decisions in _by_rule(verdicts).values()]
-    bad = [ds for ds in ordered if ds[0].status in ("fail", "not_run", "inconclusive")]
+    bad = [ds for ds in ordered if ds[0].status not in ("pass", "not_applicable")]
     return [(decisions[0].rule, decisions) for decisions in sorted(bad, key=lambda ds: gravity(ds[0]))]
 
 

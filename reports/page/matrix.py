@@ -72,8 +72,7 @@ def matrix(
         facts = results.made.get(name)
         series = name if facts is None else facts.series
         cells = tuple(_cell(judged[name].get(rule.id), anchors) for rule in rules)
-        alone = all(decision.status == "not_applicable" for decision in judged[name].values())
-        mark = MARKS["not_applicable" if alone else verdicts.of(name).status]
+        mark = MARKS[verdicts.on(name)]
         rows.append(Row(method_title(results, name), mark, cells, series != before, name == variant))
         before = series
     fold = len(rows) > MANY

@@ -85,13 +85,15 @@ def render(results: Results, verdicts: Verdicts | None = None, baseline: Results
 def tally(results: Results, verdicts: Verdicts) -> str:
     """``for the run as a whole: of 12 pruned versions, 5 fail and 7 are inconclusive.``"""
     pruned = results.names(pruned=True)
-    found = [verdicts.of(name).status for name in pruned] if pruned else []
+    found = [verdicts.on(name) for name in pruned]
     parts = []
     for state, one, more in (
         ("pass", "passes", "pass"),
+        ("waived", "is waived", "are waived"),
         ("fail", "fails", "fail"),
         ("inconclusive", "is inconclusive", "are inconclusive"),
         ("not_run", "is not fully measured", "are not fully measured"),
+        ("not_applicable", "is not judged", "are not judged"),
     ):
         count = found.count(state)  # type: ignore[arg-type]
         if count:

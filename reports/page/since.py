@@ -1,6 +1,6 @@
 """What changed since a baseline run: figures in pairs, and verdicts under the same policy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports.data.key import method_title
 from reports.data.results import Results
@@ -37,12 +37,16 @@ def since(analysis: Analysis, verdicts: Verdicts, baseline: Results) -> Since:
     compared = {
         key.metric: compare_all(results, both, key.metric, key.at, baseline=baseline) for key in analysis.keys
     }
-    moved = _moved(results, verdicts, judge(baseline, verdicts.policy), both)
+    # Rules against the baseline have no verdict of the baseline itself that could have changed.
+    alone = tuple(rule for rule in verdicts.policy.rules if rule.reference != "baseline")
+    before = judge(baseline, replace(verdicts.policy, rules=alone), today=verdicts.judged_on)
+    now = replace(verdicts, decisions=tuple(d for d in verdicts.decisions if d.rule in alone))
+    moved = _moved(results, now, before, both) if alone else []
     about = baseline.about
     return Since(
         words.shown(about.get("plan_name") or "run", 120),
         words.shown(about["plan_digest"])[:SHORT],
-        tuple(_summary(analysis, compared, moved, baseline, both)),
+        tuple(_summary(analysis, compared, moved if alone else None, baseline, both)),
         Table("Verdicts that changed", ("Variant", "Baseline", "Now"), tuple(moved)) if moved else None,
         differences_table(analysis, compared, CAPTION),
     )
@@ -53,7 +57,7 @@ def _moved(
 ) -> list[tuple[Cell, Cell, Cell]]:
     found = []
     for name in names:
-        then, here = before.of(name).status, now.of(name).status
+        then, here = before.on(name), now.on(name)
         if then != here:
             title = Cell(method_title(results, name))
             found.append((title, Cell("", mark=MARKS[then]), Cell("", mark=MARKS[here])))
@@ -63,11 +67,11 @@ def _moved(
 def _summary(
     analysis: Analysis,
     compared: dict[str, dict[str, Comparison]],
-    moved: list[tuple[Cell, Cell, Cell]],
+    moved: list[tuple[Cell, Cell, Cell]] | None,
     baseline: Results,
     both: list[str],
 ) -> list[str]:
-    """What changed, in at most four sentences."""
+    """What changed, in at most four sentences. ``moved``: None where no rule judges the baseline."""
     said = []
     for direction in ("worse", "better"):
         names = [
@@ -81,7 +85,7 @@ def _summary(
             said.append(f"{direction.capitalize()} than the baseline: {listed}.")
     if not said and any(compared.values()):
         said.append("No figure is shown to differ from the baseline’s.")
-    if both and not moved:
+    if both and moved == []:
         said.append("No verdict changed under this policy.")
     for label, names in (
         ("new here", [n for n in analysis.results.names() if n not in baseline.made]),

@@ -48,19 +48,12 @@ def strip(results: Results, verdicts: Verdicts, variant: str | None) -> list[Ite
 
 
 def _health(results: Results) -> Item:
-    flags = health.flags(results)
-    if not flags:
+    found = health.healths(results).values()
+    if not found:
         return Item("Attack health", "not checked in this run", MARKS["not_run"])
-    bad = {name for name, _ in health.raised(results)}
-    looked = {flag.variant for flag in flags}
-    if not bad:
-        return Item(
-            "Attack health", f"no flag raised in {words.counted(len(looked), 'variant')}", MARKS["pass"]
-        )
-    return Item(
-        "Attack health", f"flags raised in {len(bad)} of {words.counted(len(looked), 'variant')}",
-        MARKS["inconclusive"],
-    )  # fmt: skip
+    raised, unknown = any(one.raised for one in found), any(one.unchecked for one in found)
+    mark = MARKS["inconclusive" if raised else "not_run" if unknown else "pass"]
+    return Item("Attack health", health.told(results), mark)
 
 
 def _examples(results: Results) -> str:

@@ -10,7 +10,7 @@ from reports.data.results import Results
 from reports.draw.chart import Cell, value_cell
 from reports.families import Family, families, probe_of
 from reports.gate.judge import Decision, Verdicts
-from reports.gate.status import MARKS, NO_LIMIT, Mark, figure, gravity, limit_words
+from reports.gate.status import MARKS, NO_LIMIT, Mark, figure, gravity, limit_words, waived
 from reports.language.metrics import metric as about_metric
 from reports.language.words import DASH, change, change_span, conditions, shown, span
 from reports.page.gauge import gauge
@@ -127,7 +127,8 @@ def _facts(
 def why_open(decided: Decision) -> str:
     """Why a figure decides nothing, where that is so; a waiver, where there is one."""
     if decided.waiver is not None:
-        return f"Waived until {decided.waiver.expires}: {shown(decided.waiver.reason, 200)}"
+        said = waived(decided)
+        return said[:1].upper() + said[1:]
     if decided.status not in ("inconclusive", "not_run"):
         return ""
     why = shown(decided.reason if decided.value is None else decided.reason.rpartition("; ")[2], 300)

@@ -1,8 +1,12 @@
-"""Variants compared with dense (or a control) on the same examples and the same training seeds."""
+"""Variants compared with dense (or a control, or a baseline) on the same examples and the same seeds.
+
+Page, exports and gate read the same :class:`Comparison`: what breaks a margin is worse at margin zero too, so
+that they cannot contradict one another.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -12,15 +16,26 @@ from numpy.typing import NDArray
 from reports.data.ledger import canonical, unpack
 from reports.data.results import Results
 from reports.language.metrics import metric as about_metric
-from reports.stats import paired
+from reports.stats.cluster import these_models
+from reports.stats.delong import auc_difference
+from reports.stats.difference import LEVEL, TAIL, Difference
+from reports.stats.holm import holm
+from reports.stats.moderated import Retraining, retrainings
+from reports.stats.paired import rate_difference
 
 _Evidence = Mapping[str, NDArray[Any]]
 Direction = Literal["worse", "better", "same"]
 
+MEAN_SHARE = 0.8
+"""Of the error that a claim on several models may have, what the test of their mean gets.
+
+The rest is shared by the models' own tests, which find the one bad seed.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A variant minus its reference in one figure, over the seeds that both have."""
+    """A variant minus its reference in one figure, for the models (seeds) that both have."""
 
     variant: str
     against: str
@@ -28,14 +43,26 @@ class Comparison:
     at: Mapping[str, Any]
     seeds: tuple[int, ...]
     """The variant's seeds that could be paired, and in ``each`` their own differences, in that order."""
-    each: tuple[paired.Difference, ...]
-    pooled: paired.Difference
-    adjusted: float
-    """p-value corrected (Holm) for the comparisons that were made together."""
+    each: tuple[Difference, ...]
+    pooled: Difference
+    """These models: their mean, for new examples."""
+    retraining: Retraining | None
+    """The same mean for new seeds too; None with one seed."""
+    fallen: float
+    """p-value of the claim that some of these models is lower, corrected (Holm) for the run's variants."""
+    risen: float
+    """The same of the claim that some is higher."""
+    retrained: float | None
+    """The retraining's two-sided p-value, so corrected."""
+
+    @property
+    def adjusted(self) -> float:
+        """Two-sided p-value that these models differ from their reference, corrected for all variants."""
+        return min(1.0, 2 * min(self.fallen, self.risen))
 
     @property
     def leans(self) -> Direction:
-        """What this comparison says taken alone: ``same`` if its 95% interval holds zero.
+        """What the mean says taken alone: ``same`` if its 95% interval holds zero.
 
         A metric without a worse direction never leans.
         """
@@ -46,8 +73,69 @@ class Comparison:
 
     @property
     def direction(self) -> Direction:
-        """``same`` unless the variant is told apart from its reference: Holm-adjusted p < 0.05."""
-        return self.leans if self.adjusted < 1 - paired.LEVEL else "same"
+        """``same`` unless these models are told apart from their reference: adjusted p < 0.05.
+
+        Where one seed is worse and another better, both shown: ``worse``.
+        """
+        worse = about_metric(self.metric).worse
+        if worse == "neither":
+            return "same"
+        bad, good = (self.fallen, self.risen) if worse == "lower" else (self.risen, self.fallen)
+        if bad < TAIL:
+            return "worse"
+        return "better" if good < TAIL else "same"
+
+    @property
+    def of_retraining(self) -> Direction:
+        """Whether the method, trained anew, is shown to differ; ``same`` with one seed."""
+        worse = about_metric(self.metric).worse
+        if self.retraining is None or self.retrained is None or worse == "neither":
+            return "same"
+        if self.retrained >= 1 - LEVEL:
+            return "same"
+        return "worse" if (self.retraining.value < 0) == (worse == "lower") else "better"
+
+
+def breaks(each: Sequence[Difference], pooled: Difference, margin: float, *, rise: bool) -> float:
+    """p-value of the claim that some of the models falls (or rises) by more than ``margin``.
+
+    If their mean does, one of them does: the mean is tested beside each model, with weights (weighted
+    Bonferroni). One model's is its own test.
+    """
+
+    def claim(difference: Difference) -> float:
+        return difference.above(margin) if rise else difference.below(-margin)
+
+    if len(each) == 1:
+        return claim(each[0])
+    own = len(each) * min(claim(d) for d in each) / (1 - MEAN_SHARE)
+    return min(1.0, claim(pooled) / MEAN_SHARE, own)
+
+
+def keeps(each: Sequence[Difference], margin: float, *, rise: bool) -> float:
+    """p-value of the claim that each of the models falls (or rises) by less than ``margin``.
+
+    All must: the largest of their p-values, without correction (intersection–union).
+    """
+    return max(d.below(margin) if rise else d.above(-margin) for d in each)
+
+
+def worst_span(
+    each: Sequence[Difference], pooled: Difference, *, rise: bool, tail: float = TAIL
+) -> tuple[float, float]:
+    """An interval for the worst model's drop (or rise): each end is wrong with probability ``tail``.
+
+    The near end is that of :func:`breaks`, the far end that of :func:`keeps` at 2.5% whatever ``tail``.
+    """
+
+    def near(difference: Difference, share: float) -> float:
+        return difference.end(share, upper=False) if rise else -difference.end(share, upper=True)
+
+    far = max(d.high if rise else -d.low for d in each)
+    if len(each) == 1:
+        return near(each[0], tail), far
+    own = tail * (1 - MEAN_SHARE) / len(each)
+    return max(near(pooled, tail * MEAN_SHARE), *(near(d, own) for d in each)), far
 
 
 def compare_all(
@@ -64,38 +152,50 @@ def compare_all(
     With ``baseline``, another run, each variant is compared with its namesake there instead. A seed of the
     variant is paired with the same seed of the reference; where the reference has one seed only, with that
     one. Pairs need per-example evidence of equal length (and, for an AUC, the same members). p-values are
-    corrected (Holm) for the number of variants compared.
+    corrected for all variants of the run that compare, whichever are asked for: the answer is one.
     """
+    table = _table(results, metric, canonical(dict(at)), against, baseline)
+    return {name: table[name] for name in variants if name in table}
+
+
+@lru_cache(maxsize=256)
+def _table(
+    results: Results, metric: str, at: str, against: str, baseline: Results | None
+) -> Mapping[str, Comparison]:
+    """Kept, since gate, summary, tables and tiles ask for the same ones."""
+    conditions = json.loads(at)
     evidence = _evidence(results, metric, at)
     references = evidence if baseline is None else _evidence(baseline, metric, at)
-    made = []
-    for variant in variants:
-        name = against if baseline is None else variant
-        reference = {} if baseline is None and variant == against else references.get(name, {})
+    pairs: dict[str, dict[int, Difference]] = {}
+    for variant, own in evidence.items():
+        if baseline is None and variant in (against, "dense"):
+            continue
+        reference = references.get(against if baseline is None else variant, {})
         only = next(iter(reference.values())) if len(reference) == 1 else None
-        each: dict[int, paired.Difference] = {}
-        for seed, ours in evidence.get(variant, {}).items():
+        for seed, ours in own.items():
             theirs = reference.get(seed, only)
             difference = None if theirs is None else _difference(metric, ours, theirs)
             if difference is not None:
-                each[seed] = difference
-        if each:
-            pooled = paired.pool(list(each.values()))
-            made.append(
-                Comparison(variant, name, metric, at, tuple(each), tuple(each.values()), pooled, pooled.p)
-            )
-    adjusted = paired.holm([comparison.pooled.p for comparison in made])
-    return {c.variant: replace(c, adjusted=p) for c, p in zip(made, adjusted, strict=True)}
-
-
-def _evidence(results: Results, metric: str, at: Mapping[str, Any]) -> dict[str, dict[int, _Evidence]]:
-    """Per-example evidence of every row that has some, by variant and seed."""
-    return _unpacked(results, metric, canonical(dict(at)))
+                pairs.setdefault(variant, {})[seed] = difference
+    groups = [tuple(each.values()) for each in pairs.values()]
+    pooled = [these_models(group) for group in groups]
+    fallen = holm([breaks(g, p, 0.0, rise=False) for g, p in zip(groups, pooled, strict=True)])
+    risen = holm([breaks(g, p, 0.0, rise=True) for g, p in zip(groups, pooled, strict=True)])
+    trained = retrainings(groups)
+    corrected = iter(holm([t.p for t in trained if t is not None]))
+    found = {}
+    for i, (variant, each) in enumerate(pairs.items()):
+        again = trained[i]
+        found[variant] = Comparison(
+            variant, against if baseline is None else variant, metric, conditions, tuple(each), groups[i],
+            pooled[i], again, fallen[i], risen[i], None if again is None else next(corrected),
+        )  # fmt: skip
+    return found
 
 
 @lru_cache(maxsize=64)
-def _unpacked(results: Results, metric: str, at: str) -> dict[str, dict[int, _Evidence]]:
-    """Kept, since gate, summary and tiles compare the same rows."""
+def _evidence(results: Results, metric: str, at: str) -> Mapping[str, Mapping[int, _Evidence]]:
+    """Per-example evidence of every row that has some, by variant and seed."""
     found: dict[str, dict[int, _Evidence]] = {}
     for row in results.select(metric, json.loads(at)).to_dict("records"):
         if isinstance(row["outcomes"], bytes):
@@ -103,7 +203,7 @@ def _unpacked(results: Results, metric: str, at: str) -> dict[str, dict[int, _Ev
     return found
 
 
-def _difference(metric: str, ours: _Evidence, theirs: _Evidence) -> paired.Difference | None:
+def _difference(metric: str, ours: _Evidence, theirs: _Evidence) -> Difference | None:
     """The paired difference of two rows' evidence, or None if it does not pair."""
     if metric == "membership_auc":
         if (
@@ -115,8 +215,8 @@ def _difference(metric: str, ours: _Evidence, theirs: _Evidence) -> paired.Diffe
         member = ours["member"].astype(bool)
         if min(member.sum(), (~member).sum()) < 2:
             return None
-        return paired.auc(ours["score"].astype(float), theirs["score"].astype(float), member)
+        return auc_difference(ours["score"].astype(float), theirs["score"].astype(float), member)
     for kind in ("correct", "agree"):
         if kind in ours and kind in theirs and ours[kind].shape == theirs[kind].shape and len(ours[kind]):
-            return paired.rate(ours[kind].astype(bool), theirs[kind].astype(bool))
+            return rate_difference(ours[kind].astype(bool), theirs[kind].astype(bool))
     return None

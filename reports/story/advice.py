@@ -9,6 +9,8 @@ from reports.gate.judge import Decision
 from reports.gate.status import limit_words
 from reports.language import words
 from reports.language.metrics import metric as about_metric
+from reports.stats.difference import TAIL
+from reports.stats.power import POWER, needed
 
 MOST_DATA = 100
 """More than this many times the data is not worth advising."""
@@ -64,7 +66,9 @@ def verdict_changes(results: Results, decisions: list[Decision]) -> Iterator[str
         yield _better(results, min(failed, key=_gap), len(failed))
     open_ = [d for d in decisions if d.status == "inconclusive"]
     if open_:
-        yield _decided(results, min(open_, key=_data))
+        examples = {d.variant: _needed(results, d, decisions) for d in open_}
+        nearest = min(open_, key=lambda d: examples[d.variant])
+        yield _decided(results, nearest, examples[nearest.variant])
     series = results.made[worst.variant].series if worst.variant in results.made else ""
     passing = [
         d.variant
@@ -82,23 +86,30 @@ def _gap(decision: Decision) -> float:
     return abs((decision.value if end is None else end) - decision.limit)  # type: ignore[operator]
 
 
-def _data(decision: Decision) -> float:
-    """How many times the examples would decide a straddling interval, its figure staying; infinite if none.
+def _needed(results: Results, decision: Decision, decisions: list[Decision]) -> float:
+    """Examples that would decide an open figure with 80% probability, were it the true one; infinite if none.
 
-    The half-width falls with the root of n: it must shrink from the half that crosses the limit to the
-    distance of the figure from it.
+    By the test that the gate uses: a pass is corrected for the methods under the rule (and needs every seed),
+    a failure for the variants.
     """
     value, low, high = decision.value, decision.low, decision.high
-    if (
-        value is None
-        or low is None
-        or high is None
-        or value == decision.limit
-        or not low <= decision.limit <= high
-    ):
+    if value is None or low is None or high is None or not decision.n:
         return math.inf
-    half = value - low if value > decision.limit else high - value
-    return (half / (value - decision.limit)) ** 2
+    rule = decision.rule
+    passes = _passes(decision)
+    tested = [d.variant for d in decisions if d.low is not None]
+    methods = {results.made[name].series if name in results.made else name for name in tested}
+    return needed(
+        value, high if value < rule.limit else low, rule.limit, decision.n,
+        level=TAIL, tail=TAIL / len(methods if passes else tested), claims=decision.seeds if passes else 1,
+        share=about_metric(rule.metric).unit in ("share", "auc") and not rule.compares,
+    )  # fmt: skip
+
+
+def _passes(decision: Decision) -> bool:
+    """Whether the figure itself keeps the limit, whatever its interval says."""
+    value = math.nan if decision.value is None else decision.value
+    return value >= decision.limit if decision.rule.kind == "min" else value <= decision.limit
 
 
 def _better(results: Results, decision: Decision, failed: int) -> str:
@@ -109,15 +120,16 @@ def _better(results: Results, decision: Decision, failed: int) -> str:
     return f"{lead} if it were better by {size}: its whole interval would be {limit_words(decision.rule)}."
 
 
-def _decided(results: Results, decision: Decision) -> str:
+def _decided(results: Results, decision: Decision, examples: float) -> str:
     """How much more data would decide the variant that needs least, or what else stands in the way."""
-    name, times = method_title(results, decision.variant), _data(decision)
-    if not math.isfinite(times) or decision.value is None or not decision.n:
+    name = method_title(results, decision.variant)
+    if not decision.n or not decision.n < examples < math.inf:
         return f"{name} is not decided: {words.shown(decision.reason.rpartition('; ')[2], 300)}."
-    if times > MOST_DATA:
+    if examples > MOST_DATA * decision.n:
         return f"{name} lies so close to the limit that more data would hardly decide it."
-    worse = (decision.value > decision.limit) == (decision.rule.kind != "min")
+    place = 10 ** max(0, math.floor(math.log10(examples)) - 1)
     return (
-        f"More examples: {name} would {'fail' if worse else 'meet'} the requirement, its figure staying as "
-        f"it is, with about {times:.1f} times as many (now n = {decision.n:,})."
+        f"More examples: were its figure the true one, {name} would "
+        f"{'meet' if _passes(decision) else 'fail'} the requirement with a probability of {POWER:.0%} at "
+        f"about n = {math.ceil(examples / place) * place:,} (now n = {decision.n:,})."
     )

@@ -7,8 +7,8 @@ from reports.gate.judge import Decision, Status, Verdicts
 from reports.gate.status import gravity
 from reports.story.analysis import Analysis
 
-MET: tuple[Status, ...] = ("pass", "waived", "not_applicable")
-"""What a decision may be in a variant that meets the policy."""
+MET: tuple[Status, ...] = ("pass", "not_applicable")
+"""What a decision may be in a variant that meets the policy: what is waived does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,12 @@ class Reach:
     variants: tuple[str, ...]
     meets: str | None
     """The strongest variant that meets the policy."""
+    waived: str | None
+    """The strongest variant that waivers alone let through."""
     unbroken: str | None
-    """The strongest variant with a figure below the first that fails: up to it nothing measured fails."""
+    """The strongest variant with a figure below the first that fails (waived or not)."""
     beyond: str | None
-    """The next stronger variant after ``meets`` (else ``unbroken``), which does not meet it."""
+    """The next stronger variant after ``meets`` (else ``waived``, else ``unbroken``): it does not meet it."""
     stops: Decision | None
     """The worst decision there: what breaks first."""
 
@@ -38,18 +40,19 @@ def reaches(results: Results, verdicts: Verdicts) -> list[Reach]:
 def _reach(series: str, names: list[str], verdicts: Verdicts) -> Reach:
     judged = {name: verdicts.of(name) for name in names}
     met = [name for name in names if judged[name].status == "pass"]
+    let = [name for name in names if judged[name].status == "waived"]
     unbroken: list[str] = []
     for name in names:
-        if judged[name].status == "fail":
+        if any("fail" in (decision.status, decision.judged) for decision in judged[name].decisions):
             break
         if any(decision.value is not None for decision in judged[name].decisions):
             unbroken.append(name)
-    meets = met[-1] if met else None
-    last = meets or (unbroken[-1] if unbroken else None)
+    meets, waived, whole = (found[-1] if found else None for found in (met, let, unbroken))
+    last = meets or waived or whole
     rest = names[names.index(last) + 1 :] if last is not None else names
     beyond = rest[0] if rest else None
     stops = worst(verdicts, beyond) if beyond is not None else None
-    return Reach(series, tuple(names), meets, unbroken[-1] if unbroken else None, beyond, stops)
+    return Reach(series, tuple(names), meets, waived, whole, beyond, stops)
 
 
 def worst(verdicts: Verdicts, variant: str) -> Decision | None:
@@ -61,11 +64,11 @@ def worst(verdicts: Verdicts, variant: str) -> Decision | None:
 def shown_variant(analysis: Analysis, verdicts: Verdicts) -> str | None:
     """The pruned variant that the first screen is about.
 
-    The strongest that meets the policy; else the strongest that fails nothing; else the strongest that keeps
-    clean accuracy, or loses least.
+    The strongest that meets the policy; else that waivers let through; else that fails nothing; else the
+    strongest that keeps clean accuracy, or loses least.
     """
     found = reaches(analysis.results, verdicts)
-    for candidates in ([r.meets for r in found], [r.unbroken for r in found]):
+    for candidates in ([r.meets for r in found], [r.waived for r in found], [r.unbroken for r in found]):
         names = [name for name in candidates if name is not None]
         if names:
             return max(names, key=lambda name: analysis.results.made[name].achieved_sparsity or 0.0)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from reports.data.health import healths
 from reports.data.key import Key, chance, method_title
 from reports.data.results import Results
 from reports.gate.judge import Verdicts, judge
@@ -76,9 +77,11 @@ def _alone(a: Analysis, verdicts: Verdicts) -> str:
     stops = worst(verdicts, "dense")
     if stops is None:
         return f"{lead}, and meets {policy_name(verdicts)}."
-    verb = {"fail": "It fails", "not_run": "It is not fully measured for"}.get(
-        stops.status, "It is not shown to meet"
-    )
+    verb = {
+        "fail": "It fails",
+        "not_run": "It is not fully measured for",
+        "waived": "By waivers alone it is let through by",
+    }.get(stops.status, "It is not shown to meet")
     return f"{lead}. {verb} {policy_name(verdicts)}: {told(stops)}."
 
 
@@ -91,6 +94,12 @@ def _answer(a: Analysis, verdicts: Verdicts) -> str:
         best = max(met, key=lambda reach: strength[reach.meets or ""])
         title = method_title(a.results, best.meets or "")
         return f"{title} is the strongest pruning that meets {policy}; {_beyond(a, best)}."
+    let = [reach for reach in found if reach.waived is not None]
+    if let:
+        best = max(let, key=lambda reach: strength[reach.waived or ""])
+        title = method_title(a.results, best.waived or "")
+        lead = f"No pruned version meets {policy}"
+        return f"{lead}; waivers alone let {title} through ({_waivers(verdicts, best.waived or '')})."
     unbroken = [reach for reach in found if reach.unbroken is not None]
     if unbroken:
         best = max(unbroken, key=lambda reach: strength[reach.unbroken or ""])
@@ -111,11 +120,19 @@ def _open(verdicts: Verdicts, variant: str) -> str:
     """What keeps a variant from meeting the policy without failing it, worst first; empty if nothing does."""
     mine = sorted(verdicts.of(variant).decisions, key=gravity)
     parts = []
-    for status, said in (("inconclusive", "not decided"), ("not_run", "not measured")):
+    for status, said in (("inconclusive", "not decided"), ("not_run", "not measured"), ("waived", "waived")):
         names = dict.fromkeys(name_of(d.rule.metric) for d in mine if d.status == status)
         if names:
             parts.append(f"{said}: {words.listing(list(names))}")
     return "; ".join(parts)
+
+
+def _waivers(verdicts: Verdicts, variant: str) -> str:
+    """What is waived of a variant and until when: ``robust accuracy until 2027-01-31``."""
+    waived = [d for d in verdicts.of(variant).decisions if d.waiver is not None]
+    names = words.listing(list(dict.fromkeys(name_of(d.rule.metric) for d in waived)))
+    first = min(d.waiver.expires for d in waived if d.waiver is not None)
+    return f"{names}, until {first}; judged on {verdicts.judged_on}"
 
 
 def _beyond(a: Analysis, reach: Reach) -> str:
@@ -123,7 +140,7 @@ def _beyond(a: Analysis, reach: Reach) -> str:
     if reach.beyond is None or reach.stops is None:
         return "nothing stronger was tried by this method"
     at = words.percent(a.results.made[reach.beyond].strength)
-    verb = {"fail": "breaks first", "not_run": "was not measured"}.get(
+    verb = {"fail": "breaks first", "not_run": "was not measured", "waived": "is waived"}.get(
         reach.stops.status, "is no longer decided"
     )
     return f"beyond it, at {at}, {subject(reach.stops)} {verb}"
@@ -134,10 +151,12 @@ def _methods(a: Analysis, verdicts: Verdicts) -> list[str]:
     lines = []
     for reach in reaches(a.results, verdicts):
         title, own = words.shown(reach.series, 60), reach.variants == (reach.series,)
-        last = reach.meets or reach.unbroken
+        last = reach.meets or reach.waived or reach.unbroken
         upto = "" if last is None or own else f" up to {words.percent(a.results.made[last].strength)}"
         if reach.meets is not None:
             lead = f"meets the policy{upto}"
+        elif reach.waived is not None:
+            lead = f"let through by waivers alone{upto} ({_waivers(verdicts, reach.waived)})"
         elif last is not None:
             open_ = _open(verdicts, last)
             lead = f"nothing fails{upto}" + (f", but {open_}" if open_ else "")
@@ -217,6 +236,11 @@ def _control(a: Analysis) -> list[str]:
 def _cautions(a: Analysis, verdicts: Verdicts) -> list[str]:
     results, state = a.results, a.results.completeness
     found = [f"{words.shown(remark[:1].upper() + remark[1:], 300)}." for remark in verdicts.remarks]
+    if count := verdicts.count("waived"):
+        found.append(
+            f"{words.counted(count, 'decision')} waived as of {verdicts.judged_on}: that is a signature, "
+            "not a result."
+        )
     if not state.complete:
         found.append(
             f"The run is incomplete: of {words.counted(state.planned, 'planned unit')} "
@@ -228,6 +252,12 @@ def _cautions(a: Analysis, verdicts: Verdicts) -> list[str]:
         if count:
             found.append(f"{words.counted(count, 'figure')} {verb}; the report lists them with the reason.")
     found += _collapse(a)
+    unknown = {variant for (variant, _), one in healths(results).items() if one.unchecked}
+    if unknown:
+        found.append(
+            f"Of {words.counted(len(unknown), 'variant')} the health of the attacks was not measured: their "
+            "robust accuracy may flatter them, and does not pass."
+        )
     if results.seeds == 1:
         found.append(
             "One training seed only: intervals cover the choice of test examples, not the luck of training, "

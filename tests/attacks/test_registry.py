@@ -6,19 +6,29 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
-from attacks import accuracy, registry
+from attacks import _techniques, accuracy, evasion, registry
 from attacks._techniques import techniques
-from attacks.evasion._attack import EvasionAttack
+from attacks.evasion._attack import Batch, EvasionAttack
+from attacks.evasion._settings import LEVELS, PACKAGE, attacks_of
+from attacks.probe import Target
 from attacks.registry import RegistryError, probes
 
 
-def offer(monkeypatch: pytest.MonkeyPatch, name: str, module: types.ModuleType | None) -> None:
-    """Another package that offers a probe by an entry point."""
+def offer(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    module: types.ModuleType | None,
+    group: str = registry.PROBES,
+    value: str = "somebody_elses",
+) -> None:
+    """Another package that offers a probe or an attack by an entry point."""
     if module is not None:
         monkeypatch.setitem(sys.modules, "somebody_elses", module)
-    entry = importlib.metadata.EntryPoint(name, "somebody_elses", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == registry.GROUP else [])
+    entry = importlib.metadata.EntryPoint(name, value, group)
+    monkeypatch.setattr(_techniques, "entry_points", lambda group: [entry] if group == entry.group else [])
 
 
 def like(source: object, *names: str) -> types.ModuleType:
@@ -93,3 +103,62 @@ def test_art_is_not_imported_before_it_is_needed():
     """Listing probes must stay quick: ART alone takes seconds to import."""
     code = "import sys, attacks.registry as r; r.probes(); sys.exit('art' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Attacks of other packages
+
+EVASION = "prune_audit.attacks.evasion"
+
+
+def corner(batch: Batch, settings: object) -> Tensor:
+    """Every input value to the far side of its ball."""
+    del settings
+    return batch.ball.project(batch.x + 10, batch.x, batch.eps, batch.bounds)
+
+
+def theirs(attack: object) -> types.ModuleType:
+    module = types.ModuleType("somebody_elses")
+    module.ATTACK, module.__file__ = attack, __file__  # type: ignore[attr-defined]
+    return module
+
+
+CORNER = EvasionAttack(corner, "each", "Somebody 2026", level="standard", cost=7)
+
+
+@pytest.mark.parametrize("value", ["somebody_elses", "somebody_elses:ATTACK"])
+def test_another_packages_attack_joins_with_its_level(
+    monkeypatch: pytest.MonkeyPatch, value: str, target: Target
+):
+    before = {level: attacks_of(level) for level in LEVELS}
+    offer(monkeypatch, "corner", theirs(CORNER), EVASION, value)
+    assert techniques(PACKAGE, EvasionAttack)["corner"] is CORNER
+    assert attacks_of("quick") == before["quick"]
+    assert attacks_of("standard") == ("fgsm", "corner", *before["standard"][1:])  # by its cost
+    assert registry.attacks()["evasion.corner"] == "Somebody 2026"
+    assert registry.plugins() == {f"{EVASION} 'corner' ({value})": Path(__file__)}
+    rows = evasion.run(
+        target, evasion.Settings(level="quick", attacks=("corner",), eps=(0.5,)), torch.Generator()
+    )
+    assert {row.at.get("attack") for row in rows} >= {"corner", "worst_case"}
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "message"),
+    [
+        ("pgd", theirs(CORNER), "takes a name that is in use"),
+        ("worst_case", theirs(CORNER), "takes a name that is in use"),
+        ("art:Mine", theirs(CORNER), "one word"),
+        ("mine", theirs(5), "not a int"),
+        ("mine", types.ModuleType("somebody_elses"), "not a NoneType"),
+        ("mine", None, "cannot be loaded: ModuleNotFoundError"),
+    ],
+)
+def test_a_bad_attack_of_another_package_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, module: types.ModuleType | None, message: str
+):
+    offer(monkeypatch, name, module, EVASION)
+    with pytest.raises(RegistryError, match=message) as error:
+        techniques(PACKAGE, EvasionAttack)
+    assert name in str(error.value)
+    with pytest.raises(ValueError, match=message):  # so that a plan says so, with its file and key
+        evasion.Settings()

@@ -23,7 +23,7 @@ from attacks.evasion.pgd import pgd
 from attacks.evasion.sweep import robust_curves, sweep
 from attacks.probe import Examples, Measurement, Target
 
-WHITE_BOX = ("fgsm", "pgd", "apgd_ce", "apgd_t", "fmn")
+WHITE_BOX = tuple(n for n, a in techniques(PACKAGE, EvasionAttack).items() if a.sees == "gradients")
 NORMS = pytest.mark.parametrize("norm", ["linf", "l2"])
 LIGHT = {"apgd_steps": 20, "targets": 3, "fmn_steps": 30, "steps": 10}
 

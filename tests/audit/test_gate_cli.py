@@ -98,12 +98,36 @@ def test_units_that_have_not_run_are_told_and_stop_a_pass(
 
 def test_a_waiver_is_seen_and_an_expired_one_told(run: Run, folder: Path, tmp_path: Path) -> None:
     waiver = '[[waiver]]\nrule = "house"\nvariant = "*"\nreason = "known"\nexpires = '
-    code, out, _ = run("gate", folder, "--policy", policy(tmp_path, "min = 0.9999", f"{waiver}2999-01-01"))
+    house = policy(tmp_path, "min = 0.9999", f"{waiver}2026-12-31")
+    day = ("--date", "2026-12-31")
+    code, out, _ = run("gate", folder, "--policy", house, *day)
     assert code == 0
-    assert "WAIVED" in out
-    code, out, _ = run("gate", folder, "--policy", policy(tmp_path, "min = 0.9999", f"{waiver}2001-01-01"))
+    assert re.search(r"^WAIVED: house, m@0\.5: waived until 2026-12-31 \(FAIL without", out, re.MULTILINE)
+    assert out.strip().splitlines()[-1].startswith("WAIVED: ")
+    assert "PASS" not in out
+    assert "judged on 2026-12-31" in out
+    run("report", folder, "--policy", house, *day)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    run("report", folder, "--policy", house, *day)
+    assert (folder / "report.html").read_text(encoding="utf-8") == page
+    assert "on 2026-12-31" in page
+    code, out, _ = run("gate", folder, "--policy", house, "--date", "2027-01-01")
     assert code == 1
-    assert "expired on 2001-01-01" in out
+    assert "expired on 2026-12-31 and waives nothing on 2027-01-01" in out
+    (folder / "report.html").unlink()
+
+
+def test_a_waiver_far_in_the_future_and_a_day_that_is_none_are_mistakes(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    waiver = '[[waiver]]\nrule = "house"\nvariant = "*"\nreason = "known"\nexpires = 2999-01-01'
+    house = policy(tmp_path, "min = 0.9999", waiver)
+    for command in ("gate", "report"):
+        code, out, err = run(command, folder, "--policy", house, "--date", "2026-12-31")
+        assert (code, out) == (2, "")
+        assert "waiver 1 (house): expires: 2999-01-01 is more than a year after the day of judgement" in err
+        assert "give a day up to 2027-12-31" in err
+    assert run("gate", folder, "--date", "31.12.2026")[0] == 2
 
 
 @pytest.mark.parametrize("command", ["gate", "report"])
@@ -157,7 +181,7 @@ def test_a_baseline_that_cannot_be_compared_is_refused(
     code, out, err = run(command, folder, "--baseline", old)
     assert (code, out) == (4, "")
     assert f"{old} cannot be the baseline of this run: it has other data" in err
-    assert "Run the baseline's plan again" in err
+    assert "by this run's plan" in err
     assert not (folder / "report.html").exists()
 
 

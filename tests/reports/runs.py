@@ -52,6 +52,21 @@ def hits(variant: str, correct: Sequence[bool] | np.ndarray, *, seed: int = 0, *
                outcomes={"correct": outcomes}, **more)  # fmt: skip
 
 
+def healthy(rows: Sequence[MeasurementRow]) -> list[MeasurementRow]:
+    """The rows, with a check that raises nothing beside the robust accuracy of variants without any check."""
+    known = {r.variant for r in rows if r.metric == "attack_health"}
+    found = [r for r in rows if r.metric == "robust_accuracy" and r.variant not in known]
+    bare = dict.fromkeys((r.variant, r.seed, str(r.at.get("norm", ""))) for r in found)
+    return [
+        *rows,
+        *(
+            row(name, "attack_health", 0.0, 0.0, 0.05, seed=seed,
+                at={"flag": "zero_gradients", "norm": norm, "limit": 0.05})
+            for name, seed, norm in bare
+        ),
+    ]  # fmt: skip
+
+
 def made(
     folder: Path,
     rows: Iterable[MeasurementRow],
@@ -60,9 +75,13 @@ def made(
     variants: Iterable[tuple[str, int]] | None = None,
     controls: Iterable[str] = (),
     facts: Mapping[str, Any] | None = None,
+    checked: bool = True,
 ) -> Results:
-    """A run of ten classes with these rows; by default every (variant, seed) of theirs was made."""
-    rows = list(rows)
+    """A run of ten classes with these rows; by default every (variant, seed) of theirs was made.
+
+    Attacks are in good health where the rows do not say otherwise, unless ``checked`` is false.
+    """
+    rows = healthy(list(rows)) if checked else list(rows)
     pairs = list(dict.fromkeys([*(variants or ()), *((r.variant, r.seed) for r in rows)]))
     if variants is not None:
         pairs = [*variants]

@@ -139,6 +139,8 @@ class Model:
             for attack, held in (("fgsm", weak), ("pgd", strong), ("worst_case", strong & weak)):
                 at = {"norm": "linf", "eps": eps, "attack": attack}
                 found["evasion"].append(rate("robust_accuracy", held, at))
+        healthy = {"flag": "zero_gradients", "norm": "linf", "limit": 0.05}
+        found["evasion"].append(("attack_health", 0.0, 0.0, 0.05, len(clean), healthy, None))
         member = np.arange(400) < 200
         for attack, gain in (("loss", 1.0), ("art_black_box", 0.7)):
             score = self.rng.normal(0, 1, 400) + member * self.leak * gain * 1.4
@@ -152,11 +154,11 @@ class Model:
             found["membership"].append(rate("membership_balanced_accuracy", hits, {"attack": attack}))
             tpr = self.rng.random(200) < 0.01 + max(0, self.leak) / 10
             found["membership"].append(rate("membership_tpr", tpr, {"attack": attack, "fpr": 0.01}))
-        budgets = [("untrained", 0, 0.1), ("same_data", 0, 0.78)]
-        budgets += [("knockoff", q, 0.55 + 0.13 * np.log10(q)) for q in QUERIES]
-        for attack, queries, share in budgets:
+        budgets = [({"attack": "untrained", "queries": 0}, 0.1)]
+        budgets += [({"attack": "same_data", "queries": 0, "labelled": q}, 0.78) for q in QUERIES]
+        budgets += [({"attack": "knockoff", "queries": q}, 0.55 + 0.13 * np.log10(q)) for q in QUERIES]
+        for at, share in budgets:
             share = min(0.99, share * (0.8 + 0.2 * clean.mean()))
-            at = {"attack": attack, "queries": queries}
             agree = self.rng.random(len(self.easy)) < share
             found["extraction"].append(rate("extraction_fidelity", agree, at, "agree"))
             found["extraction"].append(rate("surrogate_accuracy", agree & clean, at))

@@ -1,6 +1,7 @@
 """What keeps an earlier run from standing beside a new one, one obstacle at a time."""
 
 import copy
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from reports.data.ledger import LedgerError
+from reports.data.ledger import Ledger, LedgerError, UnitRow
 from reports.data.results import Results, read
-from reports.gate.baseline import SUBJECT, NotComparableError, obstacles, read_baseline
+from reports.gate.baseline import SUBJECT, NotComparableError, cautions, obstacles, read_baseline
 
 Facts = dict[str, Any]
 Build = Callable[..., Path]
@@ -55,18 +56,19 @@ def test_a_run_can_stand_beside_itself(new: Results) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda f: f["subject"].update(weights="sha256:other", architecture="my_model:build"),
         lambda f: f["plan"]["model"].update(weights="other.safetensors"),
-        lambda f: f["plan"]["pruning"].update(methods=["other"], sparsities=[0.7], seeds=[5]),
+        lambda f: f["plan"]["pruning"].update(methods=["m", "other"], sparsities=[0.5, 0.7], seeds=[0, 5]),
         lambda f: f.update(started="2027-01-01T00:00:00+00:00", jobs=16, command="prune-audit run x.toml"),
-        lambda f: f["environment"].update(platform="Darwin"),
         lambda f: f["plan"]["probes"].update(cost={}),  # a probe that one of the two has alone
+        lambda f: f["plan"]["data"].update(root="/elsewhere"),  # where the same data lies
     ],
 )
-def test_the_model_the_pruning_and_the_machine_may_differ(
+def test_the_weights_the_sweep_and_the_place_may_differ(
     new: Results, build: Build, change: Callable[[Facts], object]
 ) -> None:
-    assert obstacles(new, read(build("old", change))) == []
+    old = read(build("old", change))
+    assert obstacles(new, old) == []
+    assert cautions(new, old) == []
 
 
 @pytest.mark.parametrize(
@@ -77,10 +79,17 @@ def test_the_model_the_pruning_and_the_machine_may_differ(
         (lambda f: f["subject"].update(bounds=[-1, 1]), "other bounds of the inputs ([subject] bounds)"),
         (lambda f: f["subject"].update(test_examples=7), "another number of audit examples"),
         (lambda f: f["subject"].update(train_examples=7), "another number of training examples"),
+        (lambda f: f["subject"].update(weights="net.pt"), "its model was "),
+        (
+            lambda f: f["plan"]["model"].update(build="other:net"),
+            "its plan has other settings ([model] build)",
+        ),
+        (lambda f: f["plan"].update(train={"epochs": 3}), "its plan has other settings ([train] epochs)"),
+        (lambda f: f["plan"]["pruning"].update(finetune_epochs=9), "([pruning] finetune_epochs)"),
         (lambda f: settings(f, "evasion", eps=[0.5]), "its probe evasion has other settings (eps)"),
         (lambda f: settings(f, "evasion", steps=7), "its probe evasion has other settings (steps)"),
+        (lambda f: settings(f, "evasion", level="quick"), "its probe evasion has other settings (level)"),
         (lambda f: settings(f, "extraction", queries=[9], epochs=1), "extraction has other settings"),
-        (lambda f: f["environment"].update(code="def456"), "another version of the program (code def456)"),
         (lambda f: f["plan"].update(probes={"other": {}}), "no probe in common"),
     ],
 )
@@ -90,7 +99,61 @@ def test_each_obstacle_is_the_only_one_and_named(
     (found,) = obstacles(new, read(build("old", change)))
     assert said in found
     (back,) = obstacles(read(build("old2", change)), new)
-    assert back.split("(")[0] == found.split("(")[0]
+    assert back.split("(")[0] == found.split("(")[0] or said == "its model was "
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("code", "def456", "made by other code, which may be part of every difference: code def456 → abc123"),
+        ("torch", "2.9.1", "other libraries, which may be part of every difference: torch 2.9.1 → 2.13.0"),
+        ("platform", "Darwin", "on another machine, which may be part of every difference: platform Darwin"),
+    ],
+)  # fmt: skip
+def test_another_program_library_or_machine_is_told_and_refuses_nothing(
+    new: Results, build: Build, key: str, value: str, said: str
+) -> None:
+    old = read(build("old", lambda f: f["environment"].update({key: value})))
+    assert obstacles(new, old) == []
+    (found,) = cautions(new, old)
+    assert said in found
+
+
+def test_a_setting_that_only_a_newer_program_has_is_told(new: Results, build: Build) -> None:
+    def older(facts: Facts) -> None:
+        facts["environment"]["code"] = "def456"
+        settings(facts, "evasion", forgotten=1)
+
+    old = read(build("old", older))
+    assert obstacles(new, old) == []
+    assert cautions(new, old)[1].endswith("records these settings: probe evasion forgotten")
+    same = read(build("same", lambda f: settings(f, "evasion", forgotten=1)))
+    assert obstacles(new, same) == ["its probe evasion has other settings (forgotten)"]
+
+
+def test_seeds_that_differ_are_told_and_none_in_common_is_an_obstacle(new: Results, build: Build) -> None:
+    more = read(build("more", seeds=[0, 1]))
+    assert obstacles(new, more) == []
+    assert cautions(new, more) == ["only one of this run and its baseline has the training seeds 1"]
+    other = read(build("other", seeds=[3, 4]))
+    assert obstacles(new, other) == ["it has training seeds 3 and 4, this run has 0"]
+
+
+def test_variants_none_of_which_both_have_are_an_obstacle(new: Results) -> None:
+    assert "the two have no variant in common" in obstacles(renamed(new, "now"), renamed(new, "then"))
+
+
+def renamed(run: Results, name: str) -> Results:
+    """The run as if it had one variant, of that name."""
+    return dataclasses.replace(run, made={name: next(iter(run.made.values()))})
+
+
+def test_a_baseline_without_a_finished_unit_is_an_obstacle(new: Results, tmp_path: Path) -> None:
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    with Ledger.open(folder / "run.sqlite", dict(new.about), [UnitRow("a", "dense", "a")]):
+        pass
+    assert obstacles(new, read(folder)) == ["it has no finished unit (of 1 planned)"]
 
 
 @pytest.mark.parametrize("key", SUBJECT)
@@ -111,7 +174,7 @@ def test_an_incomplete_baseline_is_an_obstacle_and_an_incomplete_run_is_not(
 def test_facts_of_another_shape_are_no_crash(new: Results, build: Build) -> None:
     broken = read(build("old", lambda f: f.update(subject="none", plan=[1], environment=None)))
     found = obstacles(new, broken)
-    assert len(found) == len(SUBJECT) + 2
+    assert len(found) == len(SUBJECT) + 3
     assert all("\n" not in line for line in found)
 
 
@@ -129,7 +192,7 @@ def test_reading_a_baseline_gives_every_reason_and_the_remedy(new: Results, buil
     assert text.startswith(f"{folder} cannot be the baseline of this run: ")
     assert "data_digest" in text
     assert "evasion has other settings (eps)" in text
-    assert "Run the baseline's plan again" in text
+    assert "by this run's plan" in text
 
 
 def test_a_folder_without_a_run_is_told(new: Results, build: Build, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from reports.draw.charts import Entry, charts
 from reports.draw.plots import against_sparsity, lines, place
 from reports.draw.style import VARIABLES, series, step
 from reports.draw.svg import inline
+from reports.language.metrics import LUCK
 
 NAMES = [
     "clean_accuracy", "robustness_curves", "membership_leakage", "extraction_fidelity", "size_and_latency",
@@ -32,6 +33,15 @@ def svgs(entry: Entry, results: Results) -> list[str]:
     chart = entry.draw(results)
     assert chart is not None
     return [inline(panel.figure, f"{entry.name}-{i}", panel.alt) for i, panel in enumerate(chart.panels)]
+
+
+@pytest.mark.parametrize("name", ["membership_leakage", "extraction_fidelity"])
+def test_a_trained_attackers_figure_says_that_its_interval_lacks_the_attackers_luck(
+    name: str, results: Results
+) -> None:
+    chart = charts()[name].draw(results)
+    assert chart is not None
+    assert chart.caption.endswith(LUCK)
 
 
 def test_charts_are_found_by_their_files_in_order() -> None:
@@ -201,13 +211,12 @@ def test_looks_differ() -> None:
 def test_baselines_are_drawn_as_means_over_methods(results: Results) -> None:
     key = extraction(results)
     assert key is not None
-    panel = against_sparsity(
-        results, key.metric, key.at, title="t", extra=[("own labels", {"attack": "same_data"})]
-    )
+    own = {"attack": "same_data", "labelled": key.at["queries"]}
+    panel = against_sparsity(results, key.metric, key.at, title="t", extra=[("own labels", own)])
     assert panel is not None
     expected = []
     for sparsity in (0.5, 0.75, 0.9, 0.95):
-        rows = results.select(key.metric, {"attack": "same_data"})
+        rows = results.select(key.metric, own)
         expected.append(rows[(rows["sparsity"] == sparsity)]["value"].mean())
     found = [line.get_ydata() for line in panel.figure.axes[0].lines if len(line.get_ydata()) == 4]
     assert any(list(y) == pytest.approx(expected) for y in found)

@@ -7,8 +7,8 @@ import pytest
 
 from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow, unpack
 from reports.data.results import Results, read
-from reports.stats import paired
 from reports.stats.compare import compare_all
+from reports.stats.delong import auc_difference
 
 AT = {"split": "test"}
 
@@ -78,7 +78,7 @@ def test_membership_is_compared_by_delong_on_the_same_members(tmp_path: Path) ->
     )
     found = compare_all(results, ["a@0.5", "b@0.5"], "membership_auc", AT)
     assert list(found) == ["a@0.5"]
-    expected = paired.auc(ours["score"].astype(float), dense["score"].astype(float), member)
+    expected = auc_difference(ours["score"].astype(float), dense["score"].astype(float), member)
     assert found["a@0.5"].pooled.value == expected.value
     assert (found["a@0.5"].leans, found["a@0.5"].direction) == ("better", "better")  # leaking less is better
 
@@ -100,11 +100,13 @@ def test_direction_needs_the_corrected_p_value(tmp_path: Path) -> None:
     }
     names = [f"none{i}@0.5" for i in range(10)]
     models |= {(name, 0): {"correct": base} for name in names}
-    found = compare_all(run(tmp_path, models), ["clear@0.9", "edge@0.9", *names], "accuracy", AT)
+    results = run(tmp_path, models)
+    found = compare_all(results, ["clear@0.9", "edge@0.9", *names], "accuracy", AT)
     assert (found["clear@0.9"].leans, found["clear@0.9"].direction) == ("worse", "worse")
     assert (found["edge@0.9"].leans, found["edge@0.9"].direction) == ("worse", "same")
     assert {found[n].direction for n in names} == {"same"}
     assert found["edge@0.9"].adjusted > found["edge@0.9"].pooled.p
+    assert compare_all(results, ["edge@0.9"], "accuracy", AT)["edge@0.9"] == found["edge@0.9"]
 
 
 def test_a_metric_without_a_worse_direction_never_leans(tmp_path: Path) -> None:

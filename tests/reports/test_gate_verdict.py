@@ -6,14 +6,20 @@ from typing import Any
 import pytest
 from gate_lab_run import TODAY, Make, N, clean, only, policy, robust, row, rule, verdicts
 
+from reports.data.health import healths
 from reports.data.ledger import MeasurementRow
 from reports.data.results import Results
 from reports.gate.judge import judge
-from reports.gate.policy import Waiver, find, presets
+from reports.gate.policy import PolicyError, Waiver, find, presets
+from reports.gate.status import MARKS
+from reports.page.strip import strip
+from reports.story.summary import sentences
 
 
-def flag(value: float | None, norm: str = "linf", status: str = "ok") -> MeasurementRow:
-    at = {"flag": "zero_gradients", "norm": norm, "limit": 0.05}
+def flag(
+    value: float | None, norm: str = "linf", status: str = "ok", name: str = "zero_gradients"
+) -> MeasurementRow:
+    at = {"flag": name, "norm": norm, "limit": 0.05}
     return row("attack_health", (value, value, value), status=status, **at)
 
 
@@ -22,8 +28,8 @@ def flag(value: float | None, norm: str = "linf", status: str = "ok") -> Measure
     [
         (flag(0.4), "inconclusive"),
         (flag(0.05), "pass"),  # the limit itself raises nothing
-        (flag(0.4, norm="l2"), "pass"),  # another norm's attacks
-        (flag(None, status="not_applicable"), "pass"),
+        (flag(0.0), "pass"),
+        (flag(None, status="not_applicable"), "inconclusive"),  # the only check: nobody looked
         (flag(None, status="failed"), "inconclusive"),
     ],
 )
@@ -35,6 +41,54 @@ def test_attack_health_turns_a_pass_into_doubt_and_leaves_a_fail(
     assert ("attack health" in good.reason) == (expected == "inconclusive")
     assert only(make([clean(), robust(0.2, 0.3, 0.4), health]), rule(min=0.5)).status == "fail"
     assert only(make([clean(), health]), rule("accuracy", min=0.5)).status == "pass"
+
+
+UNION = {"norm": "union"}
+
+
+@pytest.mark.parametrize(
+    ("health", "at", "said"),
+    [
+        ([], {}, "was not measured"),
+        ([flag(0.0, norm="l2")], {}, "was not measured"),  # another norm's attacks
+        ([flag(0.0), flag(0.4, norm="l2")], {}, ""),
+        ([flag(0.0), flag(None, name="noisy_loss", status="not_applicable")], {}, ""),
+        ([flag(0.0), flag(None, name="noisy_loss", status="refused")], {}, "could not be measured"),
+        ([row("attack_health", (None, None, None), status="failed")], {}, "could not be measured"),
+        ([flag(0.0), flag(None, norm="l2", status="failed")], UNION, ""),  # no figure stands in L2
+        ([flag(0.0, norm="union")], UNION, "was not measured"),  # but one stands in L∞
+        ([row("attack_health", (0.01, 0.0, 0.1), flag="odd", norm="linf")], {}, "raised: odd"),  # no limit: 0
+        ([row("attack_health", (0.0, 0.0, 0.1), flag="odd", norm="linf")], {}, ""),
+        ([flag(0.0), row("attack_health", (1, 1, 1), flag="uncured", norm="linf", limit=0)], {},
+         "raised: not measured soundly"),
+    ],
+)  # fmt: skip
+def test_health_that_was_not_measured_keeps_a_figure_from_passing_on_page_and_gate_alike(
+    make: Make, health: list[MeasurementRow], at: dict[str, Any], said: str
+) -> None:
+    rows = [clean("dense"), clean(), robust(0.6, 0.7, 0.8), robust(0.6, 0.7, 0.8, at=at), *health]
+    results = make(rows[: 4 if at else 3] + health, checked=False)
+    decision = only(results, rule(min=0.5, at=at))
+    assert decision.status == ("inconclusive" if said else "pass"), decision.reason
+    assert f"attack health {said}" in decision.reason if said else "health" not in decision.reason
+    (item,) = [item for item in strip(results, verdicts(results), None) if item.label == "Attack health"]
+    known = healths(results)
+    assert any(one.raised or one.unchecked for one in known.values()) == (item.mark is not MARKS["pass"])
+    assert (item.mark is not MARKS["pass"]) or not said
+    assert ("no flag raised" in item.text) == (item.mark is MARKS["pass"])
+    if "measured" in said and "soundly" not in said:
+        assert "was not measured" in " ".join(sentences(results))
+        assert only(results, rule(min=0.5, at=at, unchecked="allow")).status == "pass"
+    elif said:
+        assert only(results, rule(min=0.5, at=at, unchecked="allow")).status == "inconclusive"
+    worse = make([clean(), robust(0.2, 0.3, 0.4), *health], checked=False)
+    assert only(worse, rule(min=0.5)).status == "fail"
+
+
+def test_every_seed_of_a_figure_needs_its_checks(make: Make) -> None:
+    rows = [r for seed in (0, 1) for r in (clean(seed=seed), robust(0.6, 0.7, 0.8, seed=seed))]
+    decision = only(make([*rows, flag(0.0)], checked=False), rule(min=0.5))
+    assert (decision.status, "was not measured" in decision.reason) == ("inconclusive", True)
 
 
 def test_a_collapsed_model_passes_nothing_but_what_speaks_of_itself(make: Make) -> None:
@@ -68,8 +122,8 @@ WAIVER = {"rule": "r", "variant": "m@*", "expires": TODAY, "reason": "known"}
 @pytest.mark.parametrize(
     ("keys", "figure", "expected", "remark"),
     [
-        ({}, (0.2, 0.3, 0.4), "waived", None),
-        ({}, (0.4, 0.5, 0.6), "waived", None),
+        ({}, (0.2, 0.3, 0.4), "waived", "is by a pattern: it waives 1 decision"),
+        ({}, (0.4, 0.5, 0.6), "waived", "is by a pattern: it waives 1 decision"),
         ({"variant": "m@0.5"}, (0.2, 0.3, 0.4), "waived", None),
         ({"expires": date(2026, 5, 31)}, (0.2, 0.3, 0.4), "fail", "expired on 2026-05-31"),
         ({"rule": "other"}, (0.2, 0.3, 0.4), "fail", "matches nothing"),
@@ -89,6 +143,51 @@ def test_waivers(
     assert len(found.remarks) == (remark is not None)
     assert (decision.waiver is waiver) == (expected == "waived")
     assert (decision.judged is not None) == (expected == "waived")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected", "remark"),
+    [("m@0.5", "waived", ""), ("m@*", "not_run", "does not waive what was not run"),
+     ("*", "not_run", "name each variant in full"), ("m@0.[5]", "not_run", "not run")],
+)  # fmt: skip
+def test_what_was_not_run_is_waived_by_full_name_only(
+    make: Make, pattern: str, expected: str, remark: str
+) -> None:
+    waiver = Waiver.model_validate(WAIVER | {"variant": pattern})
+    found = verdicts(make([clean()]), rule(min=0.5), waivers=[waiver])
+    assert (found.decisions[0].status, found.status) == (expected, expected)
+    assert found.exit_code == (0 if expected == "waived" else 4)
+    assert remark in " ".join(found.remarks)
+
+
+def test_a_waiver_does_not_stand_for_variants_that_are_not_there(make: Make) -> None:
+    waiver = Waiver.model_validate(WAIVER | {"variant": "x@*"})
+    found = verdicts(make([clean()]), rule("accuracy", min=0.5, variants=["x@*"]), waivers=[waiver])
+    assert (found.status, found.exit_code) == ("not_run", 4)
+
+
+@pytest.mark.parametrize(
+    ("judged_on", "expires", "fits"),
+    [
+        (TODAY, date(2027, 6, 1), True),
+        (TODAY, date(2027, 6, 2), False),
+        (TODAY, date(2999, 1, 1), False),
+        (date(2028, 2, 29), date(2029, 2, 28), True),
+        (date(2028, 2, 29), date(2029, 3, 1), False),
+        (date(9999, 12, 31), date(9999, 12, 31), True),
+    ],
+)
+def test_a_waiver_lasts_a_year_at_most(make: Make, judged_on: date, expires: date, fits: bool) -> None:
+    waiver = Waiver.model_validate(WAIVER | {"expires": expires})
+    found = make([clean(), robust(0.2, 0.3, 0.4)])
+    if fits:
+        verdict = judge(found, policy(rule(min=0.5), waivers=[waiver]), today=judged_on)
+        assert (verdict.status, verdict.judged_on) == ("waived", judged_on)
+        return
+    with pytest.raises(
+        PolicyError, match=rf"policy\.toml: waiver 1 \(r\): expires: {expires} is more than a"
+    ):
+        judge(found, policy(rule(min=0.5), waivers=[waiver]), today=judged_on)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,20 @@ def test_a_run_against_itself_changed_nothing(tmp_path: Path) -> None:
     assert found.verdicts is None
 
 
+@pytest.mark.parametrize("also", [(), POLICY.rules])
+def test_a_copy_changed_nothing_under_rules_against_the_baseline(
+    tmp_path: Path, also: tuple[Rule, ...]
+) -> None:
+    """The baseline has no baseline of its own: that its rules were not run there is no change."""
+    run = accuracies(tmp_path / "run", {"dense": 0.95, "m@0.5": 0.9, "m@0.9": 0.8})
+    keys = {"id": "kept", "metric": "accuracy", "max_drop": 0.05, "against": "baseline"}
+    policy = Policy((Rule.model_validate(keys), *also), name="house")
+    found = since(analyse(run), judge(run, policy, run), run)
+    assert found.verdicts is None
+    assert found.summary[0] == "No figure is shown to differ from the baseline’s."
+    assert found.summary[1:] == (("No verdict changed under this policy.",) if also else ())
+
+
 def test_the_page_has_the_section_only_where_there_is_a_baseline(
     tmp_path: Path, synthetic: ModuleType
 ) -> None:

@@ -2,7 +2,7 @@
 
 import math
 
-from reports.data.health import Flag, flags, sentence, title
+from reports.data.health import Flag, flags, healths, sentence, title
 from reports.data.results import Results
 from reports.draw.chart import Cell, Chart, Panel, Table, name_cell
 from reports.draw.style import MUTED, STEPS
@@ -38,6 +38,9 @@ def _caption(results: Results, known: list[Flag]) -> str:
         if flag.raised:
             doubt.setdefault((flag.variant, flag.norm), []).append(flag)
     if not doubt:
+        open_ = {variant for (variant, _), one in healths(results).items() if one.unchecked}
+        if open_:
+            return f"{told}In {counted(len(open_), 'variant')} checks failed, or were never made."
         return told + "Here none does."
     (variant, norm), first = next(iter(doubt.items()))
     where = conditions({"norm": norm})
@@ -74,7 +77,7 @@ def _panel(results: Results, norm: str, known: list[Flag]) -> Panel:
         axes.set_yticks(range(len(names)), [title(name) for name in names])
         axes.set(xlim=(-0.6, max(len(present), 8) - 0.4), ylim=(len(names) - 0.4, -0.6))
     raised = [f"{shown(f.variant, 40)}: {title(f.name)}" for f in known if f.raised]
-    said = listing(list(dict.fromkeys(raised))[:8]) if raised else "no variant shows any sign"
+    said = listing(list(dict.fromkeys(raised))[:8]) if raised else "no check that was made shows any sign"
     where = conditions({"norm": norm})
     alt = f"Grid of checks by variants, {where}. Crossed: {said}. The table below holds every value."
     return Panel(f"Signs of failing attacks, {where}", alt, axes.figure)

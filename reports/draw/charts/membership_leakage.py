@@ -4,6 +4,7 @@ from reports.data.results import Results
 from reports.draw.chart import Chart
 from reports.draw.plots import against_sparsity, band, sparsity_table
 from reports.language import words
+from reports.language.metrics import LUCK
 
 TITLE = "Membership leakage against sparsity"
 SECTION = "membership"
@@ -38,7 +39,7 @@ def draw(results: Results) -> Chart | None:
         return None
     caption = (
         "0.5 is guessing; above it, an attacker can tell examples the model was trained on from others. A "
-        f"line under dense: pruning made the model forget; above: it gives away more. {band(results)}"
+        f"line under dense: pruning made the model forget; above: it gives away more. {band(results)} {LUCK}"
     )
     columns = [(f"AUC, {words.attack(a)}", "membership_auc", {"attack": a}) for a in attacks]
     return Chart(caption, tuple(panels), sparsity_table(results, TITLE, columns))

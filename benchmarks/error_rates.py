@@ -1,0 +1,342 @@
+"""How often the gate is wrong, and how often it decides, on made-up runs whose truth is known.
+
+    python benchmarks/error_rates.py [--runs 200] [--kinds drop,auc] [--jobs 2]
+
+Each run has a dense model, three methods at four sparsities, and one to five training seeds. Examples differ
+in difficulty, which all models share in part, so that outcomes are correlated as those of real models are;
+every model's true figure is known exactly. The judge of `prune-audit gate` decides a rule on every variant,
+as it does for a real run. Prints a row a setting: how often a rule passed and failed, false PASS and false
+FAIL as shares of decisions, and runs with any false FAIL or with a figure falsely called worse than dense.
+Exits with 1 where a rate exceeds its level by more than chance allows.
+
+Truths, each about *these models*: the worst seed lies ``inside`` (no drop at all; for absolute rules
+dense's figure), at the ``limit`` or ``beyond`` it (twice as far); other seeds are better by the seeds'
+spread. ``last``: only the strongest sparsity of a method lies at the limit, so that nothing stops a test that
+goes from the mildest on; what passed and failed is then told of those alone.
+"""
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import math
+import multiprocessing
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special, stats
+
+from attacks import intervals
+from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow, pack
+from reports.data.results import Results, read
+from reports.gate.judge import judge
+from reports.gate.policy import Policy, Rule
+from reports.stats.compare import compare_all
+
+METHODS = ("a", "b", "c")
+SPARSITIES = (0.5, 0.75, 0.9, 0.95)
+PRUNED = [f"{method}@{sparsity:g}" for method in METHODS for sparsity in SPARSITIES]
+LAST = [name for name in PRUNED if name.endswith(f"@{SPARSITIES[-1]:g}")]
+SPREAD = 0.02
+"""Standard deviation of the seeds' true rates at a spread of 1 (of their AUCs: the same)."""
+SHARES = {"example": 0.75, "seed": 0.10, "variant": 0.07}
+"""What an outcome's latent variable shares with all models, with those of its seed, those of its variant."""
+
+Truth = Literal["inside", "limit", "beyond", "last"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of rule: what it asks, the conditions of its rows, and the true figure of dense."""
+
+    metric: str
+    rule: Mapping[str, Any]
+    at: tuple[Mapping[str, Any], ...]
+    dense: float
+
+    @property
+    def limit(self) -> float:
+        """The rule's limit."""
+        return float(next(v for k, v in self.rule.items() if k in ("min", "max", "max_drop", "max_rise")))
+
+    @property
+    def worse(self) -> int:
+        """The sign of what is worse."""
+        return 1 if {"max", "max_rise"} & self.rule.keys() else -1
+
+    @property
+    def evidence(self) -> str:
+        """What the rows' evidence is called."""
+        return "agree" if self.metric == "extraction_fidelity" else "correct"
+
+    @property
+    def compares(self) -> bool:
+        """Whether a change is judged."""
+        return bool({"max_drop", "max_rise"} & self.rule.keys())
+
+    def figure(self, truth: Truth) -> float:
+        """The true figure of a variant's worst seed."""
+        margin = self.limit if self.compares else abs(self.limit - self.dense)
+        return self.dense + self.worse * margin * {"inside": 0, "limit": 1, "beyond": 2, "last": 1}[truth]
+
+
+def _robust(*eps: float) -> tuple[Mapping[str, Any], ...]:
+    return tuple({"attack": "worst_case", "norm": "linf", "eps": e} for e in eps)
+
+
+def _attacks(*names: str) -> tuple[Mapping[str, Any], ...]:
+    return tuple({"attack": name} for name in names)
+
+
+KINDS = {
+    "min": Kind("robust_accuracy", {"min": 0.55}, _robust(0.05, 0.1), 0.6),
+    "max": Kind("extraction_fidelity", {"max": 0.75}, _attacks("knockoff"), 0.7),
+    "drop": Kind("robust_accuracy", {"max_drop": 0.05}, _robust(0.1), 0.6),
+    "rise": Kind("extraction_fidelity", {"max_rise": 0.05}, _attacks("knockoff"), 0.7),
+    "auc": Kind("membership_auc", {"max": 0.65}, _attacks("loss", "lira"), 0.58),
+    "auc-rise": Kind("membership_auc", {"max_rise": 0.05}, _attacks("loss"), 0.58),
+}
+PROBES = {"robust_accuracy": "evasion", "extraction_fidelity": "extraction", "membership_auc": "membership"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One cell of the simulation. ``n``: examples, half of them members for an AUC."""
+
+    kind: str
+    truth: Truth
+    spread: float
+    n: int
+    seeds: int
+
+    @property
+    def what(self) -> Kind:
+        """The kind of rule."""
+        return KINDS[self.kind]
+
+    @property
+    def rule(self) -> Rule:
+        """The rule itself, for every variant."""
+        return Rule.model_validate({"id": self.kind, "metric": self.what.metric, **self.what.rule})
+
+
+class Counts(NamedTuple):
+    """What one run gave: shares of decisions, or whether the run as a whole went wrong."""
+
+    passed: float
+    """Of the pruned variants (of the strongest, where only they lie at the limit)."""
+    failed: float
+    false_pass: float
+    false_fail: float
+    family: bool
+    """A false FAIL somewhere."""
+    worse: bool
+    """A figure somewhere that is called worse than dense and is not."""
+
+
+class Laboratory:
+    """Runs of one setting: everything but the figures and their evidence is written and read once."""
+
+    def __init__(self, setting: Setting, folder: Path) -> None:
+        self.setting, self.policy = setting, Policy((setting.rule,))
+        self._blank = _write(setting, folder)
+        rows = self._blank.by_metric[setting.what.metric]
+        self._keys = list(zip(rows["variant"], rows["seed"], rows["at"], strict=True))
+
+    def truths(self, rng: np.random.Generator) -> dict[str, list[float]]:
+        """The true figure of every model, by variant and seed."""
+        one = self.setting
+        spread = SPREAD * one.spread
+        base = one.what.dense + (rng.normal(0, spread, one.seeds) if one.what.compares else 0.0)
+        truths = {"dense": base * np.ones(one.seeds)}
+        for name in PRUNED:
+            truth: Truth = "inside" if one.truth == "last" and name not in LAST else one.truth
+            better = np.abs(rng.normal(0, spread, one.seeds))
+            better[rng.integers(one.seeds)] = 0.0
+            truths[name] = (
+                truths["dense"] + (one.what.figure(truth) - one.what.dense) - one.what.worse * better
+            )
+        return {name: np.clip(found, 0.02, 0.98).tolist() for name, found in truths.items()}
+
+    def draw(self, rng: np.random.Generator) -> Results:
+        """A run of new examples, and of new models where seeds are spread."""
+        what, n, truths = self.setting.what, self.setting.n, self.truths(rng)
+        latents = {at: _latents(rng, self.setting) for at in dict.fromkeys(at for _, _, at in self._keys)}
+        places = {name: i for i, name in enumerate(("dense", *PRUNED))}
+        found: list[intervals.Estimate] = []
+        outcomes: list[Any] = []
+        for variant, seed, at in self._keys:
+            latent, figure = latents[at][places[variant], seed], truths[variant][seed]
+            if what.metric == "membership_auc":
+                member = np.arange(n) < n // 2
+                score = latent + member * math.sqrt(2) * special.ndtri(figure)
+                found.append(intervals.auc(score, member))
+                outcomes.append(pack({"score": score.astype(np.float32), "member": member}))
+            else:
+                hit = latent < special.ndtri(figure)
+                found.append(_proportion(int(hit.sum()), n))
+                outcomes.append(pack({what.evidence: hit}))
+        rows = self._blank.by_metric[what.metric].assign(
+            value=[one.value for one in found],
+            low=[one.low for one in found],
+            high=[one.high for one in found],
+            outcomes=outcomes,
+        )
+        return dataclasses.replace(self._blank, by_metric={**self._blank.by_metric, what.metric: rows})
+
+    def judged(self, results: Results) -> Counts:
+        """What the gate says of a run, and the comparisons that page and headline are written from."""
+        one = self.setting
+        status = {d.variant: d.status for d in judge(results, self.policy).decisions}
+        said = [status[name] for name in (LAST if one.truth == "last" else PRUNED)]
+        passed, failed = (said.count(word) / len(said) for word in ("pass", "fail"))
+        wrong = [] if one.truth == "beyond" else [s == "fail" for s in status.values()]
+        called = (
+            compare_all(results, PRUNED, one.what.metric, one.what.at[0]) if one.truth == "inside" else {}
+        )
+        return Counts(
+            passed,
+            failed,
+            0.0 if one.truth == "inside" else passed,
+            sum(wrong) / max(1, len(wrong)),
+            any(wrong),
+            one.what.compares and any(c.direction == "worse" for c in called.values()),
+        )
+
+
+@functools.cache
+def _proportion(hits: int, n: int) -> intervals.Estimate:
+    return intervals.proportion(hits, n)
+
+
+def _latents(rng: np.random.Generator, one: Setting) -> NDArray[np.float64]:
+    """Standard normal, (variants, seeds, examples), sharing what :data:`SHARES` says."""
+    shape = (len(PRUNED) + 1, one.seeds, one.n)
+    parts = {
+        "example": rng.normal(size=(1, 1, one.n)),
+        "seed": rng.normal(size=(1, *shape[1:])),
+        "variant": rng.normal(size=(shape[0], 1, one.n)),
+    }
+    own = math.sqrt(1 - sum(SHARES.values())) * rng.normal(size=shape)
+    found: NDArray[np.float64] = own + sum(math.sqrt(SHARES[key]) * part for key, part in parts.items())
+    return found
+
+
+def _write(one: Setting, folder: Path) -> Results:
+    """A run with every row that the rule asks for, whose figures are yet to be drawn."""
+    about = {"plan_digest": "d", "subject": {"classes": list("0123456789")}}
+    models = [(name, seed) for name in ("dense", *PRUNED) for seed in range(one.seeds)]
+    with Ledger.open(
+        folder / "run.sqlite", about, [UnitRow(f"{v} {s}", "pruned", v) for v, s in models]
+    ) as ledger:
+        for name, seed in models:
+            method, _, sparsity = name.partition("@")
+            share = float(sparsity or 0)
+            rows = [
+                MeasurementRow(name, seed, "accuracy", "accuracy", {"split": "test"}, 0.95, 0.93, 0.97, one.n)
+            ]
+            health: dict[str, str | float] = {"flag": "zero_gradients", "limit": 0.01, "norm": "linf"}
+            rows.append(MeasurementRow(name, seed, "evasion", "attack_health", health, 0.0, 0.0, 0.01, one.n))
+            probe = PROBES[one.what.metric]
+            rows += [
+                MeasurementRow(name, seed, probe, one.what.metric, at, 0.5, 0.4, 0.6, one.n)
+                for at in one.what.at
+            ]
+            made = VariantRow(name, seed, method, share, share)
+            ledger.append(f"{name} {seed}", seconds=1, finished="", variant=made, measurements=rows)
+    return read(folder)
+
+
+def simulate(one: Setting, runs: int, seed: int = 0) -> NDArray[np.float64]:
+    """:class:`Counts` of so many runs, (runs, fields)."""
+    digest = zlib.crc32(repr(one).encode())
+    rng = np.random.default_rng([seed, digest])
+    with tempfile.TemporaryDirectory() as folder:
+        laboratory = Laboratory(one, Path(folder))
+        return np.array([laboratory.judged(laboratory.draw(rng)) for _ in range(runs)], dtype=float)
+
+
+LEVELS = {"false_pass": 0.025, "false_fail": 0.025, "family": 0.05, "worse": 0.05}
+"""Highest rates that are promised: of decisions the first two, of runs the others."""
+CHANCE = 1e-4
+"""A rate is called too high only where chance alone would give it so seldom."""
+
+
+def too_high(counts: NDArray[np.float64]) -> list[str]:
+    """The promises that these counts break, beyond chance. Decisions of a run are not independent: the run is
+    what is counted, by Student's test of its shares, or by the binomial where it is right or wrong."""
+    broken = []
+    for i, name in enumerate(Counts._fields):
+        if name not in LEVELS:
+            continue
+        shares, level = counts[:, i], LEVELS[name]
+        if set(np.unique(shares)) <= {0.0, 1.0}:
+            p = float(stats.binom.sf(shares.sum() - 1, len(shares), level))
+        else:
+            p = float(stats.ttest_1samp(shares, level, alternative="greater").pvalue)
+        if p < CHANCE:
+            broken.append(f"{name.replace('_', ' ')} {shares.mean():.1%} where {level:.1%} is promised")
+    return broken
+
+
+def settings(
+    kinds: Sequence[str], ns: Sequence[int], seeds: Sequence[int], spreads: Sequence[float]
+) -> Iterator[Setting]:
+    """Every cell; one seed has no spread."""
+    truths: tuple[Truth, ...] = ("inside", "limit", "last", "beyond")
+    for kind, k, spread, n, truth in itertools.product(kinds, seeds, spreads, ns, truths):
+        if k > 1 or spread == 0:
+            yield Setting(kind, truth, spread, n, k)
+
+
+def main() -> None:
+    """Simulate every setting and print a row for each."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=200, help="runs a setting (200)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
+    for name, default in (
+        ("kinds", ",".join(KINDS)),
+        ("n", "200,500,1000"),
+        ("seeds", "1,3,5"),
+        ("spread", "0,1,2"),
+    ):
+        parser.add_argument(f"--{name}", default=default, help=f"comma-separated ({default})")
+    options = parser.parse_args()
+    cells = list(
+        settings(
+            options.kinds.split(","),
+            [int(n) for n in options.n.split(",")],
+            [int(k) for k in options.seeds.split(",")],
+            [float(x) for x in options.spread.split(",")],
+        )
+    )
+    heading = "".join(f"{name.replace('_', ' '):>12}" for name in Counts._fields)
+    print(f"{'rule':10}{'truth':8}{'seeds':>6}{'spread':>8}{'n':>6}{heading}")
+    bad = 0
+    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+        for one, counts in zip(
+            cells, pool.imap(functools.partial(simulate, runs=options.runs), cells), strict=True
+        ):
+            broken = too_high(counts)
+            bad += len(broken)
+            figures = "".join(f"{share:>12.1%}" for share in counts.mean(axis=0))
+            print(
+                f"{one.kind:10}{one.truth:8}{one.seeds:>6}{one.spread:>8g}{one.n:>6}{figures}",
+                *broken,
+                flush=True,
+            )
+    print(f"{len(cells)} settings of {options.runs} runs; {bad} rates too high")
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The gate's error rates, simulated: a few runs of a few settings. ``benchmarks/error_rates.py`` has all."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from reports.gate.policy import Policy, Rule
+
+KINDS = ("min", "max", "drop", "rise", "auc", "auc-rise")
+FILE = Path(__file__).parents[2] / "benchmarks" / "error_rates.py"
+
+
+@pytest.fixture(scope="module")
+def rates() -> ModuleType:
+    """The benchmark, by path: it is no package."""
+    spec = importlib.util.spec_from_file_location("error_rates", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["error_rates"] = module  # where dataclasses look their annotations up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("truth", ["inside", "limit", "last"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_rate_is_above_its_level_in_a_few_runs(rates: ModuleType, kind: str, truth: str) -> None:
+    counts = rates.simulate(rates.Setting(kind, truth, 1.0, 200, 3), runs=10)
+    assert rates.too_high(counts) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("truth", ["inside", "limit", "last", "beyond"])
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_rate_is_above_its_level(rates: ModuleType, kind: str, seeds: int, truth: str) -> None:
+    counts = rates.simulate(rates.Setting(kind, truth, 0.0, 500, seeds), runs=200)
+    assert rates.too_high(counts) == []
+
+
+@pytest.mark.parametrize("kind", ["drop", "auc"])
+def test_a_judge_that_passes_too_much_is_found_out(rates: ModuleType, kind: str, tmp_path: Path) -> None:
+    """It is handed a limit that is wider than the one that the models lie at."""
+    setting = rates.Setting(kind, "limit", 0.0, 500, 1)
+    laboratory = rates.Laboratory(setting, tmp_path)
+    limits = {"drop": {"max_drop": 0.15}, "auc": {"max": 0.8}}
+    lax = Rule.model_validate({"id": kind, "metric": setting.what.metric, **limits[kind]})
+    laboratory.policy = Policy((lax,))
+    rng = np.random.default_rng(0)
+    counts = np.array([laboratory.judged(laboratory.draw(rng)) for _ in range(10)], dtype=float)
+    assert "false pass" in " ".join(rates.too_high(counts))
+
+
+def test_families_are_held_to_their_level(rates: ModuleType) -> None:
+    """Nine wrong runs of thirty are no chance at 5%; three of thirty may be."""
+    right = rates.Counts(1.0, 0.0, 0.0, 0.0, False, False)
+    wrong = right._replace(family=True, false_fail=1 / 12)
+    assert rates.too_high(np.array([right] * 27 + [wrong] * 3, dtype=float)) == []
+    (said,) = rates.too_high(np.array([right] * 21 + [wrong] * 9, dtype=float))
+    assert said == "family 30.0% where 5.0% is promised"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_made_up_models_have_the_figures_that_they_are_said_to_have(
+    rates: ModuleType, kind: str, tmp_path: Path
+) -> None:
+    setting = rates.Setting(kind, "limit", 1.0, 10_000, 2)
+    laboratory = rates.Laboratory(setting, tmp_path)
+    rng = np.random.default_rng(3)
+    truths = laboratory.truths(np.random.default_rng(3))
+    rows = laboratory.draw(rng).select(setting.what.metric)
+    for row in rows.to_dict("records"):
+        assert row["value"] == pytest.approx(truths[row["variant"]][row["seed"]], abs=0.025)
+    worst = [
+        (max if setting.what.worse > 0 else min)(
+            own - (base - setting.what.dense if setting.what.compares else 0)
+            for own, base in zip(truths[name], truths["dense"], strict=True)
+        )
+        for name in rates.PRUNED
+    ]
+    assert worst == pytest.approx([setting.what.figure("limit")] * len(worst))
+
+
+def test_what_is_well_inside_passes_where_there_are_enough_examples(rates: ModuleType) -> None:
+    counts = rates.simulate(rates.Setting("drop", "inside", 0.0, 4000, 1), runs=2)
+    assert counts[:, 0].mean() > 0.9
