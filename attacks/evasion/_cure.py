@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.evasion import _search
-from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
+from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack, reason
 from attacks.evasion._settings import Settings
 from attacks.evasion._views import Estimated, flat, misleading, seen, view_of
 from attacks.evasion.apgd_t import ATTACK as APGD_T
@@ -91,7 +91,7 @@ class Cure:
         except (
             Exception
         ) as error:  # a foreign model, seen otherwise than it was made to be, may raise anything
-            self.failed[one.name] = f"{type(error).__name__}: {error}".splitlines()[0]
+            self.failed[one.name] = reason(error).splitlines()[0]
             return None
 
     @property
@@ -140,15 +140,27 @@ def treated(
     size = max(len(found.batch), 1) if together else batch_size
     attack = EvasionAttack(cure, search="smallest", paper="Athalye et al. 2018", whole=together)
     try:
-        broken = _search.smallest(attack, found.batch, found.grid, known, settings, size)
+        broken, inferred = _search.bracketed(attack, found.batch, found.grid, known, settings, size)
     except AttackFailedError as error:
         after = replace(found, failed={**found.failed, NAME: str(error)})
     else:
         note = f"against {', '.join(raised)}: {means.words}; {cure.note or 'nothing was left to attack'}"
-        curve = Curve(whole(broken, found.right, True), after=tuple(found.curves), note=note)
+        curve = Curve(
+            whole(broken, found.right, True),
+            after=tuple(found.curves),
+            note=note,
+            inferred=whole(inferred, found.right, False),
+        )
         after = replace(found, curves={**found.curves, NAME: curve}, worst=found.worst | curve.broken)
-    standing = Evidence.of(after, settings).standing[0]
+    places = (found.batch.seeds[:, 0] == evidence.batch.seeds[:, :1]).int().argmax(dim=1)
+    standing = ~after.worst[0, found.right][places]
     return after, _uncured(evidence, standing, means, cure, len(found.batch), settings, raised)
+
+
+def not_run(evidence: Evidence, error: Exception) -> Flag:
+    """The flag of a cure that crashed."""
+    hits = torch.ones_like(evidence.batch.y, dtype=torch.bool)
+    return Flag(UNCURED, SHARED, hits, f"not measured soundly: the cure failed: {reason(error)}")
 
 
 def _means(evidence: Evidence, raised: Sequence[str]) -> Means:
@@ -165,7 +177,7 @@ def _means(evidence: Evidence, raised: Sequence[str]) -> Means:
             view, estimated = Estimated(view, 0.1 * eps), True
             misled = misleading(batch, view, eps)
     except Exception as error:  # see Cure._candidates
-        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        why = reason(error).splitlines()[0]
         return Means(None, None, False, scores, f"no gradient could be had ({why})")
     words = [
         "gradients estimated from differences of the outputs" if estimated
@@ -185,12 +197,9 @@ def _tries(
     longer = 1 if random else LONGER
     harder = settings.model_copy(
         update={
-            "steps": longer * settings.steps,
-            "apgd_steps": longer * settings.apgd_steps,
             "restarts": max(STARTS, settings.restarts),
         }
     )
-    queries = settings.model_copy(update={"queries": LONGER * settings.queries})
     climbers = {"pgd": PGD, "apgd_t": APGD_T} | {
         name: attack
         for name, attack in attacks.items()
@@ -199,10 +208,14 @@ def _tries(
     if means.estimated:  # dozens of passes a step
         climbers = {"pgd": PGD}
     ordered = sorted(climbers.items(), key=lambda item: (item[1].cost, item[0]))
-    tries = [Try(name, attack, harder, means.view) for name, attack in ordered if means.view is not None]
-    tries.append(Try("square", SQUARE, queries))
+    tries = [
+        Try(name, attack, attack.longer(harder, longer), means.view)
+        for name, attack in ordered
+        if means.view is not None
+    ]
+    tries.append(Try("square", SQUARE, SQUARE.longer(settings, LONGER)))
     if not means.scores:
-        tries.append(Try("rays", RAYS, queries))
+        tries.append(Try("rays", RAYS, RAYS.longer(settings, LONGER)))
     return [one for one in tries if found.norm in one.attack.norms]
 
 
