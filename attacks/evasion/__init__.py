@@ -100,10 +100,10 @@ def _judged(
     evidence, flags = diagnose(found, attacks, target.test.x, settings)
     ready_made = {name: attack for name, attack in attacks.items() if name != _adaptive.NAME}
     try:
-        found = _cure.treated(found, evidence, flags, ready_made, settings, target.batch_size)
+        found, uncured = _cure.treated(found, evidence, flags, ready_made, settings, target.batch_size)
     except Exception as error:
-        found = _failed(found, _cure.NAME, error)
-    more += [flag.row(found.norm) for flag in flags.values()]
+        found, uncured = _failed(found, _cure.NAME, error), _cure.not_run(evidence, error)
+    more += [flag.row(found.norm) for flag in (*flags.values(), *([uncured] if uncured else []))]
     return found, more
 
 
