@@ -181,7 +181,7 @@ class Laboratory:
                 outcomes.append(pack({"score": score.astype(np.float32), "member": member}))
             else:
                 hit = latent < special.ndtri(figure)
-                found.append(_wilson(int(hit.sum()), n))
+                found.append(_proportion(int(hit.sum()), n))
                 outcomes.append(pack({what.evidence: hit}))
         rows = self._blank.by_metric[what.metric].assign(
             value=[one.value for one in found],
@@ -212,8 +212,8 @@ class Laboratory:
 
 
 @functools.cache
-def _wilson(hits: int, n: int) -> intervals.Estimate:
-    return intervals.wilson(hits, n)
+def _proportion(hits: int, n: int) -> intervals.Estimate:
+    return intervals.proportion(hits, n)
 
 
 def _latents(rng: np.random.Generator, one: Setting) -> NDArray[np.float64]:

@@ -48,6 +48,7 @@ LEVELS: dict[str, dict[str, Any]] = {
         "apgd_steps": 100,
         "queries": 5000,
         "alone": True,
+        "every_eps": True,
         "transfer": True,
         "corruptions": True,
     },
@@ -92,6 +93,10 @@ class Settings(ProbeSettings):
     alone: bool = False
     """Whether attacks without gradients attack every example, so that their rows stand for themselves; else
     only what the attacks before them left standing."""
+
+    every_eps: bool = False
+    """Whether every ε is attacked. Else an example that an attack leaves standing at one ε is taken to stand at
+    every smaller one, which the rows say, and which a sample is tried on."""
 
     transfer: bool = False
     """Whether adversarial examples of every other variant are tried on this one."""
