@@ -62,6 +62,13 @@ class AttackFailedError(RuntimeError):
     """One attack cannot be run on this model; the others go on. The message says why."""
 
 
+def reason(error: Exception) -> str:
+    """Why an attack could not be run, for its failed rows."""
+    if isinstance(error, AttackFailedError):
+        return str(error)
+    return f"{type(error).__name__}: {str(error).strip() or 'no message'}"
+
+
 @dataclass(frozen=True, slots=True)
 class EvasionAttack:
     """One technique: its module's name is its name in plan and report."""
@@ -88,5 +95,13 @@ class EvasionAttack:
     sees: Literal["gradients", "scores", "labels", "others"] = "gradients"
     """What the attacker uses of the model: its gradients, its outputs, its decisions, or only what fooled
     other models. If one that sees less breaks what gradients do not, the gradients mislead."""
+    steps: str = ""
+    """The setting that says how many steps or queries it takes, if one does."""
     whole: bool = False
     """Whether it is given all examples at once, since what it does to one depends on the others."""
+
+    def longer(self, settings: "Settings", times: int) -> "Settings":
+        """The settings under which it takes ``times`` as many steps; as they are if it takes none."""
+        if not self.steps:
+            return settings
+        return settings.model_copy(update={self.steps: times * getattr(settings, self.steps)})

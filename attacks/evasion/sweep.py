@@ -6,17 +6,17 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from attacks._model import matched
+from attacks._model import NotFiniteError, matched
 from attacks._rates import rate
 from attacks.evasion import _search
-from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
+from attacks.evasion._attack import Batch, EvasionAttack, reason
 from attacks.evasion._balls import BALLS
 from attacks.evasion._examples import Broken, broken_examples
 from attacks.evasion._inference import Trial, trial
 from attacks.evasion._losses import climb
 from attacks.evasion._passes import laid_out
 from attacks.evasion._settings import Settings
-from attacks.intervals import median
+from attacks.intervals import InsufficientDataError, median
 from attacks.probe import Measurement, Target
 
 METRIC = "robust_accuracy"
@@ -134,8 +134,10 @@ def in_norm(
         size = max(len(batch), 1) if attack.whole else batch_size
         try:
             broken, guessed, distance = _curves(attack, batch, grid, known, settings, size)
-        except AttackFailedError as error:
-            failed[name] = str(error)
+        except NotFiniteError:
+            raise  # the model's own failure: no figure can be taken from it
+        except Exception as error:  # whatever an attack raises is its own rows, and the others go on
+            failed[name] = reason(error)
             continue
         distance = whole(distance, right, 0.0) if alone and distance is not None else None
         curves[name] = Curve(
@@ -278,11 +280,14 @@ def _distance(distance: Tensor, sweep: Sweep, attack: str, silent: str) -> Measu
     missing = int(distance.isinf().sum())
     widest = float(_search.widest(sweep.batch)) if len(sweep.batch) else 0.0
     values = distance.clamp(max=widest).cpu().numpy()
-    centre = median(values)
+    at: dict[str, str | int | float] = {"norm": sweep.norm, "attack": attack}
+    try:
+        centre = median(values)
+    except InsufficientDataError as error:
+        return Measurement(DISTANCE, at=at, status="refused", note=str(error))
     lost = f"for {missing} of {len(values)} examples none was found; they count as {widest:g}"
     note = _join(lost if missing else "", silent)
     return Measurement(
-        DISTANCE, centre.value, centre.low, centre.high, centre.n,
-        {"norm": sweep.norm, "attack": attack}, note=note,
+        DISTANCE, centre.value, centre.low, centre.high, centre.n, at, note=note,
         outcomes={"distance": values.astype("float32")},
     )  # fmt: skip
