@@ -15,7 +15,6 @@ from attacks.evasion._losses import margin
 from attacks.evasion._passes import look
 from attacks.evasion._settings import Settings
 
-
 DRAWS = 32
 """Passes that decide over a candidate where the model's outputs are random."""
 ROUNDING = 1e-4
@@ -152,6 +151,8 @@ def distances(
 def widest(batch: Batch) -> Tensor:
     """The distance of two opposite corners of the bounds, a scalar: no ball needs to be larger."""
     low, high = (batch.x.new_full((1, *batch.x.shape[1:]), bound) for bound in batch.bounds)
+    if (features := batch.ball.features) is not None:
+        low, high = features.low, torch.where(features.mutable, features.high, features.low)
     return batch.ball.distance(high, low)[0]
 
 

@@ -15,8 +15,8 @@ def logits_of(outputs: Any, classes: int) -> Any:
     """The logits (N, classes) among a model's outputs; whatever cannot be read as such, as it is.
 
     An attribute or key ``logits`` is taken (Hugging Face's outputs and torchvision's GoogLeNet have it), else
-    the first of a tuple. One logit z for two classes, (N,) or (N, 1), becomes (0, z): their softmax is the sigmoid of z,
-    and the second class is named where z > 0.
+    the first of a tuple. One logit z for two classes, (N,) or (N, 1), becomes (0, z): their softmax is the
+    sigmoid of z, and the second class is named where z > 0.
     """
     if isinstance(outputs, Mapping) and "logits" in outputs:
         outputs = outputs["logits"]
