@@ -67,11 +67,11 @@ def test_a_masker_is_flagged_and_cured_or_in_doubt(name: str, zoo: Any):
 
 @pytest.mark.parametrize("name", some(HONEST))
 def test_an_honest_oddity_is_not_flagged(name: str, zoo: Any):
-    found = ZOO.attacked(zoo.honest[name])
+    found = ZOO.attacked(zoo.honest[name]())
     assert found.flags == set()
     assert not found.cured
 
 
 @pytest.mark.slow
 def test_a_random_model_is_in_doubt(zoo: Any):
-    assert {"randomised", "uncured"} <= ZOO.attacked(zoo.honest["random"]).flags
+    assert {"randomised", "uncured"} <= ZOO.attacked(zoo.honest["random"]()).flags
