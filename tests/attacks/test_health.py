@@ -167,7 +167,7 @@ def test_a_walk_that_stops_too_early_is_flagged(target: Target, monkeypatch: pyt
 @pytest.mark.parametrize("weak", [{"attacks": ("fgsm",)}, {"attacks": ("apgd_ce",), "apgd_steps": 2}])
 def test_a_plan_of_weak_attacks_is_flagged(weak: dict[str, object], target: Target):
     """Its figure is above what plain steps find: health watches the plan's attacks, not its own alone."""
-    rows = list(run(target, Settings(**{**QUICK, "eps": (0.05, 0.1)}, **weak), generator()))
+    rows = list(run(target, Settings(**{**QUICK, "eps": (0.05, 0.1), **weak}), generator()))
     assert "walk_stronger" in raised(rows)
     (name,) = weak["attacks"]
     pgd = run(target, Settings(**{**QUICK, "eps": (0.05, 0.1)}), generator())
