@@ -10,8 +10,8 @@ from attacks._model import NotFiniteError, matched
 from attacks._rates import rate
 from attacks.evasion import _search
 from attacks.evasion._attack import Batch, EvasionAttack, reason
-from attacks.evasion._balls import BALLS
 from attacks.evasion._examples import Broken, broken_examples
+from attacks.evasion._features import ball_of, in_units
 from attacks.evasion._inference import Trial, trial
 from attacks.evasion._losses import climb
 from attacks.evasion._passes import laid_out
@@ -85,11 +85,19 @@ def sweep(
     Raises NotFiniteError if the model returns NaN; ValueError if there are no examples, if some lie outside
     the bounds, or if the model is in training mode.
     """
+    target = in_units(target)
     _fit(target)
     right, clean = _begin(target, settings, generator)
     ordered = dict(sorted(attacks.items(), key=lambda item: (item[1].cost, item[0])))
     return [
-        in_norm(norm, replace(clean, ball=BALLS[norm]), right, ordered, settings, target.batch_size)
+        in_norm(
+            norm,
+            replace(clean, ball=ball_of(norm, target.features)),
+            right,
+            ordered,
+            settings,
+            target.batch_size,
+        )
         for norm in settings.norms
     ]
 
@@ -189,7 +197,7 @@ def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tu
     right = matched(logits, target).argmax(dim=1) == y
     batch = Batch(
         model=target.model,
-        ball=BALLS[settings.norms[0]],
+        ball=ball_of(settings.norms[0], target.features),
         bounds=target.bounds,
         x=x[right],
         y=y[right],
