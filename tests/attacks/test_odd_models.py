@@ -107,11 +107,7 @@ def test_odd_models_have_rows_for_every_attack(name: str, norm: str, level: str)
     found = rows(given, level=level, norms=(norm,), eps=EPS[norm], apgd_steps=4, queries=20, restarts=1)
     said = robust(found)
     assert said.pop("transfer", {"not_applicable"}) == {"not_applicable"}
-<<<<<<< HEAD
-    assert set(said) >= {*evasion.Settings(level=level).attacks, "worst_case"}
-=======
     assert set(said) >= {*attacks_of(level), "worst_case"}
->>>>>>> sweep
     assert set().union(*said.values()) == {"ok"}
 
 
