@@ -106,7 +106,14 @@ def adapted(name: str, given: Mapping[str, Any]) -> EvasionAttack:
 
 
 def _generate(kind: type[Any], given: Mapping[str, Any], batch: Batch, has_radius: bool) -> Tensor:
-    """What ART's attack returns, projected into the ball if it has a radius, else into the bounds."""
+    """What ART's attack returns, projected into the ball if it has a radius, else into the bounds. ART knows
+    one radius for all examples, so that each radius of the batch is a call of its own."""
+    if has_radius and len(radii := sorted(set(batch.eps.tolist()))) > 1:
+        found = batch.x.clone()
+        for eps in radii:
+            index = torch.nonzero(batch.eps == eps).squeeze(1)
+            found[index] = _generate(kind, given, batch.at(index, batch.eps[index]), has_radius)
+        return found
     with warnings.catch_warnings(), global_seed(int(batch.seeds[0, 0]) % 2**31, batch.x.device):
         warnings.simplefilter("ignore")
         attack = kind(_estimator(batch), **_settings(kind, given, batch))

@@ -171,8 +171,8 @@ def in_norm(
 def _curves(
     attack: EvasionAttack, batch: Batch, grid: Tensor, known: Tensor, settings: Settings, batch_size: int
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """What is broken, (len(grid), N) bool; what stands by inference, the same, where the attack infers; and the
-    distances, (N,), where it measures them."""
+    """What is broken, (len(grid), N) bool; what stands by inference, the same, where the attack infers; and
+    the distances, (N,), where it measures them."""
     if attack.search == "distance":
         found = _search.distances(attack, batch, ~known.all(dim=0), settings, batch_size)
         return known | (found <= grid.unsqueeze(1)), None, found
@@ -244,14 +244,12 @@ def _join(*notes: str) -> str:
 
 
 def caveats(batch: Batch) -> str:
-    """Says so where the gradient is zero in every entry, so that attacks have nothing to follow; and where the
-    outputs are random, how a find is decided."""
+    """Says so where the gradient is zero in every entry, so that attacks have nothing to follow; and where
+    the outputs are random, how a find is decided."""
     zero = int((batch.gradient == 0).flatten(1).all(dim=1).sum()) if len(batch) else 0
     return _join(
         f"the input gradient is zero for {zero} of {len(batch)} examples" if zero else "",
-        f"the outputs are random: broken is what errs in most of {batch.draws} draws"
-        if batch.draws > 1
-        else "",
+        f"outputs are random: broken is what errs in most of {batch.draws} draws" if batch.draws > 1 else "",
     )
 
 
