@@ -52,6 +52,8 @@ class Target:
     others: Callable[[], Mapping[str, Sequence[Mapping[str, Tensor]]]] | None = None
     """Reads what fools other models of the same audit: name → perturbations of one model or of several, each
     as :func:`attacks.evasion.perturbations` made them."""
+    adaptive: Callable[..., Any] | None = None
+    """The user's own evasion attack (see :mod:`attacks.evasion._adaptive`)."""
     batch_size: int = 256
 
     @property

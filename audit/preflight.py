@@ -11,6 +11,7 @@ from audit.errors import PlanError
 from audit.plan import Plan
 from audit.subject import data as subject_data
 from audit.subject import models
+from audit.subject.code import adaptive
 from audit.subject.data import Data
 from pruning import measure, prunable, scoring
 from pruning.errors import PruningError
@@ -62,6 +63,7 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
         own, key = models.builder(plan, data, variant.build), f"[[variant]] {variant.name!r} weights"
         pruned, _ = models.restore(plan.path(variant.weights), own, data, key)
         models.check(models.wrap(pruned, plan, data), data)
+    adaptive(plan)
     for name, settings in plan.settings.items():
         problems = settings.problems(data.bounds) if isinstance(settings, ProbeSettings) else []
         if problems:

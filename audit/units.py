@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import importlib.util
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -152,7 +153,11 @@ def units(plan: Plan, data: Data, device: str) -> list[Unit]:
                     "probe",
                     model.variant,
                     model.replicate,
-                    {"probe": probe, "settings": settings},
+                    {
+                        "probe": probe,
+                        "settings": settings,
+                        **(_adaptive(plan, settings) if probe == "evasion" else {}),
+                    },
                     (model, *(perturbed[source.id] for source in sources)),
                     probe=probe,
                     of=(model.variant,),
@@ -235,6 +240,19 @@ def _score(namer: _Namer, basis: Recipe, parent: Unit) -> Unit:
 
 def _weights(plan: Plan) -> str | None:
     return None if plan.model.weights is None else file_digest(plan.path(plan.model.weights))
+
+
+def _adaptive(plan: Plan, settings: Mapping[str, Any]) -> dict[str, str]:
+    """The digest of the user's own attack, where the settings name one: another attack is another unit."""
+    spec = settings.get("adaptive")
+    if not isinstance(spec, str):
+        return {}
+    source = spec.partition(":")[0]
+    if not source.endswith(".py"):
+        found = importlib.util.find_spec(source)
+        source = found.origin if found and found.origin else source
+    path = plan.folder / source
+    return {"adaptive": file_digest(path) if path.is_file() else source}
 
 
 def _sources(plan: Plan) -> dict[str, str]:

@@ -19,6 +19,7 @@ from audit import costs, scores
 from audit.means import difference, means, trained
 from audit.plan import Plan
 from audit.subject import models
+from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.units import MODELS, Unit, file_digest
 from pruning import masks, measure, procedure, prunable, scoring, storage
@@ -249,6 +250,7 @@ def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Tar
         surrogate=lambda seed: models.wrap(models.fresh(models.builder(plan, data), seed), plan, data)
         .requires_grad_(True),
         others=lambda: _others(unit, context),
+        adaptive=adaptive(plan) if unit.probe == "evasion" else None,
     )  # fmt: skip
 
 

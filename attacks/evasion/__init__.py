@@ -10,8 +10,8 @@ from dataclasses import replace
 import torch
 
 from attacks._techniques import techniques
-from attacks.evasion import _corruptions, _cure, _transfer, _union
-from attacks.evasion._attack import EvasionAttack
+from attacks.evasion import _adaptive, _corruptions, _cure, _transfer, _union
+from attacks.evasion._attack import EvasionAttack, reason
 from attacks.evasion._settings import ART, PACKAGE, Settings
 from attacks.evasion.health import METRIC as HEALTH
 from attacks.evasion.health import diagnose
@@ -19,9 +19,10 @@ from attacks.evasion.sweep import DISTANCE, METRIC, Sweep, rows
 from attacks.evasion.sweep import sweep as swept_in_every_norm
 from attacks.probe import Card, Measurement, Target
 
-__all__ = ["CARD", "Settings", "chosen_attacks", "perturbations", "run"]
+__all__ = ["CARD", "Settings", "adaptive_problem", "chosen_attacks", "perturbations", "run"]
 
 perturbations = _transfer.shifts
+adaptive_problem = _adaptive.problem
 
 CARD = Card(
     title="Evasion",
@@ -54,6 +55,8 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     if problems := settings.problems(target.bounds):
         raise ValueError("; ".join(problems))
     attacks = chosen_attacks(settings)
+    if settings.adaptive is not None or target.adaptive is not None:
+        attacks[_adaptive.NAME] = _adaptive.adapted(target.adaptive, target.model)
     found: list[Measurement] = []
     sweeps = []
     for swept in swept_in_every_norm(target, settings, attacks, generator):
@@ -86,14 +89,24 @@ def _judged(
 ) -> tuple[Sweep, list[Measurement]]:
     """The sweep of one norm with transfer and, where its health is in doubt, the cure; and further rows."""
     more: list[Measurement] = []
-    if settings.transfer:
-        sources = target.others() if target.others is not None else {}
-        if sources:
+    sources = target.others() if settings.transfer and target.others is not None else {}
+    if sources:
+        try:
             found, more = _transfer.replayed(found, sources, settings, target.batch_size)
-        else:
-            more = [_transfer.nothing(found.norm)]
-    sees = {_transfer.NAME: "others"} | {name: attack.sees for name, attack in attacks.items()}
-    evidence, flags = diagnose(found, sees, settings)
-    found = _cure.treated(found, evidence, flags, attacks, settings, target.batch_size)
+        except Exception as error:
+            found = _failed(found, _transfer.NAME, error)
+    elif settings.transfer:
+        more = [_transfer.nothing(found.norm)]
+    evidence, flags = diagnose(found, attacks, target.test.x, settings)
+    ready_made = {name: attack for name, attack in attacks.items() if name != _adaptive.NAME}
+    try:
+        found = _cure.treated(found, evidence, flags, ready_made, settings, target.batch_size)
+    except Exception as error:
+        found = _failed(found, _cure.NAME, error)
     more += [flag.row(found.norm) for flag in flags.values()]
     return found, more
+
+
+def _failed(found: Sweep, name: str, error: Exception) -> Sweep:
+    """The sweep, with failed rows of what could not be run; the rest goes on."""
+    return replace(found, failed={**found.failed, name: reason(error)})

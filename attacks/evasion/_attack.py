@@ -33,6 +33,9 @@ class Batch:
     """One random seed per example and restart, (N, restarts) int64."""
     eps: Tensor
     """Radius of each example's ball, (N,)."""
+    draws: int = 1
+    """Fresh passes that decide whether a candidate fools the model: more than one where its outputs are
+    random."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -57,6 +60,13 @@ class Batch:
 
 class AttackFailedError(RuntimeError):
     """One attack cannot be run on this model; the others go on. The message says why."""
+
+
+def reason(error: Exception) -> str:
+    """Why an attack could not be run, for its failed rows."""
+    if isinstance(error, AttackFailedError):
+        return str(error)
+    return f"{type(error).__name__}: {str(error).strip() or 'no message'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +95,13 @@ class EvasionAttack:
     sees: Literal["gradients", "scores", "labels", "others"] = "gradients"
     """What the attacker uses of the model: its gradients, its outputs, its decisions, or only what fooled
     other models. If one that sees less breaks what gradients do not, the gradients mislead."""
+    steps: str = ""
+    """The setting that says how many steps or queries it takes, if one does."""
     whole: bool = False
     """Whether it is given all examples at once, since what it does to one depends on the others."""
+
+    def longer(self, settings: "Settings", times: int) -> "Settings":
+        """The settings under which it takes ``times`` as many steps; as they are if it takes none."""
+        if not self.steps:
+            return settings
+        return settings.model_copy(update={self.steps: times * getattr(settings, self.steps)})

@@ -28,6 +28,8 @@ class Ball:
     """Norm of the difference of two inputs, (N,) float64."""
     slope: Callable[[Tensor], Tensor]
     """Rise of a function of this gradient per unit of its steepest step: the dual norm, (N,) float64."""
+    name: str
+    """Of the norm, as a plan has it."""
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:
@@ -105,6 +107,6 @@ def _l2_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 BALLS = {
-    "linf": Ball(torch.sign, _linf_project, _linf_sample, _linf_distance, _l1_norm),
-    "l2": Ball(_l2_steepest, _l2_project, _l2_sample, _l2_distance, _l2_norm),
+    "linf": Ball(torch.sign, _linf_project, _linf_sample, _linf_distance, _l1_norm, "linf"),
+    "l2": Ball(_l2_steepest, _l2_project, _l2_sample, _l2_distance, _l2_norm, "l2"),
 }

@@ -116,14 +116,12 @@ def cure(
     steps = 1 if draws > 1 else LONGER
 
     def run(part: Batch, settings: Settings) -> Tensor:
-        harder = settings.model_copy(
-            update={"steps": steps * settings.steps, "restarts": max(STARTS, settings.restarts)}
-        )
+        harder = settings.model_copy(update={"restarts": max(STARTS, settings.restarts)})
         seen = _seen(part, view, harder.restarts)
         found, left = part.x.clone(), torch.arange(len(part), device=part.x.device)
         for attack in attacks:
             rest = seen.at(left, seen.eps[left])
-            found[left] = attack.run(rest, harder)
+            found[left] = attack.run(rest, attack.longer(harder, steps))
             left = left[~check(part.at(left, part.eps[left]), found[left]).broken]
             if len(left) == 0:
                 return found

@@ -9,6 +9,10 @@ from torch import Tensor, nn
 from attacks._model import checked
 from attacks.evasion._passes import laid_out, pieces
 
+TIED = 1e-12
+"""Added to the divisor of the difference of logits ratio, as in the reference AutoAttack: the largest logits
+may be equal."""
+
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(logits (N, C), aims) → each example's loss (N,), and its gradient with respect to the logits (N, C). Aims
 are labels (N,), or (N, 2) labels and the classes aimed at."""
@@ -53,19 +57,21 @@ def dlr_targeted(logits: Tensor, aims: Tensor) -> tuple[Tensor, Tensor]:
     if logits.shape[1] < 4:
         return rise, direction
     top, places = logits.topk(4, dim=1)
-    spread = (top[:, :1] - top[:, 2:].mean(dim=1, keepdim=True)).clamp(min=torch.finfo(logits.dtype).tiny)
+    least = max(TIED, torch.finfo(logits.dtype).tiny)
+    spread = top[:, :1] - top[:, 2:].mean(dim=1, keepdim=True) + least
     spread_direction = (
         torch.zeros_like(logits).scatter_(1, places[:, :1], 1.0).scatter_(1, places[:, 2:], -0.5)
     )
     loss = rise.unsqueeze(1) / spread
-    return loss.squeeze(1), (direction - loss * spread_direction) / spread
+    weights = (direction - loss * spread_direction) / spread
+    return loss.squeeze(1), weights.nan_to_num()  # float16 has no room for what a tie is divided by
 
 
 def climb(model: nn.Module, x: Tensor, y: Tensor, loss: Loss = odds) -> tuple[Tensor, Tensor, Tensor]:
     """Logits (N, C), losses (N,) and their input gradient (N, …), from one forward and one backward pass.
 
-    The gradient is zero where the model's outputs do not depend on the inputs in a way that autograd can
-    follow. Raises NotFiniteError if a logit is NaN or infinite.
+    The gradient is zero where autograd cannot follow the outputs back to the inputs, and in each entry where
+    it is not a number. Raises NotFiniteError if a logit is NaN or infinite.
     """
     parts = zip(pieces(x), torch.split(y, len(pieces(x)[0])), strict=True)
     logits, values, gradients = zip(*(_climb(model, *part, loss) for part in parts), strict=True)
@@ -73,15 +79,43 @@ def climb(model: nn.Module, x: Tensor, y: Tensor, loss: Loss = odds) -> tuple[Te
 
 
 def _climb(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
-    x = laid_out(x.detach()).requires_grad_()
-    with torch.enable_grad():
-        outputs = model(x)
+    logits, values, gradient = raw_gradient(model, laid_out(x), y, loss)
+    return logits, values, gradient.nan_to_num(nan=0.0)
+
+
+def raw_gradient(model: nn.Module, x: Tensor, y: Tensor, loss: Loss = odds) -> tuple[Tensor, Tensor, Tensor]:
+    """As :func:`climb`, all examples in one piece and the gradient as autograd gives it, NaN and all."""
+    x = x.detach().requires_grad_()
+    outputs = _traced(model, x)
     logits = checked(outputs.detach())
     values, weights = loss(logits, y)
+    return logits, values, _pulled_back(outputs, x, weights)
+
+
+def _traced(model: nn.Module, x: Tensor) -> Tensor:
+    """The outputs with their graph; without one, if the model only runs so (NumPy refuses a graph)."""
+    try:
+        with torch.enable_grad():
+            outputs: Tensor = model(x)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # what a foreign model raises; an error of its own it raises again
+        with torch.no_grad():
+            outputs = model(x.detach())
+    return outputs
+
+
+def _pulled_back(outputs: Tensor, x: Tensor, weights: Tensor) -> Tensor:
+    """The gradient at ``x``; zero if an operation on the way has none (``x // 1``)."""
     if not outputs.requires_grad:
-        return logits, values, torch.zeros_like(x)
-    (gradient,) = torch.autograd.grad(outputs, x, grad_outputs=weights, allow_unused=True)
-    return logits, values, torch.zeros_like(x) if gradient is None else gradient
+        return torch.zeros_like(x)
+    try:
+        (gradient,) = torch.autograd.grad(outputs, x, grad_outputs=weights, allow_unused=True)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:  # "derivative for … is not implemented"; health flags gradients of zero
+        gradient = None
+    return torch.zeros_like(x) if gradient is None else gradient.detach()
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:

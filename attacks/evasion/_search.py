@@ -7,7 +7,7 @@ same of earlier attacks, rising with ε: what it holds is not attacked again, an
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import slack
@@ -15,10 +15,22 @@ from attacks.evasion._losses import margin
 from attacks.evasion._passes import look
 from attacks.evasion._settings import Settings
 
+DRAWS = 32
+"""Passes that decide over a candidate where the model's outputs are random."""
+ROUNDING = 1e-4
+"""Difference of two passes that rounding on parallel hardware explains, relative to the largest logit."""
+
+
+def draws(model: nn.Module, x: Tensor) -> int:
+    """Passes needed to decide over a candidate: 1, or :data:`DRAWS` if two passes of ``x`` (N, …) differ."""
+    first, second = look(model, x), look(model, x)
+    allowed = ROUNDING * first.abs().amax(dim=1).clamp(min=1e-6)
+    return DRAWS if bool(((second - first).abs().amax(dim=1) > allowed).any()) else 1
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a fresh forward pass says of a batch of candidates. All (N,)."""
+    """What fresh forward passes say of a batch of candidates. All (N,)."""
 
     broken: Tensor
     """Inside the ball, inside the bounds and misclassified."""
@@ -29,7 +41,11 @@ class Checked:
 
 
 def check(batch: Batch, candidates: Tensor) -> Checked:
-    """Hold candidates against the model, the ball and the bounds; raises NotFiniteError."""
+    """Hold candidates against the model, the ball and the bounds; raises NotFiniteError.
+
+    Where outputs are random, a candidate must be misclassified in this pass and in most of ``batch.draws``
+    more: of hundreds of candidates an attack tries, some meet a lucky draw.
+    """
     logits = look(batch.model, candidates)
     allowed = slack(batch.x, batch.eps)
     distance = batch.ball.distance(candidates, batch.x)
@@ -39,8 +55,12 @@ def check(batch: Batch, candidates: Tensor) -> Checked:
         & (values.amin(dim=1) >= batch.bounds[0] - allowed)
         & (values.amax(dim=1) <= batch.bounds[1] + allowed)
     )
-    wrong = logits.argmax(dim=1) != batch.y
-    return Checked(inside & wrong, distance - slack(batch.x, distance), margin(logits, batch.y))
+    wrong = inside & (logits.argmax(dim=1) != batch.y)
+    if batch.draws > 1 and bool(wrong.any()):
+        again, y = candidates[wrong], batch.y[wrong]
+        erred = torch.stack([look(batch.model, again).argmax(dim=1) != y for _ in range(batch.draws)])
+        wrong = wrong.masked_scatter(wrong, 2 * erred.sum(dim=0) > batch.draws)
+    return Checked(wrong, distance - slack(batch.x, distance), margin(logits, batch.y))
 
 
 def each(
@@ -58,18 +78,43 @@ def each(
 def smallest(
     attack: EvasionAttack, batch: Batch, grid: Tensor, known: Tensor, settings: Settings, batch_size: int
 ) -> Tensor:
-    """Broken at an ε is broken at every larger one.
+    """What is broken, by :func:`bracketed`; by :func:`rising` where the settings want every ε attacked."""
+    return bracketed(attack, batch, grid, known, settings, batch_size)[0]
+
+
+def rising(
+    attack: EvasionAttack, batch: Batch, grid: Tensor, known: Tensor, settings: Settings, batch_size: int
+) -> Tensor:
+    """Every ε attacked, from small to large, until an example breaks: broken at an ε is broken at every
+    larger one. An example is reported to survive only where it was attacked, in full."""
+    broken = known.clone()
+    for rung, eps in enumerate(grid):
+        for index in torch.split(torch.nonzero(~broken[rung]).squeeze(1), batch_size):
+            part = batch.at(index, eps.expand(len(index)))
+            broken[rung:, index] |= check(part, attack.run(part, settings)).broken
+    return broken
+
+
+def bracketed(
+    attack: EvasionAttack, batch: Batch, grid: Tensor, known: Tensor, settings: Settings, batch_size: int
+) -> tuple[Tensor, Tensor]:
+    """What is broken; and what stands by inference, (len(grid), N) bool. Broken at an ε is broken at every
+    larger one, and what stands at an ε is taken to stand at every smaller one.
 
     Each example has a bracket (largest ε at which the whole attack failed, smallest ε known to break it).
     Every round attacks each open bracket at one ε inside it, all in one batch, until no ε is left between.
     A find settles the smallest ε of the grid that its actual distance fits in. So an example is reported
-    to survive only up to an ε at which it was attacked directly and in full.
+    to survive only up to an ε at which it was attacked directly and in full. At smaller ε that is inferred:
+    a smaller ball holds nothing that the larger does not, but an attack may be led astray in the larger.
 
     Which ε is tried first changes the time taken, not what a bracket means: the largest that earlier
     attacks left standing; without any, it is guessed from the first-order distance to the decision
     boundary. Then one below the last find, or after a failure where the margin, falling on as it has, would
     reach zero. This takes about a fifth less than halving the bracket.
     """
+    if settings.every_eps:
+        broken = rising(attack, batch, grid, known, settings, batch_size)
+        return broken, torch.zeros_like(broken)
     device = batch.x.device
     ladder = torch.arange(len(grid), device=device).unsqueeze(1)
     failed = torch.zeros(len(grid), len(batch), dtype=torch.bool, device=device)
@@ -79,7 +124,7 @@ def smallest(
         tried = torch.where(failed & (ladder < broke), ladder, -1).amax(dim=0)
         unsettled = torch.nonzero(broke - tried > 1).squeeze(1)
         if len(unsettled) == 0:
-            return ladder >= broke
+            return ladder >= broke, (ladder < broke) & ~failed
         for index in torch.split(unsettled, batch_size):
             rung = torch.clamp(guess[index], tried[index] + 1, broke[index] - 1)
             part = batch.at(index, grid[rung])
@@ -105,7 +150,7 @@ def distances(
 
 def widest(batch: Batch) -> Tensor:
     """The distance of two opposite corners of the bounds, a scalar: no ball needs to be larger."""
-    low, high = (torch.full_like(batch.x[:1], bound) for bound in batch.bounds)
+    low, high = (batch.x.new_full((1, *batch.x.shape[1:]), bound) for bound in batch.bounds)
     return batch.ball.distance(high, low)[0]
 
 

@@ -48,6 +48,7 @@ LEVELS: dict[str, dict[str, Any]] = {
         "apgd_steps": 100,
         "queries": 5000,
         "alone": True,
+        "every_eps": True,
         "transfer": True,
         "corruptions": True,
     },
@@ -85,9 +86,17 @@ class Settings(ProbeSettings):
     art: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of ART's attacks, by class name, passed through: {DeepFool = {max_iter = 50}}."""
 
+    adaptive: str | None = None
+    """Your own attack on your model, "FILE.py:FUNCTION": of a model it makes a twin with gradients to climb;
+    or, of inputs and ε, candidates."""
+
     alone: bool = False
     """Whether attacks without gradients attack every example, so that their rows stand for themselves; else
     only what the attacks before them left standing."""
+
+    every_eps: bool = False
+    """Whether every ε is attacked. Else an example that an attack leaves standing at one ε is taken to stand at
+    every smaller one, which the rows say, and which a sample is tried on."""
 
     transfer: bool = False
     """Whether adversarial examples of every other variant are tried on this one."""
@@ -142,6 +151,13 @@ class Settings(ProbeSettings):
         if len(set(foreign)) < len(foreign):
             raise ValueError("an attack is named twice")
         return names
+
+    @field_validator("adaptive")
+    @classmethod
+    def _names_a_function(cls, spec: str | None) -> str | None:
+        if spec is not None and not all(spec.partition(":")):
+            raise ValueError("name your function as FILE.py:FUNCTION or package.module:FUNCTION")
+        return spec
 
     @model_validator(mode="after")
     def _art_knows_them(self) -> Self:

@@ -28,6 +28,7 @@ ATTACK = EvasionAttack(
     search="smallest",
     level="standard",
     cost=100,
+    steps="apgd_steps",
     on="survivors",
     paper="Croce & Hein 2020, Reliable evaluation of adversarial robustness with an ensemble of diverse "
     "parameter-free attacks, arXiv:2003.01690",

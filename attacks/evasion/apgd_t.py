@@ -31,6 +31,7 @@ ATTACK = EvasionAttack(
     search="smallest",
     level="standard",
     cost=900,
+    steps="apgd_steps",
     on="survivors",
     paper="Croce & Hein 2020, Reliable evaluation of adversarial robustness with an ensemble of diverse "
     "parameter-free attacks, arXiv:2003.01690",

@@ -85,6 +85,7 @@ ATTACK = EvasionAttack(
     search="distance",
     level="standard",
     cost=60,
+    steps="fmn_steps",
     paper="Pintor et al. 2021, Fast minimum-norm adversarial attacks through adaptive norm constraints, "
     "arXiv:2102.12827",
 )

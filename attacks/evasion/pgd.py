@@ -64,5 +64,6 @@ ATTACK = EvasionAttack(
     search="smallest",
     level="quick",
     cost=20,
+    steps="steps",
     paper="Madry et al. 2018, Towards deep learning models resistant to adversarial attacks",
 )

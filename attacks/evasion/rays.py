@@ -114,6 +114,7 @@ ATTACK = EvasionAttack(
     paper="Chen & Gu 2020, RayS: a ray searching method for hard-label adversarial attack",
     level="thorough",
     cost=6000,
+    steps="queries",
     on="survivors",
     sees="labels",
 )

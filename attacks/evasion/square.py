@@ -185,6 +185,7 @@ ATTACK = EvasionAttack(
     "random search",
     level="standard",
     cost=5000,
+    steps="queries",
     on="survivors",
     sees="scores",
 )

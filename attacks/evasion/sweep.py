@@ -1,28 +1,28 @@
 """The ε curve: robust accuracy over a grid of radii, per attack and for the worst case over all attacks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from attacks._model import matched
+from attacks._model import NotFiniteError, matched
 from attacks._rates import rate
 from attacks.evasion import _search
-from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
+from attacks.evasion._attack import Batch, EvasionAttack, reason
 from attacks.evasion._balls import BALLS
 from attacks.evasion._examples import Broken, broken_examples
+from attacks.evasion._inference import Trial, trial
 from attacks.evasion._losses import climb
 from attacks.evasion._passes import laid_out
 from attacks.evasion._settings import Settings
-from attacks.intervals import median
+from attacks.intervals import InsufficientDataError, median
 from attacks.probe import Measurement, Target
 
 METRIC = "robust_accuracy"
 DISTANCE = "adversarial_distance"
 MOODY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 """Layers that work otherwise in training mode."""
-SEARCHES = {"each": _search.each, "smallest": _search.smallest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Curve:
     None if the attack does not look for it, or only looked at survivors."""
     note: str = ""
     """What else its rows say."""
+    inferred: Tensor | None = None
+    """(len(grid), n) bool: what stands since the attack failed at a larger ε. None: every ε was attacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Sweep:
     """(len(grid), n) bool: broken by any attack, at this ε or a smaller one."""
     failed: Mapping[str, str] = field(default_factory=dict)
     """Attacks that could not be run, and why."""
+    trial: Trial | None = None
+    """What became of a sample of what stood by inference; None where nothing did."""
     examples: Broken | None = None
     """A few of the broken ones, to be looked at."""
 
@@ -119,6 +123,7 @@ def in_norm(
     grid = torch.tensor(settings.radii(norm), dtype=torch.float64, device=right.device)
     worst = torch.zeros(len(grid), len(batch), dtype=torch.bool, device=right.device)
     nothing = torch.zeros_like(worst)
+    inferred = torch.zeros_like(worst)
     curves: dict[str, Curve] = {}
     failed: dict[str, str] = {}
     for name, attack in attacks.items():
@@ -128,26 +133,40 @@ def in_norm(
         known = nothing if alone else worst
         size = max(len(batch), 1) if attack.whole else batch_size
         try:
-            broken, distance = _curves(attack, batch, grid, known, settings, size)
-        except AttackFailedError as error:
-            failed[name] = str(error)
+            broken, guessed, distance = _curves(attack, batch, grid, known, settings, size)
+        except NotFiniteError:
+            raise  # the model's own failure: no figure can be taken from it
+        except Exception as error:  # whatever an attack raises is its own rows, and the others go on
+            failed[name] = reason(error)
             continue
         distance = whole(distance, right, 0.0) if alone and distance is not None else None
-        curves[name] = Curve(whole(broken, right, True), () if alone else tuple(curves), distance)
+        curves[name] = Curve(
+            whole(broken, right, True),
+            () if alone else tuple(curves),
+            distance,
+            inferred=None if guessed is None else whole(guessed, right, False),
+        )
+        inferred |= guessed if guessed is not None else False
         worst = worst | (broken.cumsum(dim=0) > 0)
+    guessing = [a for name, a in attacks.items() if name in curves and a.search == "smallest" and not a.whole]
+    tried = trial(guessing, batch, grid, worst, inferred & ~worst, settings, batch_size)
+    worst = worst if tried is None else tried.worst
     usable = {name: attack for name, attack in attacks.items() if name in curves and not attack.whole}
     examples = broken_examples(usable, batch, grid, worst, right, settings)
-    return Sweep(norm, grid, right, batch, curves, whole(worst, right, True), failed, examples)
+    return Sweep(norm, grid, right, batch, curves, whole(worst, right, True), failed, tried, examples)
 
 
 def _curves(
     attack: EvasionAttack, batch: Batch, grid: Tensor, known: Tensor, settings: Settings, batch_size: int
-) -> tuple[Tensor, Tensor | None]:
-    """What is broken, (len(grid), N) bool; and the distances, (N,), where the attack measures them."""
-    if attack.search != "distance":
-        return SEARCHES[attack.search](attack, batch, grid, known, settings, batch_size), None
-    found = _search.distances(attack, batch, ~known.all(dim=0), settings, batch_size)
-    return known | (found <= grid.unsqueeze(1)), found
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """What is broken, (len(grid), N) bool; what stands by inference, the same, where the attack infers; and the
+    distances, (N,), where it measures them."""
+    if attack.search == "distance":
+        found = _search.distances(attack, batch, ~known.all(dim=0), settings, batch_size)
+        return known | (found <= grid.unsqueeze(1)), None, found
+    if attack.search == "each":
+        return _search.each(attack, batch, grid, known, settings, batch_size), None, None
+    return *_search.bracketed(attack, batch, grid, known, settings, batch_size), None
 
 
 def whole(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
@@ -178,25 +197,30 @@ def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tu
         gradient=gradient[right],
         seeds=seeds[right],
         eps=torch.zeros(int(right.sum()), device=device),
+        draws=_search.draws(target.model, x[: target.batch_size]),
     )
     return right, batch
 
 
 def rows(sweep: Sweep) -> list[Measurement]:
-    """One row per (attack, ε), the worst case last; and one per attack that measures distances."""
+    """One row per (attack, ε), the worst case last; and where an attack measures distances, its own and the
+    smallest of all finds."""
     found: list[Measurement] = []
-    silent = silence(sweep.batch)
+    silent = caveats(sweep.batch)
     for name, curve in sweep.curves.items():
         after = f"attacked: what {', '.join(curve.after)} left standing; what they broke counts"
         note = _join(after if curve.after else "", curve.note or silent)
-        found += _curve(curve.broken, sweep, name, note)
+        found += _curve(curve.broken, sweep, name, note, curve.inferred)
         if curve.distance is not None:
             found.append(_distance(curve.distance, sweep, name, silent))
     for name, why in sweep.failed.items():
         for eps in sweep.grid.tolist():
             at: dict[str, str | int | float] = {"norm": sweep.norm, "eps": eps, "attack": name}
             found.append(Measurement(METRIC, at=at, status="failed", note=why))
-    worst = _curve(sweep.worst, sweep, "worst_case", silent)
+    measured = [curve.distance for curve in sweep.curves.values() if curve.distance is not None]
+    if measured:
+        found.append(_distance(_closest(sweep, measured), sweep, "worst_case", silent))
+    worst = _curve(sweep.worst, sweep, "worst_case", _join(silent, _tried(sweep.trial)), _inferred(sweep))
     if sweep.examples is not None:
         row = worst[sweep.examples.rung]
         worst[sweep.examples.rung] = replace(row, outcomes={**(row.outcomes or {}), **sweep.examples.arrays})
@@ -207,17 +231,48 @@ def _join(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def silence(batch: Batch) -> str:
-    """Says so where the gradient is zero in every entry: attacks that follow it have nothing to follow."""
+def caveats(batch: Batch) -> str:
+    """Says so where the gradient is zero in every entry, so that attacks have nothing to follow; and where the
+    outputs are random, how a find is decided."""
     zero = int((batch.gradient == 0).flatten(1).all(dim=1).sum()) if len(batch) else 0
-    return f"the input gradient is zero for {zero} of {len(batch)} examples" if zero else ""
+    return _join(
+        f"the input gradient is zero for {zero} of {len(batch)} examples" if zero else "",
+        f"the outputs are random: broken is what errs in most of {batch.draws} draws"
+        if batch.draws > 1
+        else "",
+    )
 
 
-def _curve(broken: Tensor, sweep: Sweep, attack: str, note: str) -> list[Measurement]:
+def _curve(
+    broken: Tensor, sweep: Sweep, attack: str, note: str, inferred: Tensor | None = None
+) -> list[Measurement]:
+    counts = [0] * len(broken) if inferred is None else (inferred & ~broken).sum(dim=1).tolist()
     return [
-        rate(METRIC, ~at_eps, "correct", {"norm": sweep.norm, "eps": eps, "attack": attack}, note)
-        for eps, at_eps in zip(sweep.grid.tolist(), broken, strict=True)
-    ]
+        rate(METRIC, ~at_eps, "correct", {"norm": sweep.norm, "eps": eps, "attack": attack},
+             _join(note, f"{count} stand by inference: attacked at a larger ε only" if count else ""))
+        for eps, at_eps, count in zip(sweep.grid.tolist(), broken, counts, strict=True)
+    ]  # fmt: skip
+
+
+def _inferred(sweep: Sweep) -> Tensor | None:
+    """What some attack leaves standing by inference alone; None once every ε has been attacked."""
+    guessed = [curve.inferred for curve in sweep.curves.values() if curve.inferred is not None]
+    refuted = sweep.trial is not None and sweep.trial.refuted
+    return None if refuted or not guessed else torch.stack(guessed).any(dim=0)
+
+
+def _tried(tried: Trial | None) -> str:
+    if tried is None or not tried.hits.any():
+        return ""
+    then = "; so every ε was attacked" if tried.refuted else ""
+    return f"{int(tried.hits.sum())} of {len(tried.hits)} broke where they were inferred to stand{then}"
+
+
+def _closest(sweep: Sweep, measured: Sequence[Tensor]) -> Tensor:
+    """To the closest of all finds, (n,): a measured one, or the smallest ε of the grid that breaks."""
+    on_grid = torch.where(sweep.worst, sweep.grid.unsqueeze(1), torch.inf).amin(dim=0)
+    on_grid = torch.where(sweep.right, on_grid, 0.0)
+    return torch.stack([*measured, on_grid]).amin(dim=0)
 
 
 def _distance(distance: Tensor, sweep: Sweep, attack: str, silent: str) -> Measurement:
@@ -225,11 +280,14 @@ def _distance(distance: Tensor, sweep: Sweep, attack: str, silent: str) -> Measu
     missing = int(distance.isinf().sum())
     widest = float(_search.widest(sweep.batch)) if len(sweep.batch) else 0.0
     values = distance.clamp(max=widest).cpu().numpy()
-    centre = median(values)
+    at: dict[str, str | int | float] = {"norm": sweep.norm, "attack": attack}
+    try:
+        centre = median(values)
+    except InsufficientDataError as error:
+        return Measurement(DISTANCE, at=at, status="refused", note=str(error))
     lost = f"for {missing} of {len(values)} examples none was found; they count as {widest:g}"
     note = _join(lost if missing else "", silent)
     return Measurement(
-        DISTANCE, centre.value, centre.low, centre.high, centre.n,
-        {"norm": sweep.norm, "attack": attack}, note=note,
+        DISTANCE, centre.value, centre.low, centre.high, centre.n, at, note=note,
         outcomes={"distance": values.astype("float32")},
     )  # fmt: skip

@@ -5,8 +5,21 @@ import importlib.util
 from collections.abc import Callable
 from typing import Any
 
+from attacks.evasion import adaptive_problem
 from audit.errors import PlanError, RefusedError
 from audit.plan import Plan
+
+
+def adaptive(plan: Plan) -> Callable[..., Any] | None:
+    """The user's own evasion attack, if the plan has one. Raises as :func:`function_of`; and PlanError for
+    one that asks for what it is not offered."""
+    spec = plan.probes.get("evasion", {}).get("adaptive")
+    if spec is None:
+        return None
+    function = function_of(plan, spec, "[probes.evasion] adaptive")
+    if wrong := adaptive_problem(function):
+        raise PlanError(f"[probes.evasion] adaptive {spec!r}: {wrong}")
+    return function
 
 
 def function_of(plan: Plan, spec: str, key: str) -> Callable[..., Any]:

@@ -147,6 +147,7 @@ def sentence(raised_flags: Sequence[Flag]) -> str:
 
 TITLES: Mapping[str, str] = {
     "randomised": "random outputs",
+    "batch_dependent": "outputs that hang on the batch",
     "softmax_outputs": "probabilities in place of logits",
     "zero_gradients": "zero gradients",
     "saturated_softmax": "saturated softmax",
@@ -154,6 +155,9 @@ TITLES: Mapping[str, str] = {
     "noisy_loss": "noisy loss",
     "path_not_end": "success lost on the way",
     "loss_still_falling": "attack stopped too early",
+    "longer_stronger": "twice the steps stronger",
+    "walk_stronger": "plain steps stronger than the attacks",
+    "attack_failed": "an attack could not be run",
     "one_step_stronger": "one step stronger than many",
     "black_box_stronger": "black box stronger than white box",
     "transfer_stronger": "transfer stronger than white box",

@@ -1,10 +1,13 @@
 """The nouns of a chart: panels to draw, a caption that says what to see, and the data as a table."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from reports.data.aggregate import Figure
+from reports.data.ledger import canonical
 from reports.draw.style import Look
+from reports.draw.svg import Plot
 from reports.gate.status import Mark
 from reports.language.metrics import metric as about_metric
 from reports.language.words import DASH, number, shown, span
@@ -35,22 +38,31 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One picture: a matplotlib figure, its heading, and in words what it shows."""
+    """One picture, its heading, and in words what it shows."""
 
     title: str
     alt: str
-    figure: Any
+    plot: Plot
+
+
+def subject(metric: str, at: Mapping[str, Any]) -> tuple[str, str]:
+    """What a line against sparsity is of, so that no page draws the same one twice."""
+    return metric, canonical(dict(at))
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What a module in :mod:`reports.draw.charts` draws."""
+    """What a module in :mod:`reports.draw.charts` draws; without panels, caption and table say it all."""
 
     caption: str
     panels: tuple[Panel, ...]
     table: Table
     legend: tuple[tuple[str, Look], ...] = ()
-    """What the lines of every panel are, where they carry no label of their own."""
+    """What the lines of every panel are."""
+    named: bool = False
+    """Whether lines carry their names, so that only a narrow screen needs the legend."""
+    shows: tuple[tuple[str, str], ...] = ()
+    """The :func:`subject` of each panel, where it is one metric against sparsity."""
 
 
 def name_cell(name: object) -> Cell:

@@ -7,14 +7,15 @@ from typing import Any
 
 from reports.data import health
 from reports.data.aggregate import Figure, figures
+from reports.data.key import method_title
 from reports.data.results import Results
 from reports.draw.chart import Cell, Panel, Table, name_cell, range_cell, value_cell
-from reports.draw.labels import LABEL, label_ends
+from reports.draw.labels import LABEL, End, label_ends
 from reports.draw.style import INK, MUTED, Look, series
-from reports.draw.svg import blank, drawing
+from reports.draw.svg import Axis, Plot, around, ticks
 from reports.language.metrics import Unit
 from reports.language.metrics import metric as about_metric
-from reports.language.words import counted, number, percent, shown
+from reports.language.words import DASH, counted, number, percent, shown, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,20 @@ def lines(results: Results, found: Mapping[str, Figure]) -> list[Line]:
     ]
 
 
+def numbers(results: Results) -> dict[str, int]:
+    """The number of every variant, by which the page's script finds its marks."""
+    return {name: i for i, name in enumerate(results.names())}
+
+
+def told(results: Results, figure: Figure) -> str:
+    """A point in words: ``filter-l2 at 90%: 62.3% (60.1–64.0%)``."""
+    unit = about_metric(figure.metric).unit
+    ends = span(figure.low, figure.high, unit)
+    return f"{method_title(results, figure.variant)}: {number(figure.value, unit)}" + (
+        f" ({ends})" if ends != DASH else ""
+    )
+
+
 def against_sparsity(
     results: Results,
     metric: str,
@@ -63,7 +78,7 @@ def against_sparsity(
     y_range: tuple[float, float] | None = None,
     level: tuple[float, str] | None = None,
     extra: Sequence[tuple[str, Mapping[str, Any]]] = (),
-    width: int = 560,
+    width: int = 520,
 ) -> Panel | None:
     """Draw one metric against achieved sparsity; None if no pruned variant has a figure.
 
@@ -75,68 +90,64 @@ def against_sparsity(
     if not drawn:
         return None
     flagged = doubtful(results, at.get("norm")) if metric == "robust_accuracy" else set()
-    unit = about_metric(metric).unit
-    with drawing():
-        height = max(300, 120 + 15 * (len(drawn) + 3))
-        axes = blank(width, height, left=58, right=8 + 6 * LABEL)
-        labels = [draw_line(axes, line, flagged) for line in drawn]
-        right = max(place(s) for line in drawn for s, _ in line.points)
-        for name, dashes in zip(results.names(pruned=False), ((), (4, 2), (1, 1)), strict=False):
-            figure = found.get(name)
-            if figure is not None and figure.value is not None:
-                axes.axhline(figure.value, color=INK, linewidth=1.1, dashes=dashes or (None, None))
-                if not dashes and figure.low is not None and figure.high is not None:
-                    axes.axhspan(figure.low, figure.high, color=INK, alpha=0.07, linewidth=0)
-                mark = " (ringed)" if name in flagged else ""
-                labels.append((figure.value, shown(name, LABEL - len(mark)) + mark, INK))
-        for name, conditions in extra:
-            mean = _mean_line(results, metric, conditions)
-            if mean:
-                axes.plot(
-                    [place(s) for s, _ in mean],
-                    [v for _, v in mean],
-                    color=MUTED,
-                    linewidth=1,
-                    dashes=(1.5, 2),
-                )
-                labels.append((mean[-1][1], name, MUTED))
-        if level is not None:
-            axes.axhline(level[0], color=MUTED, linewidth=1, dashes=(1, 2))
-            labels.append((level[0], level[1], MUTED))
-        sparsity_axis(axes, results, right)
-        _values_axis(axes, unit, y_range)
-        label_ends(axes, labels, right)
-    return Panel(title, _alt(title, drawn, unit), axes.figure)
+    unit, number_of = about_metric(metric).unit, numbers(results)
+    others = [(name, found[name]) for name in results.names(pruned=False) if name in found]
+    greys = [(name, mean) for name, at_ in extra if (mean := _mean_line(results, metric, at_))]
+    values = [v for line in drawn for _, f in line.points for v in (f.value, f.low, f.high) if v is not None]
+    values += [f.value for _, f in others if f.value is not None] + [v for _, mean in greys for _, v in mean]
+    values += [level[0]] if level is not None else []
+    y = around(values) if y_range is None else around([*values, *y_range], pad=0)
+    right = max(place(s) for line in drawn for s, _ in line.points)
+    x, named = sparsity_axis(results, right)
+    height = max(270, 110 + 15 * (len(drawn) + len(others) + len(greys)))
+    plot = Plot(width, height, x, y, left=52, right=8 + 6 * LABEL)
+    plot.ticks_y([(v, tick(v, unit)) for v in ticks(y.low, y.high)])
+    plot.ticks_x(named, "Sparsity (log scale of compression)")
+    ends = []
+    for (name, figure), dashes in zip(others, ((), (4, 2), (1, 1)), strict=False):
+        if figure.value is not None:
+            if not dashes and figure.low is not None and figure.high is not None:
+                plot.band([(e, figure.low, figure.high) for e in (x.low, x.high)], INK, 0.07)
+            plot.level(figure.value, INK, dashes=dashes)
+            mark = " (ringed)" if name in flagged else ""
+            ends.append(End(figure.value, shown(name, LABEL - len(mark)) + mark, INK))
+    for name, mean in greys:
+        plot.line(mean, Look(MUTED, (1.5, 2), ""), width=1)
+        ends.append(End(mean[-1][1], name, MUTED))
+    if level is not None:
+        plot.level(level[0], MUTED, width=1, dashes=(1, 2))
+        ends.append(End(level[0], level[1], MUTED))
+    ends += [draw_line(plot, results, line, number_of, flagged) for line in drawn]
+    label_ends(plot, ends, right)
+    return Panel(title, _alt(title, drawn, unit), plot)
 
 
-def draw_line(axes: Any, line: Line, flagged: Collection[str] = ()) -> tuple[float, str, str]:
-    """One method: band or bars over the seeds, then the line; returns what its label needs.
+def draw_line(
+    plot: Plot, results: Results, line: Line, number_of: Mapping[str, int], flagged: Collection[str] = ()
+) -> End:
+    """One method: band or bars over the seeds, the line and its points; returns what its label needs.
 
     Points of variants in ``flagged`` get a ring.
     """
-    x = [place(s) for s, _ in line.points]
-    y = [f.value or 0.0 for _, f in line.points]
-    low = [f.low if f.low is not None else v for (_, f), v in zip(line.points, y, strict=True)]
-    high = [f.high if f.high is not None else v for (_, f), v in zip(line.points, y, strict=True)]
-    if len(x) > 1:
-        axes.fill_between(x, low, high, color=line.look.colour, alpha=0.14, linewidth=0)
+    spots = [(place(s), f.value or 0.0, f) for s, f in line.points]
+    ends = [(x, y if f.low is None else f.low, y if f.high is None else f.high) for x, y, f in spots]
+    mine = tuple(number_of[f.variant] for _, _, f in spots)
+    if len(spots) > 1:
+        plot.band(ends, line.look.colour, 0.14, mine)
+        plot.line([(x, y) for x, y, _ in spots], line.look, variants=mine)
     else:
-        axes.vlines(x, low, high, color=line.look.colour, linewidth=1.2)
-    axes.plot(
-        x, y, color=line.look.colour, marker=line.look.marker, dashes=line.look.dashes or (None, None),
-        markeredgewidth=0,
-    )  # fmt: skip
-    ring(axes, [(place(s), f.value or 0.0) for s, f in line.points if f.variant in flagged])
-    return y[-1], shown(line.name, LABEL), line.look.colour
+        plot.bar(*ends[0], line.look.colour, variants=mine)
+    for x, y, figure in spots:
+        plot.mark(x, y, line.look, told(results, figure), variants=[number_of[figure.variant]])
+        if figure.variant in flagged:
+            plot.ring(x, y)
+    return End(spots[-1][1], shown(line.name, LABEL), line.look.colour, mine)
 
 
-def ring(axes: Any, points: Sequence[tuple[float, float]]) -> None:
-    """A ring around each point: its figure is in doubt."""
-    if points:
-        axes.plot(
-            [x for x, _ in points], [y for _, y in points], linestyle="none", marker="o", markersize=11,
-            markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.1,
-        )  # fmt: skip
+def legend(results: Results) -> tuple[tuple[str, Look], ...]:
+    """Every method and its look, as lines against sparsity have it; dense first."""
+    dense = ((("dense", Look(INK, (), "")),)) if "dense" in results.made else ()
+    return (*dense, *((shown(name, 60), series(i)) for i, name in enumerate(methods(results))))
 
 
 def doubtful(results: Results, norm: object) -> set[str]:
@@ -164,31 +175,17 @@ def _mean_line(results: Results, metric: str, at: Mapping[str, Any]) -> list[tup
     return sorted(means)
 
 
-def sparsity_axis(axes: Any, results: Results, right: float) -> None:
-    """The axis of sparsities, up to ``right`` (see :func:`place`), with a tick at each that was asked for."""
-    from matplotlib.ticker import FixedFormatter, FixedLocator
-
+def sparsity_axis(results: Results, right: float) -> tuple[Axis, list[tuple[float, str]]]:
+    """The axis of sparsities, up to ``right`` (see :func:`place`), and a tick at each that was asked for."""
     wanted = {variant.strength for variant in results.made.values() if variant.pruned}
-    ticks: list[float] = []
+    kept: list[float] = []
     for sparsity in sorted((s for s in wanted if s is not None), reverse=True):
-        if all(place(kept) - place(sparsity) > 0.08 * max(right, 0.1) for kept in ticks):
-            ticks.append(sparsity)
-    axes.xaxis.set_major_locator(FixedLocator([place(s) for s in ticks]))
-    axes.xaxis.set_major_formatter(FixedFormatter([percent(s) for s in ticks]))
-    left = min((place(s) for s in ticks), default=0.0)
+        if all(place(other) - place(sparsity) > 0.08 * max(right, 0.1) for other in kept):
+            kept.append(sparsity)
+    left = min((place(s) for s in kept), default=0.0)
     pad = 0.04 * max(right - left, 0.2)
-    axes.set_xlim(min(left, right) - pad, right + pad)
-    axes.set_xlabel("Sparsity (log scale of compression)")
-    axes.grid(visible=False, axis="x")
-
-
-def _values_axis(axes: Any, unit: Unit, y_range: tuple[float, float] | None) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    if y_range is not None:
-        axes.set_ylim(*y_range)
-    axes.yaxis.set_major_formatter(lambda value, _: tick(value, unit))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
+    axis = Axis(min(left, right) - pad, right + pad)
+    return axis, [(place(s), percent(s)) for s in kept if place(s) <= axis.high]
 
 
 def tick(value: float, unit: Unit) -> str:

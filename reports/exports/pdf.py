@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 from reports.data.results import Results
-from reports.exports import html
 from reports.gate.judge import Verdicts
 
 FILE = "report.pdf"
@@ -25,6 +24,8 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
 
     Raises NoBrowserError where no browser is found, or none that prints.
     """
+    from reports.exports import html  # what only a page needs waits until one is wanted
+
     browser = _browser()
     with tempfile.TemporaryDirectory(prefix="prune-audit-") as folder:
         page, printed = Path(folder, "report.html"), Path(folder, FILE)

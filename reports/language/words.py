@@ -22,6 +22,7 @@ _ATTACKS = {
     "rays": "RayS",
     "transfer": "transfer from other variants",
     "cured": "cured attack",
+    "adaptive": "the user's own attack",
     "loss": "loss-threshold attack",
     "art_black_box": "learned black-box attack",
     "lira": "LiRA",

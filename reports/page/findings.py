@@ -8,9 +8,9 @@ from markupsafe import Markup
 from reports.data.aggregate import figures
 from reports.data.key import method_title
 from reports.data.results import Results
-from reports.draw.chart import Cell, Panel, Table
-from reports.draw.plots import against_sparsity, band, rings
-from reports.draw.svg import inline
+from reports.draw.chart import Cell, Panel, Table, subject
+from reports.draw.plots import against_sparsity, band, legend, rings
+from reports.draw.svg import swatch
 from reports.families import Family, families, probe_of
 from reports.gate.judge import Decision, Verdicts
 from reports.gate.policy import Rule
@@ -40,6 +40,9 @@ class Finding:
     why: tuple[str, ...]
     chart: tuple[str, Markup] | None
     caption: str
+    legend: tuple[tuple[str, Markup], ...]
+    shows: tuple[str, str] | None
+    """What the chart is of, see :func:`reports.draw.chart.subject`."""
     broken: str
     """The variant whose broken inputs are shown."""
     pictures: tuple[Picture, ...]
@@ -112,6 +115,8 @@ def _finding(
         tuple(why),
         chart,
         caption,
+        tuple((label, swatch(look)) for label, look in legend(results)) if chart else (),
+        subject(rule.metric, worst.at or rule.at) if chart else None,
         method_title(results, worst.variant),
         tuple(pictures(results, worst)) if charted else (),
         _table(results, rule, open_, "Variants that do not meet it, or are not shown to"),
@@ -192,4 +197,4 @@ def _chart(results: Results, worst: Decision, anchor: str) -> tuple[tuple[str, M
     caption = f"A line has to stay {side} the limit, with its whole interval: {meaning}. {band(results)}"
     if rule.metric == "robust_accuracy":
         caption += rings(results, at.get("norm"))
-    return (title, inline(panel.figure, anchor, panel.alt)), caption
+    return (title, panel.plot.svg(panel.alt)), caption

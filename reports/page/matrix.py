@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from reports.data.key import method_title
 from reports.data.results import Results
 from reports.draw.chart import Cell
+from reports.draw.plots import numbers
 from reports.gate.judge import Decision, Verdicts
 from reports.gate.status import MARKS, Mark, figure, limit_short
 from reports.language.metrics import metric as about_metric
@@ -27,7 +28,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One variant; ``first``: it opens a method's group."""
+    """One variant; ``first``: it opens a method's group; ``number``: by which the page's script finds it."""
 
     name: str
     mark: Mark
@@ -35,6 +36,7 @@ class Row:
     first: bool
     shown: bool
     """Whether it is the variant of the tiles."""
+    number: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ def matrix(
         series = name if facts is None else facts.series
         cells = tuple(_cell(judged[name].get(rule.id), anchors) for rule in rules)
         mark = MARKS[verdicts.on(name)]
-        rows.append(Row(method_title(results, name), mark, cells, series != before, name == variant))
+        number = numbers(results).get(name)
+        title = method_title(results, name)
+        rows.append(Row(title, mark, cells, series != before, name == variant, number))
         before = series
     fold = len(rows) > MANY
     kept = [row for row in rows if not fold or row.mark is not MARKS["pass"] or row.shown]

@@ -31,18 +31,22 @@ def render(results: Results, verdicts: Verdicts | None = None, baseline: Results
     ``baseline``: an earlier run that can be compared with this one; the page says what changed since.
 
     The same arguments give the same bytes; nothing in it asks for anything else. Every name is escaped as
-    hostile; the Content-Security-Policy allows this page's own style sheet (by its hash), style attributes
-    and pictures inside the page, and nothing else: no script, no request.
+    hostile; the Content-Security-Policy allows this page's own style sheet and script (by their hashes),
+    style attributes and pictures inside the page, and nothing else: no other script, no request.
     """
     verdicts = verdicts or judge(results, preset(DEFAULT), baseline)
     analysis = analyse(results)
     variant = shown_variant(analysis, verdicts)
     anchors = findings.anchors(verdicts)
     about = results.about
-    style = _style()
+    style, script = _file("style.css"), _file("script.js")
+    found = findings.findings(results, verdicts)
+    shown_in = {f.shows: f.anchor for f in reversed(found) if f.shows is not None}
     return _environment().get_template("page.html").render(
-        csp=_csp(style),
+        csp=_csp(style, script),
         style=Markup(style),  # noqa: S704 (our own file)
+        script=Markup(script),  # noqa: S704 (our own file)
+        number_of=tables.row_numbers(results),
         title=words.shown(about.get("plan_name") or "run", 120),
         subject_line=tables.subject_line(results),
         verdicts=verdicts,
@@ -60,12 +64,12 @@ def render(results: Results, verdicts: Verdicts | None = None, baseline: Results
         strip=strip.strip(results, verdicts, variant),
         trouble=tables.trouble_table(results),
         since=None if baseline is None else since.since(analysis, verdicts, baseline),
-        findings=findings.findings(results, verdicts),
+        findings=found,
         met=findings.met(verdicts),
         tradeoffs=sections.tradeoffs(results),
         comparison=tables.comparison_table(analysis),
         against_control=analysis.control and tables.comparison_table(analysis, analysis.control),
-        sections=_anchored(sections.sections(results, verdicts, anchors)),
+        sections=_anchored(sections.sections(results, verdicts, anchors, shown_in)),
         standards=standards.relevance(results),
         catalogues=standards.catalogues(),
         subject=_rows(about.get("subject", {})),
@@ -105,12 +109,15 @@ def tally(results: Results, verdicts: Verdicts) -> str:
     )
 
 
-def _csp(style: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+def _csp(style: str, script: str) -> str:
     return (
-        f"default-src 'none'; style-src-elem 'sha256-{digest}'; style-src-attr 'unsafe-inline'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src-elem '{_hash(style)}'; style-src-attr 'unsafe-inline'; "
+        f"script-src '{_hash(script)}'; img-src data:; base-uri 'none'; form-action 'none'"
     )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 @cache
@@ -126,8 +133,8 @@ def _environment() -> Environment:
 
 
 @cache
-def _style() -> str:
-    return (TEMPLATES / "style.css").read_text(encoding="utf-8")
+def _file(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _anchored(found: list[sections.Section]) -> list[tuple[str, sections.Section]]:

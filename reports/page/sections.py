@@ -11,7 +11,7 @@ from reports.data.key import method_title
 from reports.data.results import Results, probe_rank
 from reports.draw.chart import Cell, Chart, Table
 from reports.draw.charts import Entry, charts
-from reports.draw.svg import inline, swatch
+from reports.draw.svg import swatch
 from reports.families import families, probe_of
 from reports.gate.judge import Verdicts
 from reports.gate.status import MARKS, Mark
@@ -34,6 +34,12 @@ class Drawn:
     table: Table
     column: int
     """Width in pixels at which a panel was drawn."""
+    named: bool
+    """Whether lines carry their names, so that only a narrow screen needs the legend."""
+    detail: bool
+    """Whether the panels are folded away: they show what others show, in another order."""
+    drawn_in: str
+    """Id of the finding that shows the same panels already; empty where none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +61,26 @@ class Section:
     """Raised health flags of its attacks."""
 
 
-def sections(results: Results, verdicts: Verdicts, anchors: Mapping[str, str]) -> list[Section]:
-    """One section for each family and each probe of the run, in order; those that did not run say so."""
+def sections(
+    results: Results,
+    verdicts: Verdicts,
+    anchors: Mapping[str, str],
+    shown_in: Mapping[tuple[str, str], str],
+) -> list[Section]:
+    """One section for each family and each probe of the run, in order; those that did not run say so.
+
+    ``shown_in``: what findings draw already (see :func:`reports.draw.chart.subject`), with their ids.
+    """
     entries = list(charts().values())
     probes = sorted({*results.probes, *families()}, key=probe_rank)
     return [
-        _section(results, verdicts, anchors, probe, [e for e in entries if e.section == probe])
+        _section(
+            results,
+            verdicts,
+            anchors,
+            probe,
+            [d for e in entries if e.section == probe and (d := _drawn(results, e, shown_in)) is not None],
+        )
         for probe in probes
     ]
 
@@ -68,16 +88,15 @@ def sections(results: Results, verdicts: Verdicts, anchors: Mapping[str, str]) -
 def tradeoffs(results: Results) -> list[Drawn]:
     """The charts that set families against each other."""
     entries = [entry for entry in charts().values() if entry.section == "tradeoffs"]
-    return [drawn for entry in entries if (drawn := _drawn(results, entry)) is not None]
+    return [drawn for entry in entries if (drawn := _drawn(results, entry, {})) is not None]
 
 
 def _section(
-    results: Results, verdicts: Verdicts, anchors: Mapping[str, str], probe: str, entries: list[Entry]
+    results: Results, verdicts: Verdicts, anchors: Mapping[str, str], probe: str, drawn: list[Drawn]
 ) -> Section:
     card = {"title": "", "summary": "", "threat_model": "", "limits": "", "papers": (), "ids": ()}
     card |= results.about.get("cards", {}).get(probe, {})
     family = families().get(probe)
-    drawn = [d for entry in entries if (d := _drawn(results, entry)) is not None]
     rows = results.measurements[results.measurements["probe"] == probe]
     named = sorted(set(rows["metric"]), key=lambda name: (about_metric(name).title, name))
     title = (
@@ -132,14 +151,15 @@ def _health(results: Results) -> Table | None:
     return Table("Health flags that are raised", heads, tuple(rows)) if rows else None
 
 
-def _drawn(results: Results, entry: Entry) -> Drawn | None:
+def _drawn(results: Results, entry: Entry, shown_in: Mapping[tuple[str, str], str]) -> Drawn | None:
     chart: Chart | None = entry.draw(results)
     if chart is None:
         return None
-    panels = tuple(
-        (panel.title, inline(panel.figure, f"{entry.name}-{i}", panel.alt))
-        for i, panel in enumerate(chart.panels)
-    )
-    column = round(max(panel.figure.get_figwidth() for panel in chart.panels) * 72)
+    panels = tuple((panel.title, panel.plot.svg(panel.alt)) for panel in chart.panels)
+    column = max((panel.plot.width for panel in chart.panels), default=0)
     legend = tuple((label, swatch(look)) for label, look in chart.legend)
-    return Drawn(entry.name, entry.title, chart.caption, panels, legend, chart.table, column)
+    elsewhere = shown_in.get(chart.shows[0], "") if len(chart.shows) == 1 else ""
+    return Drawn(
+        entry.name, entry.title, chart.caption, panels, legend, chart.table, column, chart.named,
+        entry.detail, elsewhere,
+    )  # fmt: skip

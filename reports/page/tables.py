@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports.data.aggregate import over_seeds
-from reports.data.key import chance
+from reports.data.key import chance, method_title
 from reports.data.results import Results
 from reports.draw.chart import Cell, Table, name_cell, range_cell, value_cell
+from reports.draw.plots import numbers
 from reports.language import words
 from reports.language.metrics import metric as about_metric
 from reports.page.tiles import change_of
@@ -16,7 +17,7 @@ from reports.story.analysis import Analysis
 LISTED = 4
 """More models than this are not listed one by one in a cell."""
 
-MOST_ROWS = 3000
+MOST_ROWS = 2000
 """A measurement table longer than this is left to measurements.csv."""
 
 
@@ -52,6 +53,12 @@ def differences_table(
             cells.append(Cell(text.replace(" points", "") or words.DASH, value, verdict))
         rows.append(tuple(cells))
     return Table(caption, tuple(heads), tuple(rows))
+
+
+def row_numbers(results: Results) -> dict[str, int]:
+    """The number of a variant by what the header of its row may say."""
+    found = {method_title(results, name): number for name, number in numbers(results).items()}
+    return found | {words.shown(name): number for name, number in numbers(results).items()}
 
 
 def trouble_table(results: Results) -> Table | None:

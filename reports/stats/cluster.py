@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.stats import tango
-from reports.stats.delong import from_parts
+from reports.stats.delong import from_arms
 from reports.stats.difference import Difference, gaussian
 from reports.stats.signflip import signflip
 
@@ -19,7 +19,7 @@ def these_models(each: Sequence[Difference]) -> Difference:
     """The mean of the models' differences, for new examples; one model's is its own.
 
     A rate: Tango's score on counts shrunk by the design effect (:func:`_rate`), and the exact sign-flip test
-    at zero. An AUC: DeLong's variance of the contributions' means. Where models were measured on different
+    at zero. An AUC: its own test on the contributions' means. Where models were measured on different
     numbers of examples, they are taken to tell no more than one of them. Raises ValueError on none.
     """
     if not each:
@@ -30,7 +30,11 @@ def these_models(each: Sequence[Difference]) -> Difference:
         return _apart(each)
     if len(each[0].parts) == 1:
         return _rate(np.stack([d.parts[0] for d in each]))
-    return from_parts([np.mean(group, axis=0) for group in zip(*(d.parts for d in each), strict=True)])
+    new, old = (
+        tuple(np.mean(group, axis=0) for group in zip(*(d.arms[side] for d in each), strict=True))
+        for side in (0, 1)
+    )
+    return from_arms(new, old)
 
 
 def _rate(cells: NDArray[np.float64]) -> Difference:

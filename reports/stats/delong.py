@@ -1,14 +1,18 @@
 """The difference of two AUCs on the same examples."""
 
-from collections.abc import Sequence
+import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from reports.stats.difference import Difference, gaussian
+from reports.stats.difference import Difference
+
+_Arm = tuple[NDArray[np.float64], ...]
+"""Contributions of members and of non-members to one AUC."""
 
 
-def placements(score: NDArray[np.floating], member: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
+def placements(score: NDArray[np.floating], member: NDArray[np.bool_]) -> _Arm:
     """DeLong's structural components, by ranks (Sun & Xu, IEEE Signal Processing Letters 21, 2014).
 
     For each member the share of non-members that it outranks, and for each non-member the share of members
@@ -33,17 +37,52 @@ def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
 def auc_difference(
     new: NDArray[np.floating], old: NDArray[np.floating], member: NDArray[np.bool_]
 ) -> Difference:
-    """Difference of two AUCs: scores (n,), higher means member.
+    """Difference of two AUCs: scores (n,), higher means member; :func:`from_arms` has the test.
 
-    DeLong, DeLong & Clarke-Pearson, "Comparing the areas under two or more correlated receiver operating
-    characteristic curves", Biometrics 44 (1988). ``n`` is the smaller class's count, which limits what can be
-    known. Raises ValueError with fewer than two of either kind.
+    ``n`` is the smaller class's count, which limits what can be known. Raises ValueError with fewer than two
+    of either kind.
     """
-    return from_parts([a - b for a, b in zip(placements(new, member), placements(old, member), strict=True)])
+    return from_arms(placements(new, member), placements(old, member))
 
 
-def from_parts(parts: Sequence[NDArray[np.float64]]) -> Difference:
-    """The difference whose contributions by member and by non-member are given, or are means over models."""
-    value = float(parts[0].mean())
-    variance = float(sum(part.var(ddof=1) / len(part) for part in parts))
-    return Difference(value, min(map(len, parts)), gaussian(value, variance), parts=tuple(parts))
+def from_arms(new: _Arm, old: _Arm) -> Difference:
+    """The difference of two AUCs whose contributions by member and non-member are given, or their means.
+
+    At margin δ the variance is DeLong's (DeLong, DeLong & Clarke-Pearson, Biometrics 44, 1988), each AUC's
+    part scaled by A(1 − A) from where it was found to where it would lie if the difference were δ, half of
+    the way each; the larger of that and DeLong's own counts. Student's law with the smaller class's degrees
+    of freedom. DeLong's alone takes the variance where the AUCs were found: near 0.93 it passes 5% for 2.5%
+    (``benchmarks/auc_difference.py``).
+    """
+    value_new, value_old = float(new[0].mean()), float(old[0].mean())
+    parts = tuple(a - b for a, b in zip(new, old, strict=True))
+    value, own = value_new - value_old, _variance(parts)
+    n = min(map(len, parts))
+    spread_new, spread_old = math.sqrt(_variance(new)), math.sqrt(_variance(old))
+    both = spread_new * spread_old
+    correlation = (spread_new**2 + spread_old**2 - own) / (2 * both) if both > 0 else 0.0
+    middle = (value_new + value_old) / 2
+
+    def score(delta: float) -> float:
+        a = spread_new * math.sqrt(_room(middle + delta / 2) / _room(value_new))
+        b = spread_old * math.sqrt(_room(middle - delta / 2) / _room(value_old))
+        variance = max(own, a * a + b * b - 2 * correlation * a * b)
+        if variance <= 0:
+            return math.copysign(math.inf, value - delta) if value != delta else 0.0
+        t = (value - delta) / math.sqrt(variance)
+        # By the lower tail, where a p-value near 0 keeps its digits.
+        z = float(special.ndtri(special.stdtr(n - 1, -abs(t))))
+        return -z if t > 0 else z
+
+    return Difference(value, n, score, parts=parts, arms=(tuple(new), tuple(old)))
+
+
+def _room(auc: float) -> float:
+    """A(1 − A), to which an AUC's variance is about proportional; kept from 0."""
+    auc = min(max(auc, 1e-3), 1 - 1e-3)
+    return auc * (1 - auc)
+
+
+def _variance(parts: _Arm) -> float:
+    """DeLong's variance of the mean of contributions."""
+    return float(sum(part.var(ddof=1) / len(part) for part in parts))

@@ -31,6 +31,8 @@ class Difference:
     score: Callable[[float], float]
     zero: tuple[float, float] = (0.0, 0.0)
     parts: tuple[NDArray[np.float64], ...] = ()
+    arms: tuple[tuple[NDArray[np.float64], ...], ...] = ()
+    """The same of new and of old, of which ``parts`` are the differences; only of an AUC."""
 
     def below(self, margin: float) -> float:
         """p-value of the claim that the true difference is below ``margin``."""

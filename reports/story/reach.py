@@ -6,6 +6,7 @@ from reports.data.results import Results
 from reports.gate.judge import Decision, Status, Verdicts
 from reports.gate.status import gravity
 from reports.story.analysis import Analysis
+from reports.story.savings import worth
 
 MET: tuple[Status, ...] = ("pass", "not_applicable")
 """What a decision may be in a variant that meets the policy: what is waived does not."""
@@ -64,12 +65,12 @@ def worst(verdicts: Verdicts, variant: str) -> Decision | None:
 def shown_variant(analysis: Analysis, verdicts: Verdicts) -> str | None:
     """The pruned variant that the first screen is about.
 
-    The strongest that meets the policy; else that waivers let through; else that fails nothing; else the
-    strongest that keeps clean accuracy, or loses least.
+    What saves most of what meets the policy; else of what waivers let through; else of what fails nothing;
+    else the strongest that keeps clean accuracy, or loses least.
     """
     found = reaches(analysis.results, verdicts)
     for candidates in ([r.meets for r in found], [r.waived for r in found], [r.unbroken for r in found]):
         names = [name for name in candidates if name is not None]
         if names:
-            return max(names, key=lambda name: analysis.results.made[name].achieved_sparsity or 0.0)
+            return max(names, key=lambda name: worth(analysis.results, name))
     return analysis.telling

@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 
 from reports.data.health import healths
-from reports.data.key import Key, chance, method_title
+from reports.data.key import chance, method_title
 from reports.data.results import Results
 from reports.gate.judge import Verdicts, judge
 from reports.gate.policy import DEFAULT, preset
-from reports.gate.status import gravity, name_of, subject, told
+from reports.gate.status import told
 from reports.language import words
-from reports.language.metrics import metric as about_metric
-from reports.stats.compare import Comparison
 from reports.story.analysis import Analysis, analyse
-from reports.story.reach import Reach, reaches, shown_variant, worst
+from reports.story.headline import headline, left_open, moves, waivers
+from reports.story.reach import reaches
 
 MANY = 6
 """More names than this are not listed one by one in a sentence."""
@@ -37,113 +36,7 @@ def summarise(analysis: Analysis, verdicts: Verdicts) -> Summary:
     """Say what can be said of this run under this policy, and what cannot."""
     answerable = not analysis.results.measurements.empty and "dense" not in analysis.collapsed
     methods = (*_methods(analysis, verdicts), *_control(analysis)) if answerable else ()
-    return Summary(tuple(_headline(analysis, verdicts)), methods, tuple(_cautions(analysis, verdicts)))
-
-
-def policy_name(verdicts: Verdicts) -> str:
-    """``the policy “standard”``."""
-    return f"the policy “{words.shown(verdicts.policy.name, 60)}”"
-
-
-def _headline(a: Analysis, verdicts: Verdicts) -> list[str]:
-    results, dense = a.results, a.value("accuracy", "dense")
-    if results.measurements.empty:
-        return ["Nothing has been measured yet."]
-    if "dense" in a.collapsed and dense is not None:
-        return [
-            f"The dense model itself is near chance (clean accuracy {words.number(dense, 'share')}): "
-            "robustness and leakage of it, and of anything pruned from it, mean nothing."
-        ]
-    if not results.names(pruned=True):
-        return [_alone(a, verdicts)]
-    if dense is None:
-        return ["The dense model has no clean accuracy here, so nothing can be said about what pruning did."]
-    found = [_answer(a, verdicts)]
-    shown = shown_variant(a, verdicts)
-    if shown is not None and (open_ := _open(verdicts, shown)):
-        found.append(f"For {method_title(results, shown)}, {open_}.")
-    if shown is not None and dense is not None:
-        found += _at(a, shown, dense)
-    return found
-
-
-def _alone(a: Analysis, verdicts: Verdicts) -> str:
-    figures = _figures_of(a, "dense")
-    lead = (
-        f"No pruned version was measured; the model as it is has {figures}"
-        if figures
-        else ("No pruned version was measured, and the model as it is has no figure")
-    )
-    stops = worst(verdicts, "dense")
-    if stops is None:
-        return f"{lead}, and meets {policy_name(verdicts)}."
-    verb = {
-        "fail": "It fails",
-        "not_run": "It is not fully measured for",
-        "waived": "By waivers alone it is let through by",
-    }.get(stops.status, "It is not shown to meet")
-    return f"{lead}. {verb} {policy_name(verdicts)}: {told(stops)}."
-
-
-def _answer(a: Analysis, verdicts: Verdicts) -> str:
-    """The strongest pruning that meets the policy, and what breaks first beyond it."""
-    found, policy = reaches(a.results, verdicts), policy_name(verdicts)
-    strength = {name: a.results.made[name].achieved_sparsity or 0.0 for name in a.results.made}
-    met = [reach for reach in found if reach.meets is not None]
-    if met:
-        best = max(met, key=lambda reach: strength[reach.meets or ""])
-        title = method_title(a.results, best.meets or "")
-        return f"{title} is the strongest pruning that meets {policy}; {_beyond(a, best)}."
-    let = [reach for reach in found if reach.waived is not None]
-    if let:
-        best = max(let, key=lambda reach: strength[reach.waived or ""])
-        title = method_title(a.results, best.waived or "")
-        lead = f"No pruned version meets {policy}"
-        return f"{lead}; waivers alone let {title} through ({_waivers(verdicts, best.waived or '')})."
-    unbroken = [reach for reach in found if reach.unbroken is not None]
-    if unbroken:
-        best = max(unbroken, key=lambda reach: strength[reach.unbroken or ""])
-        title = method_title(a.results, best.unbroken or "")
-        lead = f"No pruned version is shown to meet {policy}"
-        return f"{lead}; nothing fails up to {title}, and {_beyond(a, best)}."
-    if not any(d.status == "fail" for d in verdicts.decisions):
-        return f"No pruned version was measured for what {policy} asks."
-    mildest = min(found, key=lambda reach: strength[reach.variants[0]])
-    why = f": {told(mildest.stops)}" if mildest.stops is not None else ""
-    return (
-        f"Every pruned version fails {policy}, even {method_title(a.results, mildest.variants[0])}, the "
-        f"mildest{why}."
-    )
-
-
-def _open(verdicts: Verdicts, variant: str) -> str:
-    """What keeps a variant from meeting the policy without failing it, worst first; empty if nothing does."""
-    mine = sorted(verdicts.of(variant).decisions, key=gravity)
-    parts = []
-    for status, said in (("inconclusive", "not decided"), ("not_run", "not measured"), ("waived", "waived")):
-        names = dict.fromkeys(name_of(d.rule.metric) for d in mine if d.status == status)
-        if names:
-            parts.append(f"{said}: {words.listing(list(names))}")
-    return "; ".join(parts)
-
-
-def _waivers(verdicts: Verdicts, variant: str) -> str:
-    """What is waived of a variant and until when: ``robust accuracy until 2027-01-31``."""
-    waived = [d for d in verdicts.of(variant).decisions if d.waiver is not None]
-    names = words.listing(list(dict.fromkeys(name_of(d.rule.metric) for d in waived)))
-    first = min(d.waiver.expires for d in waived if d.waiver is not None)
-    return f"{names}, until {first}; judged on {verdicts.judged_on}"
-
-
-def _beyond(a: Analysis, reach: Reach) -> str:
-    """What happens at the next stronger variant of a method."""
-    if reach.beyond is None or reach.stops is None:
-        return "nothing stronger was tried by this method"
-    at = words.percent(a.results.made[reach.beyond].strength)
-    verb = {"fail": "breaks first", "not_run": "was not measured", "waived": "is waived"}.get(
-        reach.stops.status, "is no longer decided"
-    )
-    return f"beyond it, at {at}, {subject(reach.stops)} {verb}"
+    return Summary(tuple(headline(analysis, verdicts)), methods, tuple(_cautions(analysis, verdicts)))
 
 
 def _methods(a: Analysis, verdicts: Verdicts) -> list[str]:
@@ -156,9 +49,9 @@ def _methods(a: Analysis, verdicts: Verdicts) -> list[str]:
         if reach.meets is not None:
             lead = f"meets the policy{upto}"
         elif reach.waived is not None:
-            lead = f"let through by waivers alone{upto} ({_waivers(verdicts, reach.waived)})"
+            lead = f"let through by waivers alone{upto} ({waivers(verdicts, reach.waived)})"
         elif last is not None:
-            open_ = _open(verdicts, last)
+            open_ = left_open(verdicts, last)
             lead = f"nothing fails{upto}" + (f", but {open_}" if open_ else "")
         else:
             lead = ""
@@ -168,49 +61,6 @@ def _methods(a: Analysis, verdicts: Verdicts) -> list[str]:
             after = f"{at}{told(reach.stops)}"
         lines.append(f"{title}: {'; '.join(part for part in (lead, after) if part)}.")
     return lines
-
-
-def _at(a: Analysis, name: str, dense: float) -> list[str]:
-    """What happened at one variant against dense, in one sentence; paired differences."""
-    moved: list[str] = []
-    still: list[str] = []
-    for key in a.keys:
-        comparison = a.against_dense[key.metric].get(name)
-        if comparison is None:
-            continue
-        if comparison.direction == "same":
-            still.append(key.label)
-        else:
-            moved.append(moves(key, comparison))
-    if not moved and not still:
-        return []
-    lead = f"{method_title(a.results, name)} against dense, on average over seeds"
-    if a.results.seeds == 1:
-        lead = lead.removesuffix(", on average over seeds")
-    parts = [words.listing(moved)] if moved else []
-    if still:
-        unsure = any(a.against_dense[k.metric][name].leans != "same" for k in a.keys if k.label in still)
-        corrected = " once corrected for the number of variants" if unsure else ""
-        parts.append(f"no difference can be shown{corrected} in {words.listing(still)}")
-    return [f"{lead}: {'; '.join(parts)}."]
-
-
-def moves(key: Key, comparison: Comparison) -> str:
-    """``robust accuracy at ε = 0.1 falls by 6.2 points (95% interval −9.1 to −3.3)``."""
-    unit = about_metric(key.metric).unit
-    size = words.change(abs(comparison.pooled.value), unit).removeprefix("+")
-    verb = "falls" if comparison.pooled.value < 0 else "rises"
-    low, high = comparison.pooled.low, comparison.pooled.high
-    return f"{key.label} {verb} by {size} (95% interval {words.change_span(low, high, unit)})"
-
-
-def _figures_of(a: Analysis, name: str) -> str:
-    found = []
-    for key in a.keys:
-        value = a.value(key.metric, name)
-        if value is not None:
-            found.append(f"{key.label} {words.number(value, about_metric(key.metric).unit)}")
-    return words.listing(found)
 
 
 def _control(a: Analysis) -> list[str]:

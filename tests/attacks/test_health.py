@@ -1,5 +1,6 @@
 """Health: planted maskers are flagged and cured, healthy models raise nothing, bad models are visible."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,7 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attacks._techniques import techniques
 from attacks.evasion import Settings, run
+from attacks.evasion._attack import EvasionAttack
+from attacks.evasion._settings import PACKAGE
 from attacks.evasion._straight_through import StraightThrough
 from attacks.evasion.health import CHECKS, METRIC
 from attacks.probe import Examples, Measurement, Target
@@ -144,8 +148,50 @@ def test_a_cure_where_no_gradient_can_be_had_is_gradient_free(target: Target, un
 def test_an_attack_that_stops_too_early_is_flagged(target: Target):
     config = Settings(level="quick", norms=("l2",), eps=(0.9,), attacks=("pgd",), steps=1)
     rows = list(run(target, config, generator()))
-    assert "loss_still_falling" in raised(rows)
+    assert raised(rows) >= {"longer_stronger", "walk_stronger"}
     assert curve(rows, "cured")[0] < curve(rows, "pgd")[0] - 0.1
+
+
+def test_a_walk_that_stops_too_early_is_flagged(target: Target, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("attacks.evasion.health._evidence.STEPS", 1)
+    config = Settings(level="quick", norms=("l2",), eps=(0.9,), attacks=("pgd",), steps=1)
+    assert "loss_still_falling" in raised(list(run(target, config, generator())))
+
+
+@pytest.mark.parametrize("weak", [{"attacks": ("fgsm",)}, {"attacks": ("apgd_ce",), "apgd_steps": 2}])
+def test_a_plan_of_weak_attacks_is_flagged(weak: dict[str, object], target: Target):
+    """Its figure is above what plain steps find: health watches the plan's attacks, not its own alone."""
+    rows = list(run(target, Settings(**{**QUICK, "eps": (0.05, 0.1)}, **weak), generator()))
+    assert "walk_stronger" in raised(rows)
+    (name,) = weak["attacks"]
+    pgd = run(target, Settings(**{**QUICK, "eps": (0.05, 0.1)}), generator())
+    assert curve(rows, name)[-1] > curve(list(pgd), "pgd")[-1] + 0.03
+
+
+def test_every_attack_is_lengthened_by_its_own_steps():
+    config = Settings()
+    for attack in techniques(PACKAGE, EvasionAttack).values():
+        longer = attack.longer(config, 2)
+        changed = {key for key, value in config if getattr(longer, key) != value}
+        assert changed == ({attack.steps} if attack.steps else set())
+    assert {name for name, a in techniques(PACKAGE, EvasionAttack).items() if not a.steps} == {"fgsm"}
+
+
+@pytest.mark.parametrize("batch_size", [16, 1000])
+def test_statistics_of_the_batch_are_flagged_however_many_fit_one(batch_size: int, target: Target):
+    model = Masked(target.model, before=lambda x: x - 0.3 * (x.mean(dim=0, keepdim=True) - 0.3)).eval()
+    few = replace(target, model=model, test=target.test[:60], batch_size=batch_size)
+    rows = list(run(few, Settings(**QUICK, steps=3), generator()))
+    assert "batch_dependent" in raised(rows)
+    assert "randomised" not in raised(rows)
+
+
+def test_half_precision_rounds_and_hangs_on_no_neighbour(target: Target):
+    model = Masked(copy.deepcopy(target.model).bfloat16(), lambda x: x.bfloat16(), lambda z: z.float()).eval()
+    right = model(target.test.x).argmax(1) == target.test.y
+    few = replace(target, model=model, test=target.test[right][:64], batch_size=7)
+    rows = list(run(few, Settings(**QUICK, steps=3), generator()))
+    assert not raised(rows) & {"batch_dependent", "randomised"}
 
 
 def test_gradients_lost_in_float32_are_flagged(target: Target):
@@ -201,6 +247,54 @@ def test_a_constant_model_is_no_masked_model(target: Target):
     rows = list(run(replace(target, model=Constant()), Settings(**QUICK), generator()))
     assert raised(rows) == set()
     assert {r.status for r in rows if r.metric == METRIC} == {"not_applicable"}
+
+
+def collapsed(model: nn.Module, share: float) -> nn.Module:
+    """Class 3 far ahead of all, though the logits still move a little with the input."""
+    return Masked(model, after=lambda z: share * z + 10 * torch.eye(10)[3]).eval()
+
+
+@NORMS
+def test_a_collapsed_model_is_no_masked_model(norm: str, target: Target):
+    model = collapsed(target.model, 0.01)
+    assert not (model(target.test.x) == model(target.test.x[:1])).all()
+    rows = list(run(replace(target, model=model), Settings(**QUICK, norms=(norm,)), generator()))
+    assert raised(rows) == set()
+    assert {r.status for r in rows if r.metric == METRIC} == {"not_applicable"}
+
+
+def test_one_class_in_the_test_set_exempts_no_masked_model(target: Target):
+    """The model is right and says 3 to all test inputs, but not to random ones: it is no collapsed model."""
+    threes = target.test[(target.test.y == 3) & (target.model(target.test.x).argmax(1) == 3)]
+    assert len(threes) > 10
+    for name in ("detached", "quantised"):
+        rows = list(
+            run(
+                replace(target, model=masked(target.model, name), test=threes), Settings(**QUICK), generator()
+            )
+        )
+        assert "zero_gradients" in raised(rows)
+
+
+def test_a_masked_model_that_some_inputs_lead_elsewhere_is_not_exempt(target: Target):
+    """Nearly collapsed: every test input is a 3, some random inputs are not, and no gradient leads there."""
+    model = collapsed(masked(target.model, "detached"), 0.6)
+    said = replace(target, model=model, test=target.test[model(target.test.x).argmax(1) == 3])
+    rows = list(run(said, Settings(**QUICK, steps=2), generator()))
+    assert "zero_gradients" in raised(rows)
+
+
+def test_a_check_that_crashes_is_a_failed_row(target: Target, monkeypatch: pytest.MonkeyPatch):
+    def crash(evidence: object) -> None:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr("attacks.evasion.health.CHECKS", (crash, *CHECKS[1:]))
+    few = replace(target, test=target.test[:20])
+    rows = [r for r in run(few, Settings(**QUICK, steps=2), generator()) if r.metric == METRIC]
+    (row,) = [r for r in rows if r.status == "failed"]
+    assert row.at["flag"] == "crash"
+    assert "RuntimeError: no such kernel" in row.note
+    assert len(rows) == len(CHECKS)
 
 
 def test_a_model_that_is_always_wrong_has_no_health(target: Target):

@@ -10,12 +10,15 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from attacks import evasion
+from attacks.probe import Target
 from audit import zoo
 from audit.errors import PlanError, RefusedError
 from audit.plan import Plan, load
 from audit.preflight import preflight
 from audit.subject import data as subject_data
 from audit.subject import models
+from audit.subject.code import adaptive
 from pruning import storage
 
 Write = Callable[[dict[str, Any]], Path]
@@ -188,6 +191,38 @@ def test_epsilon_beyond_the_bounds_is_a_plan_error(tiny: dict[str, Any], write_p
     tiny["probes"]["evasion"]["eps"] = [0.1, 1.5]
     with pytest.raises(PlanError, match=r"\[probes.evasion\].*1.5"):
         preflight(load(write_plan(tiny)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("mine.py:twin", "mine.py: no such file"),
+        ("other.py:nothing", "has no function 'nothing'"),
+        ("other.py:thirsty", "'budget' is none of those offered: model, x, y, eps"),
+        ("other.py:idle", "it must take model"),
+    ],
+)
+def test_an_adaptive_attack_that_cannot_be_run_is_a_plan_error(
+    tiny: dict[str, Any], write_plan: Write, tmp_path: Path, spec: str, message: str
+) -> None:
+    (tmp_path / "other.py").write_text("def thirsty(x, budget): pass\ndef idle(eps): pass\n")
+    tiny["probes"]["evasion"]["adaptive"] = spec
+    with pytest.raises(PlanError, match=r"\[probes.evasion\] adaptive .*" + message):
+        preflight(load(write_plan(tiny)))
+
+
+def test_a_run_has_the_rows_of_the_user_s_own_attack(
+    tiny: dict[str, Any], write_plan: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text("def up(x, eps, high):\n    return (x + eps).clamp(max=high)\n")
+    tiny["probes"]["evasion"] |= {"adaptive": "mine.py:up", "transfer": False, "attacks": ["fgsm"]}
+    plan = load(write_plan(tiny))
+    subject = preflight(plan)
+    model = models.wrap(models.fresh(models.builder(plan, subject.data), 0), plan, subject.data)
+    target = Target(model, 10, subject.data.bounds, subject.data.test, adaptive=adaptive(plan))
+    rows = evasion.run(target, plan.settings["evasion"], torch.Generator())
+    ours = [row for row in rows if row.at.get("attack") == "adaptive"]
+    assert [(row.at["eps"], row.status) for row in ours] == [(0.05, "ok"), (0.2, "ok")]
 
 
 def test_weights_stored_compressed_are_read_as_any_others(

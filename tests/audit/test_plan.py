@@ -45,6 +45,7 @@ def put(table: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("pruning.methods", ["global-magnitud"], "global-magnitude"),
         ("probes.evasionn", {}, "there is no probe 'evasionn'; there are: accuracy, evasion"),
         ("probes.evasion.epz", [0.1], "probes.evasion.epz: unknown key"),
+        ("probes.evasion.adaptive", "mine.py", "probes.evasion.adaptive: name your function"),
         ("probes.evasion.eps", [], "probes.evasion.eps"),
         ("probes.evasion.eps", ["8/0"], "probes.evasion.eps"),
         ("probes.skip", ["evazion"], "there is no probe 'evazion'"),

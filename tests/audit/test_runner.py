@@ -236,6 +236,22 @@ def test_units_are_named_by_what_determines_them(tiny: dict[str, Any], write_pla
     assert "accuracy filter-l2@0.5 seed 0" in changed
 
 
+def test_the_user_s_own_attack_counts_with_its_code(
+    tiny: dict[str, Any], write_plan: Write, tmp_path: Path
+) -> None:
+    def ids() -> dict[str, str]:
+        plan = load(write_plan(tiny))
+        return {unit.label: unit.id for unit in units(plan, preflight(plan).data, "cpu")}
+
+    tiny["probes"]["evasion"]["adaptive"] = "mine.py:twin"
+    (tmp_path / "mine.py").write_text("def twin(model):\n    return model\n")
+    before = ids()
+    assert ids() == before
+    (tmp_path / "mine.py").write_text("def twin(model):\n    return model.eval()\n")
+    changed = {label for label, name in ids().items() if before[label] != name}
+    assert changed == {label for label in before if label.startswith("evasion ")}
+
+
 def test_every_variant_meets_what_fools_the_others(reference: Path, rows_of: RowsOf) -> None:
     found: dict[str, dict[str, float]] = {}
     for row in rows_of(reference / "out"):

@@ -1,6 +1,7 @@
 """Runs that a page must hold for: each makes a run's folder and returns the policy that judges it."""
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
 from reports.gate.policy import Policy, Rule
 
+DAY = date(2026, 6, 1)
+"""The day on which the cases are judged."""
 CRASH = "RuntimeError: no memory"
 STAMP: dict[str, Any] = {"seconds": 1.0, "finished": "2026-01-02T03:04:06+00:00"}
 

@@ -104,7 +104,9 @@ def maker(root: Path) -> Make:
         about = {"plan_digest": "d", "subject": {"classes": list("0123456789")}}
         with Ledger.open(folder / "run.sqlite", about, units) as ledger:
             for v, s in pairs:
-                made = VariantRow(v, s, v.partition("@")[0], 0.0, 0.0, control=v in controls)
+                method, _, sparsity = v.partition("@")
+                share = float(sparsity) if sparsity.startswith("0.") else 0.0
+                made = VariantRow(v, s, method, share, share, control=v in controls)
                 mine = [r for r in rows if (r.variant, r.seed) == (v, s)]
                 ledger.append(f"{v}-{s}", variant=made, measurements=mine, **STAMP)
         return read(folder)

@@ -52,7 +52,7 @@ def test_rendered_twice_it_has_the_same_bytes(
     policy = cases.CASES["pictures"](synthetic, tmp_path)
     for _ in range(2):
         results = read(tmp_path)
-        assert render(results, judge(results, policy)) == pages["pictures"]
+        assert render(results, judge(results, policy, today=cases.DAY)) == pages["pictures"]
 
 
 def test_pictures_are_the_kept_ones(
@@ -70,7 +70,7 @@ def test_pictures_are_the_kept_ones(
 
 def test_a_raised_flag_is_told_where_it_matters(pages: dict[str, str]) -> None:
     text = pages["pictures"]
-    assert "flags raised in 1 of 1 variant" in text
+    assert "flags raised in 1 of 4 variants" in text
     assert "Attacks that show signs of failure" in text
     assert "4 of 10 input gradients are exactly zero" in text
     assert "Ringed" in text
@@ -94,18 +94,18 @@ def test_a_crash_is_a_finding(pages: dict[str, str]) -> None:
     assert "not run" in text
 
 
-def test_a_hostile_policy_is_text(tmp_path: Path, synthetic: ModuleType) -> None:
+def test_a_hostile_policy_is_text(tmp_path: Path, synthetic: ModuleType, cases: ModuleType) -> None:
     hostile = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e{{ 7*7 }}"
     rule = {"id": "r", "metric": hostile[:150], "at": {hostile: hostile}, "min": 0.5, "description": hostile}
-    waiver = {"rule": "r", "variant": "*", "expires": "2999-01-01", "reason": hostile}
+    waiver = {"rule": "r", "variant": "m@0.5", "expires": "2026-12-31", "reason": hostile}
     policy = Policy(
         (Rule.model_validate(rule),), (Waiver.model_validate(waiver),), name=hostile, file=hostile, digest="0"
     )
     results = read(synthetic.build(tmp_path, seeds=[0], methods=["m"], sparsities=[0.5], n=60))
-    text = render(results, judge(results, policy))
+    text = render(results, judge(results, policy, today=cases.DAY))
     assert "WAIVED" in text
-    assert "2999-01-01" in text
-    assert "<script" not in text
+    assert "2026-12-31" in text
+    assert text.count("<script") == 1  # the page's own
     assert "<img" not in text
     assert "\u202e" not in text
     assert "{{ 7*7 }}" in text

@@ -24,7 +24,7 @@ from reports.data.results import Results, read
 from reports.exports import json as as_json
 from reports.exports import names
 from reports.gate.judge import Verdicts, judge
-from reports.gate.policy import Policy, Waiver, load
+from reports.gate.policy import Policy, Rule, Waiver, load
 
 SCHEMAS = Path(__file__).parent / "schemas"
 FORMATS = ("csv", "cyclonedx", "in-toto", "json", "junit", "markdown", "model-card", "sarif")
@@ -56,6 +56,11 @@ def strict(text: str) -> Any:
     return json.loads(
         text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"), object_pairs_hook=pairs
     )
+
+
+def documents(name: str, text: str) -> list[Any]:
+    """What a JSON format holds: one document, or, of statements, one a line."""
+    return [strict(line) for line in text.splitlines()] if name == "in-toto" else [strict(text)]
 
 
 def schema(file: str) -> Any:
@@ -96,7 +101,7 @@ def validate() -> dict[str, Callable[[str], None]]:
             jsonschema.Draft202012Validator(card).validate(metadata)
 
     found: dict[str, Callable[[str], None]] = {
-        name: (lambda text, checker=checker: checker.validate(strict(text)))  # type: ignore[misc]
+        name: (lambda text, checker=checker, name=name: [checker.validate(d) for d in documents(name, text)])  # type: ignore[misc]
         for name, checker in checkers.items()
     }
     return found | {"junit": lambda text: junit.validate(text), "model-card": model_card}
@@ -123,7 +128,9 @@ def test_it_is_valid_and_its_words_are_chosen(
 def test_rendered_twice_it_has_the_same_bytes(case_runs: Runs, cases: ModuleType, name: str) -> None:
     folder, results, verdicts = case_runs["pictures"]
     again = read(folder)
-    assert rendered(name, again, judge(again, verdicts.policy)) == rendered(name, results, verdicts)
+    assert rendered(name, again, judge(again, verdicts.policy, today=verdicts.judged_on)) == rendered(
+        name, results, verdicts
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,34 +204,52 @@ def test_junit_has_one_case_for_each_decision(case_runs: Runs, case: str) -> Non
 
 
 def waived(verdicts: Verdicts, results: Results) -> Verdicts:
-    waiver = Waiver(rule="clean", variant="*", expires=date(2999, 1, 1), reason="a test")
-    return judge(results, Policy(verdicts.policy.rules, (waiver,), "house"))
+    waiver = Waiver(rule="clean", variant="*", expires=date(2027, 1, 1), reason="a test")
+    return judge(results, Policy(verdicts.policy.rules, (waiver,), "house"), today=date(2026, 6, 1))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_in_toto_attests_a_pass_only_where_the_gate_passes(case_runs: Runs, case: str) -> None:
     _, results, verdicts = case_runs[case]
-    statement = strict(rendered("in-toto", results, verdicts))
-    assert (statement["predicate"]["result"] == "PASSED") == (verdicts.exit_code == 0)
-    digests = {d for d in results.variants["digest"] if d is not None}
-    if digests:
-        assert {s["digest"]["sha256"] for s in statement["subject"]} == digests
-    tests = statement["predicate"]
-    assert len(tests["passedTests"]) == verdicts.count("pass")
-    assert len(tests["failedTests"]) == len(verdicts.decisions) - verdicts.count("pass") - verdicts.count(
-        "not_applicable"
-    )
+    statements = documents("in-toto", rendered("in-toto", results, verdicts))
+    assert all(len(statement["subject"]) == 1 for statement in statements)
+    digests = sorted(d for d in results.variants["digest"] if d is not None)
+    if not digests:
+        assert [statement["predicate"]["result"] for statement in statements] == ["FAILED"]
+        return
+    assert sorted(s["subject"][0]["digest"]["sha256"] for s in statements) == digests
+    for statement in statements:
+        mine = verdicts.of(statement["subject"][0]["annotations"]["variant"])
+        tests = statement["predicate"]
+        assert (tests["result"] == "PASSED") == (mine.status == "pass")
+        assert len(tests["passedTests"]) == mine.count("pass")
+        assert len(tests["failedTests"]) == len(mine.decisions) - mine.count("pass") - mine.count(
+            "not_applicable"
+        )
 
 
 def test_what_is_waived_is_a_warning_and_a_skip(case_runs: Runs) -> None:
     _, results, verdicts = case_runs["fail"]
     verdicts = waived(verdicts, results)
     assert verdicts.exit_code == 0
-    assert strict(rendered("in-toto", results, verdicts))["predicate"]["result"] == "WARNED"
+    statements = documents("in-toto", rendered("in-toto", results, verdicts))
+    said = {s["subject"][0]["annotations"]["variant"]: s["predicate"]["result"] for s in statements}
+    assert said.pop("dense-finetuned") == "FAILED"  # a control, which no rule judges
+    assert set(said.values()) == {"WARNED"}
     root = ElementTree.fromstring(rendered("junit", results, verdicts))
     assert {skip.get("type") for skip in root.iter("skipped")} == {"waived"}
-    assert strict(rendered("sarif", results, verdicts))["runs"][0]["results"] == []
-    assert "waived until 2999-01-01: a test" in rendered("markdown", results, verdicts)
+    alerts = strict(rendered("sarif", results, verdicts))["runs"][0]["results"]
+    assert len(alerts) == verdicts.count("waived") > 0
+    for alert in alerts:
+        (suppression,) = alert["suppressions"]
+        assert re.fullmatch(
+            r"waived until 2027-01-01 \((FAIL|INCONCLUSIVE) without the waiver\): a test",
+            suppression["justification"],
+        )
+        assert suppression["status"] == "accepted"
+    comment = rendered("markdown", results, verdicts)
+    assert "waived until 2027\\-01\\-01 \\(FAIL without the waiver\\)\\: a test" in comment
+    assert "The run meets" not in comment
 
 
 def test_sarif_points_at_the_failing_rules_line(tmp_path: Path, case_runs: Runs) -> None:
@@ -246,7 +271,7 @@ def test_sarif_points_at_the_failing_rules_line(tmp_path: Path, case_runs: Runs)
         (location,) = result["locations"]
         place = location["physicalLocation"]
         assert place["region"]["startLine"] == 9
-        assert place["artifactLocation"]["uri"].endswith("/ci/a%20policy.toml")
+        assert place["artifactLocation"]["uri"] == "a%20policy.toml"
         assert (result["ruleId"], result["ruleIndex"], result["level"]) == ("broken", 1, "error")
     prints = [r["partialFingerprints"]["primaryLocationLineHash"] for r in run["results"]]
     assert len(set(prints)) == len(prints)
@@ -254,6 +279,65 @@ def test_sarif_points_at_the_failing_rules_line(tmp_path: Path, case_runs: Runs)
     (moved,) = strict(rendered("sarif", results, judge(results, load(path))))["runs"]
     assert [r["partialFingerprints"]["primaryLocationLineHash"] for r in moved["results"]] == prints
     assert moved["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"] == 10
+
+
+@pytest.mark.parametrize(
+    ("file", "uri"),
+    [
+        ("ci/policy.toml", "ci/policy.toml"),
+        ("./policy.toml", "policy.toml"),
+        ("../policy.toml", "../policy.toml"),
+        ("/home/me/secret/policy.toml", "policy.toml"),
+        ("C:\\Users\\me\\policy.toml", "policy.toml"),
+        ("C:/Users/me/policy.toml", "policy.toml"),
+    ],
+)
+def test_sarif_does_not_say_where_a_machine_keeps_its_files(case_runs: Runs, file: str, uri: str) -> None:
+    _, results, verdicts = case_runs["fail"]
+    policy = Policy(verdicts.policy.rules, name="house", file=file)
+    text = rendered("sarif", results, judge(results, policy))
+    places = [place for r in strict(text)["runs"][0]["results"] for place in r["locations"]]
+    assert {place["physicalLocation"]["artifactLocation"]["uri"] for place in places} == {uri}
+    assert "file:" not in text
+
+
+def test_no_export_holds_the_absolute_path_of_a_policy(tmp_path: Path, case_runs: Runs) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text("[[rule]]\nid = 'a'\nmetric = 'accuracy'\nmin = 1.0\n", encoding="utf-8")
+    _, results, _ = case_runs["fail"]
+    verdicts = judge(results, load(path))
+    for name in (*FORMATS, "html"):
+        text = rendered(name, results, verdicts)
+        assert str(tmp_path) not in text, name
+        assert "file:///" not in text, name
+
+
+def test_an_alert_stays_open_when_a_failure_is_no_longer_decided(tmp_path: Path, runs: ModuleType) -> None:
+    """FAIL, then INCONCLUSIVE, then NOT RUN, then PASS: the same alert, until it passes."""
+    prints, kinds = [], []
+    rule = Rule.model_validate({"id": "r", "metric": "accuracy", "min": 0.8, "severity": "high"})
+    figures = [*(runs.clean("m", share) for share in (0.7, 0.8)), runs.row("m", "macs", 1, 1, 1)]
+    for i, row in enumerate([*figures, runs.clean("m", 0.9)]):
+        results = runs.made(tmp_path / str(i), [row])
+        (run,) = strict(rendered("sarif", results, judge(results, Policy((rule,)))))["runs"]
+        prints.append([r["partialFingerprints"]["decision/v1"] for r in run["results"]])
+        kinds.append([(r["kind"], r["level"], r["properties"]["verdict"]) for r in run["results"]])
+    assert kinds == [
+        [("fail", "error", "FAIL")], [("open", "none", "INCONCLUSIVE")], [("open", "none", "NOT RUN")], [],
+    ]  # fmt: skip
+    assert prints[0] == prints[1] == prints[2] != []
+
+
+def test_a_variants_name_makes_no_link_in_sarif(tmp_path: Path, runs: ModuleType) -> None:
+    name = "[click](http://evil.example) \\[x](1) www.evil.example"
+    results = runs.made(tmp_path, [runs.clean(name, 0.5)])
+    rule = Rule.model_validate({"id": "r", "metric": "accuracy", "min": 0.8})
+    (alert,) = strict(rendered("sarif", results, judge(results, Policy((rule,)))))["runs"][0]["results"]
+    message = alert["message"]["text"]
+    assert re.search(r"(?<!\\)(\\\\)*[\[\]]", message) is None, message  # every bracket is escaped
+    assert "://" not in message
+    assert "www." not in message
+    assert "click" in message
 
 
 def test_cyclonedx_names_every_model_file_and_its_own_figures(case_runs: Runs) -> None:
@@ -321,10 +405,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType, cas
     results = read(folder)
     rule = {"metric": "membership_auc", "max": 0.0, "description": HOSTILE}
     rules = (*cases.house(min=0.99).rules, cases.Rule.model_validate({"id": "leak", **rule}))
-    waiver = Waiver(rule="leak", variant="dense", expires=date(2999, 1, 1), reason=HOSTILE)
-    stray = Waiver(rule=HOSTILE[:200], variant=HOSTILE[:200], expires=date(2999, 1, 1), reason=HOSTILE)
+    waiver = Waiver(rule="leak", variant="dense", expires=date(2027, 1, 1), reason=HOSTILE)
+    stray = Waiver(rule=HOSTILE[:200], variant=HOSTILE[:200], expires=date(2027, 1, 1), reason=HOSTILE)
     policy = Policy(rules, (waiver, stray), name=HOSTILE, file=HOSTILE)
-    return results, judge(results, policy, results), results
+    return results, judge(results, policy, results, date(2026, 6, 1)), results
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -377,8 +461,7 @@ def test_the_statement_names_the_policy_by_its_bytes(tmp_path: Path, case_runs: 
     path = tmp_path / "policy.toml"
     path.write_text("[[rule]]\nid = 'a'\nmetric = 'accuracy'\nmin = 0.1\n", encoding="utf-8")
     _, results, _ = case_runs["pass"]
-    policy, plan = strict(rendered("in-toto", results, judge(results, load(path))))["predicate"][
-        "configuration"
-    ]
+    first = documents("in-toto", rendered("in-toto", results, judge(results, load(path))))[0]
+    policy, plan = first["predicate"]["configuration"]
     assert policy["digest"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert results.about["plan_digest"] in plan["uri"]

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,10 @@ from reports.data.results import Results, read
 from reports.families import keys
 from reports.gate.judge import Verdicts, judge
 from reports.gate.policy import Policy, Rule
+from reports.language.metrics import metric as about_metric
+from reports.page.tables import comparison_table
 from reports.story.analysis import analyse
+from reports.story.headline import at_variant
 from reports.story.summary import sentences, summarise
 
 FORBIDDEN = ("safe", "secure", "compliant", "PASS", "FAIL")
@@ -52,29 +56,37 @@ def test_the_first_sentence_names_the_strongest_pruning_that_meets_the_policy(tm
         tmp_path, {"dense": 0.95, "m@0.5": 0.95, "m@0.75": 0.94, "m@0.9": 0.80, "k@0.6": 0.95}
     )
     said = judged(results)
-    assert said[0] == (
-        "m at 75% is the strongest pruning that meets the policy “house”; beyond it, at 90%, clean accuracy "
-        "breaks first."
-    )
+    assert said[0].startswith("Ship m at 75%, which meets the policy “house”: ")
+    assert said[1] == "Beyond it, at 90%, clean accuracy breaks first."
     assert any(
         s.startswith("m: meets the policy up to 75%; at 90% clean accuracy falls by 15.0") for s in said
     )
     assert "k: meets the policy up to 60%." in said
 
 
-def test_the_strongest_is_one_that_passes_even_if_a_milder_one_does_not(tmp_path: Path) -> None:
+def test_one_that_stands_beyond_a_milder_one_in_doubt_is_not_shipped(tmp_path: Path) -> None:
+    """Tests go in sequence: the mildest of a method first."""
     results = accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.89, "m@0.75": 0.95})
     assert judged(results)[0] == (
-        "m at 75% is the strongest pruning that meets the policy “house”; nothing stronger was tried by this "
-        "method."
+        "Do not ship yet: no pruned version is shown to meet the policy “house”; nothing fails up to m at "
+        "75%, and nothing stronger was tried by this method."
     )
+
+
+def test_a_pruning_without_costs_and_losses_says_so(tmp_path: Path) -> None:
+    said = judged(accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.95}))
+    assert said[0] == (
+        "Ship m at 50%, which meets the policy “house”: what it saves was not measured; no loss against "
+        "dense is shown."
+    )
+    assert said[1] == "Nothing stronger was tried by this method."
 
 
 def test_where_nothing_meets_it_the_strongest_that_fails_nothing_is_named(tmp_path: Path) -> None:
     said = judged(accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.90, "m@0.9": 0.7}))
     assert said[0] == (
-        "No pruned version is shown to meet the policy “house”; nothing fails up to m at 50%, and beyond it, "
-        "at 90%, clean accuracy breaks first."
+        "Do not ship yet: no pruned version is shown to meet the policy “house”; nothing fails up to m at "
+        "50%, and beyond it, at 90%, clean accuracy breaks first."
     )
     assert said[1] == "For m at 50%, not decided: clean accuracy."
 
@@ -90,23 +102,129 @@ def test_a_variant_without_a_figure_is_not_one_that_fails_nothing(tmp_path: Path
     assert "at 90%, clean accuracy was not measured" in found[0]
     with Ledger.open(folder / "run.sqlite", {"plan_digest": "d"}, []) as ledger:
         ledger.append("m@0.5", variant=VariantRow("m@0.5", 0, "m", 0.5, 0.5), **STAMP)
-    assert judged(read(folder))[0] == "No pruned version was measured for what the policy “house” asks."
+    assert judged(read(folder))[0] == (
+        "Do not ship yet: no pruned version was measured for what the policy “house” asks."
+    )
     assert judged(results)[0] != judged(read(folder))[0]
 
 
 def test_where_everything_fails_the_mildest_is_named(tmp_path: Path) -> None:
     said = judged(accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.8, "m@0.9": 0.7}))
-    assert said[0].startswith(
-        "Every pruned version fails the policy “house”, even m at 50%, the mildest: clean accuracy falls by "
-        "15.0 points (+12.8 to +17.2; at most 5.0 points below dense allowed)."
+    assert re.fullmatch(
+        r"Do not ship any pruned version: each breaks the policy “house”, even m at 50%, the mildest of "
+        r"them: clean accuracy falls by 15\.0 points \(\+12\.\d to \+17\.\d; at most 5\.0 points below dense "
+        r"allowed\)\.",
+        said[0],
     )
 
 
 def test_the_same_results_under_another_limit_have_another_answer(tmp_path: Path) -> None:
     results = accuracies(tmp_path, {"dense": 0.95, "m@0.5": 0.95, "m@0.9": 0.8})
-    assert judged(results)[0].startswith("m at 50% is the strongest")
-    assert judged(results, min=0.7)[0].startswith("m at 90% is the strongest")
-    assert judged(results, min=0.99)[0].startswith("Every pruned version fails")
+    assert judged(results)[0].startswith("Ship m at 50%, which")
+    assert judged(results, min=0.7)[0].startswith("Ship m at 90%, which")
+    assert judged(results, min=0.99)[0].startswith("Do not ship any pruned version: each breaks")
+
+
+COSTS = {  # macs, latency, bytes and compressed bytes, as a share of dense's
+    "global-magnitude@0.9": (1.0, 1.02, 1.0, 0.15),
+    "filter-l2@0.5": (0.5, 0.7, 0.5, 0.5),
+    "filter-l2@0.75": (0.3, 0.5, 0.25, 0.25),
+}
+
+
+def priced(folder: Path, shares: dict[str, float], compressed: bool = True) -> Results:
+    """The run of :func:`accuracies` with costs."""
+    accuracies(folder, shares)
+    units = [UnitRow(f"cost-{v}", "cost", v) for v in shares]
+    with Ledger.open(folder / "run.sqlite", {"plan_digest": "d"}, units) as ledger:
+        for name in shares:
+            costs = zip(
+                ("macs", "latency", "bytes", "compressed_bytes"), COSTS.get(name, (1.0,) * 4), strict=True
+            )
+            rows = [
+                MeasurementRow(name, 0, "cost", metric, {}, 1000 * c, 1000 * c, 1000 * c, 1)
+                for metric, c in costs
+                if compressed or metric != "compressed_bytes"
+            ]
+            ledger.append(f"cost-{name}", measurements=rows, **STAMP)
+    return read(folder)
+
+
+def test_what_meets_the_policy_is_ranked_by_what_it_saves_and_not_by_its_sparsity(tmp_path: Path) -> None:
+    shares = {"dense": 0.95, "global-magnitude@0.9": 0.95, "filter-l2@0.5": 0.94, "filter-l2@0.75": 0.8}
+    said = judged(priced(tmp_path, shares))
+    assert said[0] == (
+        "Ship filter-l2 at 50%, which meets the policy “house”: it saves 50% of the multiply–accumulates, "
+        "30% of the latency and 50% of the compressed size; it costs 1.0 points of clean accuracy."
+    )
+    assert said[1] == "Beyond it, at 75%, clean accuracy breaks first."
+    assert said[2] == (
+        "global-magnitude at 90% is sparser and meets the policy too, but it saves 85% of the compressed "
+        "size; it runs no faster: the multiply–accumulates and the latency stay dense’s."
+    )
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_what_saves_nothing_is_said_to(tmp_path: Path, compressed: bool) -> None:
+    shares = {"dense": 0.95, "global-magnitude@0.9": 0.95}
+    said = judged(priced(tmp_path, shares, compressed))[0]
+    assert said.startswith("Ship global-magnitude at 90%, which meets the policy “house”: ")
+    assert ("saves 85% of the compressed size" in said) is compressed
+    assert "it runs no faster: the multiply–accumulates and the latency stay dense’s" in said
+    assert ("saves" in said) is compressed
+
+
+def test_dense_alone_meets_nothing_that_does_not_judge_it(tmp_path: Path) -> None:
+    results = accuracies(tmp_path, {"dense": 0.95})
+    for rule in (RULE, {"id": "r", "metric": "accuracy", "min": 0.5, "variants": ["m@*"]}):
+        (said, *_) = sentences(results, judge(results, Policy((Rule.model_validate(rule),), name="house")))
+        assert "no rule of the policy “house” is for it: it is not judged" in said
+
+
+def test_an_unfinished_run_of_dense_alone_meets_nothing(tmp_path: Path) -> None:
+    accuracies(tmp_path, {"dense": 0.95})
+    with Ledger.open(tmp_path / "run.sqlite", {"plan_digest": "d"}, [UnitRow("late", "evasion", "late")]):
+        pass
+    said = judged(read(tmp_path), min=0.5)[0]
+    assert "the run is not finished" in said
+    assert "meets the policy" not in said
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.01, 0.03, 0.05, 0.1])
+def test_no_sentence_and_no_table_contradicts_the_gate(results: Results, margin: float) -> None:
+    """What the gate fails against dense, page and headline call worse, and never “no difference”."""
+    a = analyse(results)
+    found = 0
+    for key in a.keys:
+        kind = "max_rise" if about_metric(key.metric).worse == "higher" else "max_drop"
+        rule = {"id": "r", "metric": key.metric, "at": dict(key.at), kind: margin}
+        verdict = judge(results, Policy((Rule.model_validate(rule),), name="house"))
+        table = comparison_table(a)
+        assert table is not None
+        words = {row[0].text: row[2 + a.keys.index(key)].verdict for row in table.rows}
+        for decision in verdict.decisions:
+            if decision.status != "fail" or decision.variant in a.collapsed:
+                continue
+            found += 1
+            assert a.against_dense[key.metric][decision.variant].direction == "worse"
+            assert words[decision.variant] == "worse"
+            (line,) = at_variant(a, decision.variant)
+            still = line.partition("no difference can be shown in ")[2]
+            assert key.label not in still
+    assert found or margin > 0.05
+
+
+def test_a_difference_lost_to_the_correction_is_not_called_none(results: Results) -> None:
+    """“No difference can be shown” is said only where the interval holds zero."""
+    a = analyse(results)
+    for name in results.names(pruned=True):
+        (line,) = at_variant(a, name)
+        still = line.partition("no difference can be shown in ")[2]
+        for key in a.keys:
+            comparison = a.against_dense[key.metric].get(name)
+            assert comparison is not None
+            if not comparison.pooled.low <= 0 <= comparison.pooled.high:
+                assert key.label not in still, (line, comparison.pooled)
 
 
 def test_without_verdicts_the_preset_standard_judges(tmp_path: Path) -> None:

@@ -6,18 +6,22 @@ Each flag is one function of the evidence. To add one: write it, and name it in 
 from collections.abc import Callable, Mapping
 
 import torch
+from torch import Tensor
 
+from attacks.evasion._attack import EvasionAttack, reason
 from attacks.evasion._settings import Settings
 from attacks.evasion.health._evidence import Evidence
-from attacks.evasion.health._flag import METRIC, Flag
+from attacks.evasion.health._flag import METRIC, Flag, counted
 from attacks.evasion.health.gradients import float32_gradients, noisy_loss, saturated_softmax, zero_gradients
-from attacks.evasion.health.outputs import randomised, softmax_outputs
+from attacks.evasion.health.outputs import batch_dependent, randomised, softmax_outputs
 from attacks.evasion.health.progress import (
+    longer_stronger,
     loss_still_falling,
     not_monotone,
     one_step_stronger,
     path_not_end,
     unbounded_survivors,
+    walk_stronger,
 )
 from attacks.evasion.health.rivals import black_box_stronger, noise_as_strong, stronger
 from attacks.evasion.sweep import Sweep
@@ -26,6 +30,7 @@ __all__ = ["CHECKS", "METRIC", "Evidence", "Flag", "diagnose", "examine"]
 
 CHECKS: tuple[Callable[[Evidence], Flag], ...] = (
     randomised,
+    batch_dependent,
     softmax_outputs,
     zero_gradients,
     saturated_softmax,
@@ -33,6 +38,8 @@ CHECKS: tuple[Callable[[Evidence], Flag], ...] = (
     noisy_loss,
     path_not_end,
     loss_still_falling,
+    longer_stronger,
+    walk_stronger,
     one_step_stronger,
     not_monotone,
     unbounded_survivors,
@@ -42,7 +49,9 @@ CHECKS: tuple[Callable[[Evidence], Flag], ...] = (
 
 
 NOTHING = "the model gets no example right: there is nothing to attack."
-CONSTANT = "the model answers the same to every input: no attack can change it, and none need be doubted."
+CONSTANT = (
+    "the model gives one class to every test input and random input, attacked or not: nothing is in doubt."
+)
 
 
 def examine(evidence: Evidence) -> dict[str, Flag]:
@@ -50,19 +59,35 @@ def examine(evidence: Evidence) -> dict[str, Flag]:
     if len(evidence.batch) == 0 or evidence.constant:
         why = NOTHING if len(evidence.batch) == 0 else CONSTANT
         return {check.__name__: Flag(check.__name__, 1.0, None, why) for check in CHECKS}
-    return {check.__name__: check(evidence) for check in CHECKS}
+    return {check.__name__: _made(check, evidence) for check in CHECKS}
 
 
-def diagnose(found: Sweep, sees: Mapping[str, str], settings: Settings) -> tuple[Evidence, dict[str, Flag]]:
+def _made(check: Callable[[Evidence], Flag], evidence: Evidence) -> Flag:
+    """The check; one that crashes is a failed row, which leaves the figures in doubt."""
+    try:
+        return check(evidence)
+    except Exception as error:  # whatever a foreign model raises
+        return Flag(check.__name__, 0.0, None, f"the check failed: {reason(error)}", status="failed")
+
+
+def diagnose(
+    found: Sweep, attacks: Mapping[str, EvasionAttack], inputs: Tensor, settings: Settings
+) -> tuple[Evidence, dict[str, Flag]]:
     """The checks on a sample, and those of the sweep's own curves: do attacks that see less find more?
 
-    ``sees``: by attack, what it uses of the model (:attr:`attacks.evasion._attack.EvasionAttack.sees`).
+    ``attacks``: the plan's, by name; any other curve is of what fooled other models. ``inputs``: all test
+    inputs, (n, …).
     """
-    evidence = Evidence.of(found, settings)
+    evidence = Evidence.of(found, attacks, inputs, settings)
     flags = examine(evidence)
+    if len(evidence.batch) == 0 or evidence.constant:
+        return evidence, flags
+    if found.failed:
+        flags["attack_failed"] = attack_failed(found)
     broken = {name: curve.broken.cumsum(dim=0) > 0 for name, curve in found.curves.items()}
+    sees = {name: attacks[name].sees if name in attacks else "others" for name in broken}
     white = [broken[name] for name in broken if sees[name] == "gradients"]
-    if evidence.constant or not white:
+    if not white:
         return evidence, flags
     together = torch.stack(white).any(dim=0)
     for flag, sights in (("black_box_stronger", ("scores", "labels")), ("transfer_stronger", ("others",))):
@@ -71,3 +96,10 @@ def diagnose(found: Sweep, sees: Mapping[str, str], settings: Settings) -> tuple
             rival = torch.stack([broken[name] for name in rivals]).any(dim=0)
             flags[flag] = stronger(flag, rival, together, " or ".join(rivals))
     return evidence, flags
+
+
+def attack_failed(found: Sweep) -> Flag:
+    """An attack of the plan could not be run: whatever still stands might not have withstood it."""
+    standing = ~found.worst[0]
+    names = " and ".join(found.failed)
+    return Flag("attack_failed", 0.0, standing, counted(standing, f"standing, but {names} could not be run."))

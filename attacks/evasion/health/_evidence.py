@@ -2,16 +2,19 @@
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
-from attacks._model import checked
-from attacks.evasion._attack import Batch
+from attacks._model import NotFiniteError, checked
+from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import column
 from attacks.evasion._losses import climb, margin
+from attacks.evasion._passes import look
+from attacks.evasion._random import uniform
 from attacks.evasion._search import widest
 from attacks.evasion._settings import Settings
 from attacks.evasion.sweep import Sweep
@@ -20,6 +23,10 @@ SAMPLE = 100
 """Examples looked at: enough to see what a share of a few percent is, cheap beside the attacks."""
 RADII = 3
 """Balls walked in, at most: evenly spaced over the plan's radii."""
+STEPS = 20
+"""Of a walk, at least: a plan of weak attacks must not have weak checks."""
+INPUTS = 256
+"""Of each kind of random input that a model of one class is tried on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,30 +52,40 @@ class Evidence:
 
     batch: Batch
     """The sample."""
-    radii: Tensor
-    """The balls walked in, rising, (B,)."""
+    rungs: Tensor
+    """Where on the grid the balls walked in stand, rising, (B,) int64."""
     standing: Tensor
     """What the attacks left standing at each ε of the plan, (len(grid), N) bool."""
     grid: Tensor
     """Those ε."""
+    attacks: Mapping[str, EvasionAttack]
+    """The plan's, but for those that could not be run."""
     settings: Settings
+    constant: bool
+    """Whether the model gives one class to every input tried (:func:`one_class`), and nothing changed it."""
 
     @classmethod
-    def of(cls, found: Sweep, settings: Settings) -> "Evidence":
-        """A fixed sample of a sweep, and some of its radii, the smallest and the largest among them."""
+    def of(
+        cls, found: Sweep, attacks: Mapping[str, EvasionAttack], inputs: Tensor, settings: Settings
+    ) -> "Evidence":
+        """A fixed sample of a sweep, and some of its radii, the smallest and the largest among them.
+
+        ``inputs``: every test input (n, …), those among them that the model gets wrong.
+        """
         batch, grid = found.batch, found.grid
         order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(len(batch)))
         chosen = order[:SAMPLE].sort().values.to(batch.x.device)
         spread = torch.linspace(0, len(grid) - 1, min(RADII, len(grid))).round().long()
         part = batch.at(chosen, torch.zeros(len(chosen), device=batch.x.device))
-        standing = ~found.worst[:, found.right][:, chosen]
-        return cls(part, grid[spread.to(grid.device)], standing, grid, settings)
+        worst = found.worst[:, found.right]
+        constant = not bool(worst.any()) and one_class(batch, inputs)
+        ran = {name: attack for name, attack in attacks.items() if name in found.curves}
+        return cls(part, spread.to(grid.device), ~worst[:, chosen], grid, ran, settings, constant)
 
-    @cached_property
-    def constant(self) -> bool:
-        """Whether the model gives the same answer to every example: then there is nothing to attack."""
-        logits = self.batch.logits
-        return len(logits) > 1 and bool((logits == logits[:1]).all())
+    @property
+    def radii(self) -> Tensor:
+        """The balls walked in, rising, (B,)."""
+        return self.grid[self.rungs]
 
     @cached_property
     def double(self) -> nn.Module | None:
@@ -83,8 +100,9 @@ class Evidence:
 
     @cached_property
     def walk(self) -> Walk:
-        """From the clean inputs, with the plan's number and length of steps, in every ball at once."""
-        return walk(self.batch, self.radii, self.settings)
+        """From the clean inputs in each ball, with the plan's steps of PGD, or :data:`STEPS` if more."""
+        steps = max(STEPS, self.settings.steps)
+        return walk(self.batch, self.radii, self.settings.model_copy(update={"steps": steps}))
 
     @cached_property
     def halfway(self) -> int:
@@ -150,3 +168,35 @@ def _uphill(batch: Batch, iterate: Tensor, gradient: Tensor, step: int, steps: i
 def in_ball(batch: Batch, radius: Tensor) -> Batch:
     """The sample with one radius for all."""
     return replace(batch, eps=radius.expand(len(batch)).to(batch.x))
+
+
+def one_class(batch: Batch, inputs: Tensor) -> bool:
+    """Whether the model gives one class to everything: all test inputs (n, …), and random ones in the bounds.
+
+    These are noise, corners, flat inputs, and test inputs mirrored in the middle of the bounds or with their
+    values in another order. Such a model cannot be fooled, and no attack on it need be doubted.
+    """
+    if len(batch) == 0 or bool((batch.y != batch.y[0]).any()):
+        return False
+    low, high = batch.bounds
+    some = inputs[:: max(len(inputs) // INPUTS, 1)][:INPUTS].to(batch.x)
+    seeds = torch.arange(INPUTS, device=batch.x.device)
+    noise = uniform(seeds, batch.x.shape[1:]).to(batch.x) * (high - low) + low
+    flat = uniform(seeds, (1,), 1).to(batch.x) * (high - low) + low
+    order = torch.randperm(some[0].numel(), generator=torch.Generator().manual_seed(0)).to(some.device)
+    tried = (
+        inputs,
+        noise,
+        torch.where(noise > (low + high) / 2, high, low),
+        column(flat.squeeze(1), noise).expand_as(noise),
+        low + high - some,
+        some.flatten(1)[:, order].view_as(some),
+    )
+    try:
+        return all(
+            bool((look(batch.model, part.to(batch.x)).argmax(dim=1) == batch.y[0]).all())
+            for kind in tried
+            for part in torch.split(kind, INPUTS)
+        )
+    except NotFiniteError:
+        return False

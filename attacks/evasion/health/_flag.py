@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attacks._rates import rate
-from attacks.probe import Measurement
+from attacks.probe import Measurement, Status
 
 METRIC = "attack_health"
 SHARED = 0.01
@@ -22,6 +22,8 @@ class Flag:
     """Which examples show the sign, (n,) bool; None if the check could not be made."""
     note: str
     """What the check found, or why it could not be made, in one plain sentence."""
+    status: Status = "not_applicable"
+    """Of a check that could not be made: "failed" leaves the figures in doubt, "not_applicable" does not."""
 
     @property
     def raised(self) -> bool:
@@ -32,7 +34,7 @@ class Flag:
         """The check as a measurement: the share of examples with its interval."""
         at: dict[str, str | int | float] = {"flag": self.name, "norm": norm, "limit": self.limit}
         if self.hits is None or len(self.hits) == 0:
-            return Measurement(METRIC, at=at, status="not_applicable", note=self.note)
+            return Measurement(METRIC, at=at, status=self.status, note=self.note)
         return rate(METRIC, self.hits, "flagged", at, self.note)
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.evasion._balls import column
-from attacks.evasion._losses import odds
+from attacks.evasion._losses import odds, raw_gradient
 from attacks.evasion.health._evidence import Evidence
 from attacks.evasion.health._flag import SHARED, Flag, counted
 
@@ -76,15 +76,8 @@ def noisy_loss(evidence: Evidence) -> Flag:
 
 
 def _gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """The raw input gradient of the log-odds; zero where autograd cannot follow."""
-    x = x.detach().requires_grad_()
-    with torch.enable_grad():
-        outputs = model(x)
-    if not outputs.requires_grad:
-        return torch.zeros_like(x)
-    weights = odds(outputs.detach(), y)[1]
-    (found,) = torch.autograd.grad(outputs, x, grad_outputs=weights, allow_unused=True)
-    return torch.zeros_like(x) if found is None else found.detach()
+    """The input gradient of the log-odds as autograd gives it; zero where autograd cannot follow."""
+    return raw_gradient(model, x, y)[2]
 
 
 def _dead(gradient: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
-"""Signs in the outputs: they are random, or they are no logits."""
+"""Signs in the outputs: they are random, hang on the batch, or are no logits."""
 
 import torch
+from torch import Tensor, nn
 
 from attacks._model import checked
 from attacks.evasion.health._evidence import Evidence
@@ -9,24 +10,59 @@ from attacks.evasion.health._flag import Flag, counted
 PASSES = 4
 ROUNDING = 1e-4
 """Difference of two passes that rounding on parallel hardware explains, relative to the largest logit."""
+UNITS = 4
+"""Of the last place, which rounding may move in floating types coarser than float32."""
 SUM = 1e-3
 
 
-@torch.no_grad()
 def randomised(evidence: Evidence) -> Flag:
-    """The same input gives different outputs (Croce et al. 2020: AutoAttack's own check).
+    """The same batch gives different outputs (Croce et al. 2020: AutoAttack's own check).
 
     Gradients of one draw do not point where the next draw looks, and a single check is luck. Any example is
     too many: a model that draws random numbers does so for all of them.
     """
-    batch = evidence.batch
-    moved = torch.zeros_like(batch.margin)
-    for _ in range(PASSES):
-        again = checked(batch.model(batch.x))
-        moved = torch.maximum(moved, (again - batch.logits).abs().amax(dim=1))
-    allowed = ROUNDING * batch.logits.abs().amax(dim=1).clamp(min=1e-6)
-    hits = moved > allowed
+    hits = _moved(evidence.batch.model, evidence.batch.x)
     return Flag("randomised", 0.0, hits, counted(hits, "the logits differ between passes of the same input."))
+
+
+@torch.no_grad()
+def batch_dependent(evidence: Evidence) -> Flag:
+    """An input's outputs change with the inputs beside it: statistics of the batch in the forward pass.
+
+    An attack then moves its neighbours' outputs too, and what holds for the batch holds for no input alone.
+    Every second input alone is held against all together; in float64 where the model can, so that kernels
+    which round otherwise for other sizes are not mistaken for it.
+    """
+    name, batch = "batch_dependent", evidence.batch
+    if len(batch) < 2:
+        return Flag(name, 0.0, None, "there is one example only: it has no neighbours.")
+    model = evidence.double or batch.model
+    x = batch.x.to(torch.float64) if evidence.double is not None else batch.x
+    if bool(_moved(model, x).any()):
+        return Flag(name, 0.0, None, "the outputs are random: how they depend on the batch cannot be told.")
+    together = checked(model(x))
+    apart = torch.empty_like(together)
+    for half in (slice(0, None, 2), slice(1, None, 2)):
+        apart[half] = checked(model(x[half]))
+    hits = (apart - together).abs().amax(dim=1) > _rounding(model, together)
+    return Flag(name, 0.0, hits, counted(hits, "the logits differ with the other inputs of the batch."))
+
+
+@torch.no_grad()
+def _moved(model: nn.Module, x: Tensor) -> Tensor:
+    """Whether passes of the same batch differ in each example, (N,)."""
+    first = checked(model(x))
+    moved = torch.zeros_like(first[:, 0])
+    for _ in range(PASSES):
+        moved = torch.maximum(moved, (checked(model(x)) - first).abs().amax(dim=1))
+    return moved > _rounding(model, first)
+
+
+def _rounding(model: nn.Module, logits: Tensor) -> Tensor:
+    """What rounding alone may change of each example's logits, (N,)."""
+    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()} | {logits.dtype}
+    share = max(ROUNDING, *(UNITS * torch.finfo(kind).eps for kind in kinds))
+    return share * logits.abs().amax(dim=1).clamp(min=1e-6)
 
 
 def softmax_outputs(evidence: Evidence) -> Flag:

@@ -1,11 +1,17 @@
-"""Signs in how an attack goes: a plain walk uphill is watched, with the plan's number and length of steps."""
+"""Signs in how an attack goes: a plain walk uphill is watched and held against the plan's own attacks."""
 
 import torch
 
 from attacks.evasion._balls import column
 from attacks.evasion._losses import margin
+from attacks.evasion._search import check
 from attacks.evasion.health._evidence import Evidence, in_ball, onward
 from attacks.evasion.health._flag import SHARED, Flag, counted
+
+LOOKED_AT = 40
+"""Examples on which the plan's attacks are lengthened, about: they cost more than the walk."""
+TARGETS = 2
+"""Classes that lengthened attacks aim at, at most: the likeliest."""
 
 
 def path_not_end(evidence: Evidence) -> Flag:
@@ -36,6 +42,54 @@ def loss_still_falling(evidence: Evidence) -> Flag:
             hits[index] |= onward(part, walk.end[ball, index], evidence.settings)
     note = counted(hits, f"broken by {evidence.settings.steps} steps more.")
     return Flag("loss_still_falling", 0.05, hits, note)
+
+
+def longer_stronger(evidence: Evidence) -> Flag:
+    """The plan's own gradient attacks break more when each takes twice its steps (Carlini et al. 2019).
+
+    On what they left standing of every second or third example of the sample, at the ε at which nearest to
+    half of it stands.
+    """
+    batch, settings = evidence.batch, evidence.settings
+    few = torch.arange(0, len(batch), max(len(batch) // LOOKED_AT, 1), device=batch.x.device)
+    hits = torch.zeros(len(few), dtype=torch.bool, device=batch.x.device)
+    modest = settings.model_copy(update={"targets": min(settings.targets, TARGETS)})
+    stronger = []
+    for name, attack in evidence.attacks.items():
+        left = torch.nonzero(evidence.standing[evidence.halfway, few] & ~hits).squeeze(1)
+        if attack.sees != "gradients" or not attack.steps or len(left) == 0:
+            continue
+        part = batch.at(few[left], evidence.grid[evidence.halfway].expand(len(left)))
+        broken = check(part, attack.run(part, attack.longer(modest, 2))).broken
+        hits[left] |= broken
+        stronger += [name] * bool(broken.any())
+    by = f" by {' or '.join(stronger)}" if stronger else ""
+    eps = float(evidence.grid[evidence.halfway])
+    return Flag(
+        "longer_stronger", 0.05, hits, counted(hits, f"broken{by} with twice the steps at ε = {eps:g}.")
+    )
+
+
+def walk_stronger(evidence: Evidence) -> Flag:
+    """The plain walk breaks what the plan's attacks left standing: they are weaker than twenty plain steps.
+
+    At the ε where that is commonest.
+    """
+    walk, batch = evidence.walk, evidence.batch
+    more = torch.stack(
+        [
+            check(in_ball(batch, radius), found).broken & standing
+            for radius, found, standing in zip(
+                evidence.radii, walk.found, evidence.standing[evidence.rungs], strict=True
+            )
+        ]
+    )
+    commonest = int(more.sum(dim=1).argmax())
+    eps = float(evidence.radii[commonest])
+    note = counted(
+        more[commonest], f"broken by {len(walk.margins) - 1} plain steps at ε = {eps:g}, not by the attacks."
+    )
+    return Flag("walk_stronger", 0.03, more[commonest], note)
 
 
 @torch.no_grad()

@@ -1,12 +1,13 @@
-"""The health of the attacks: one dot per check and variant, a cross where it shows a sign of failure."""
+"""The health of the attacks: a cross for each sign of failure that a variant shows; no picture of none."""
 
 import math
 
 from reports.data.health import Flag, flags, healths, sentence, title
 from reports.data.results import Results
 from reports.draw.chart import Cell, Chart, Panel, Table, name_cell
-from reports.draw.style import MUTED, STEPS
-from reports.draw.svg import blank, drawing
+from reports.draw.plots import numbers
+from reports.draw.style import MUTED, RULE, STEPS, Look
+from reports.draw.svg import Axis, Plot
 from reports.language.words import DASH, conditions, counted, listing, number, shown
 
 TITLE = "Health of the attacks"
@@ -14,16 +15,16 @@ SECTION = "evasion"
 ORDER = 30
 
 MOST = 24
-"""Variants drawn; of more, those in doubt come first. The table has all."""
-RAISED = STEPS[5]
+"""Variants in doubt that are drawn; the table has all."""
+RAISED, FINE = Look(STEPS[5], (), "X"), Look(MUTED, (), "o")
 
 
 def draw(results: Results) -> Chart | None:
-    """One panel per norm: checks by variants."""
+    """One panel per norm with a raised flag: the checks and the variants that it concerns."""
     known = flags(results)
     if not known:
         return None
-    norms = list(dict.fromkeys(flag.norm for flag in known))
+    norms = list(dict.fromkeys(flag.norm for flag in known if flag.raised))
     panels = [_panel(results, norm, [flag for flag in known if flag.norm == norm]) for norm in norms]
     return Chart(_caption(results, known), tuple(panels), _table(results, known))
 
@@ -31,7 +32,7 @@ def draw(results: Results) -> Chart | None:
 def _caption(results: Results, known: list[Flag]) -> str:
     told = (
         "Robust accuracy is an upper bound: where attacks fail for reasons of their own, it flatters. Each "
-        "row is a known sign of such failure; a cross marks a model that shows it. "
+        "check looks for a known sign of such failure; a cross marks a model that shows it. "
     )
     doubt: dict[tuple[str, str], list[Flag]] = {}
     for flag in known:
@@ -41,7 +42,9 @@ def _caption(results: Results, known: list[Flag]) -> str:
         open_ = {variant for (variant, _), one in healths(results).items() if one.unchecked}
         if open_:
             return f"{told}In {counted(len(open_), 'variant')} checks failed, or were never made."
-        return told + "Here none does."
+        checks = len({flag.name for flag in known if not math.isnan(flag.value)})
+        models = len({(flag.variant, flag.seed) for flag in known})
+        return f"{told}Of {counted(checks, 'check')} of {counted(models, 'model')} none does."
     (variant, norm), first = next(iter(doubt.items()))
     where = conditions({"norm": norm})
     return (
@@ -51,36 +54,32 @@ def _caption(results: Results, known: list[Flag]) -> str:
 
 
 def _panel(results: Results, norm: str, known: list[Flag]) -> Panel:
-    names = list(dict.fromkeys(flag.name for flag in known))
-    doubtful = {flag.variant for flag in known if flag.raised}
-    present = [v for v in results.names() if any(flag.variant == v for flag in known)]
-    if len(present) > MOST:
-        keep = sorted(present, key=lambda v: v not in doubtful)[:MOST]
-        present = [v for v in present if v in keep]
-    width, height = 250 + 22 * max(len(present), 8), 150 + 20 * len(names)
-    with drawing():
-        axes = blank(width, height, left=236, right=14, top=8, bottom=142)
-        for state, look in (
-            ("fine", {"marker": "o", "color": MUTED, "s": 12, "linewidths": 0}),
-            ("raised", {"marker": "X", "color": RAISED, "s": 60, "linewidths": 0}),
-        ):
-            spots = [
-                (x, y)
-                for x, variant in enumerate(present)
-                for y, name in enumerate(names)
-                if _state(known, variant, name) == state
-            ]
-            if spots:
-                axes.scatter(*zip(*spots, strict=True), **look)
-        axes.set_xticks(range(len(present)), [shown(v, 24) for v in present])
-        axes.tick_params(axis="x", labelrotation=90)
-        axes.set_yticks(range(len(names)), [title(name) for name in names])
-        axes.set(xlim=(-0.6, max(len(present), 8) - 0.4), ylim=(len(names) - 0.4, -0.6))
-    raised = [f"{shown(f.variant, 40)}: {title(f.name)}" for f in known if f.raised]
-    said = listing(list(dict.fromkeys(raised))[:8]) if raised else "no check that was made shows any sign"
+    signs = [flag for flag in known if flag.raised]
+    names = list(dict.fromkeys(flag.name for flag in signs))
+    doubtful = {flag.variant for flag in signs}
+    present = [v for v in results.names() if v in doubtful][:MOST]
+    columns = max(len(present), 8)
+    x, y = Axis(-0.6, columns - 0.4), Axis(len(names) - 0.4, -0.6)
+    plot = Plot(250 + 22 * columns, 156 + 20 * len(names), x, y, left=236, right=14, top=8, bottom=148)
+    for row, name in enumerate(names):
+        plot.path([(plot.left, plot.py(row)), (plot.right, plot.py(row))], RULE, 0.6)
+        plot.text(plot.left - 6, plot.py(row) + 4, title(name), anchor="end", colour=MUTED)
+    for column, variant in enumerate(present):
+        mine = [numbers(results)[variant]]
+        spot = plot.px(column) + 4, plot.bottom + 8
+        plot.text(*spot, shown(variant, 24), anchor="end", colour=MUTED, turned=True, variants=mine)
+        for row, name in enumerate(names):
+            state = _state(known, variant, name)
+            said = f"{shown(variant, 60)}: {title(name)}"
+            if state == "raised":
+                plot.mark(column, row, RAISED, said, size=4.4, variants=mine)
+            elif state == "fine":
+                plot.mark(column, row, FINE, f"{said}: not found", size=1.8, variants=mine)
+    raised = [f"{shown(f.variant, 40)}: {title(f.name)}" for f in signs]
+    said = listing(list(dict.fromkeys(raised))[:8])
     where = conditions({"norm": norm})
     alt = f"Grid of checks by variants, {where}. Crossed: {said}. The table below holds every value."
-    return Panel(f"Signs of failing attacks, {where}", alt, axes.figure)
+    return Panel(f"Signs of failing attacks, {where}", alt, plot)
 
 
 def _state(known: list[Flag], variant: str, name: str) -> str:

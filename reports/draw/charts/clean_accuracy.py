@@ -2,8 +2,8 @@
 
 from reports.data.key import chance
 from reports.data.results import Results
-from reports.draw.chart import Chart
-from reports.draw.plots import against_sparsity, band, sparsity_table
+from reports.draw.chart import Chart, subject
+from reports.draw.plots import against_sparsity, band, legend, sparsity_table
 
 TITLE = "Clean accuracy against sparsity"
 SECTION = "accuracy"
@@ -30,4 +30,7 @@ def draw(results: Results) -> Chart | None:
         ("Test accuracy", "accuracy", {"split": "test"}),
         ("Training accuracy", "accuracy", {"split": "train"}),
     )
-    return Chart(caption, (panel,), sparsity_table(results, TITLE, columns))
+    return Chart(
+        caption, (panel,), sparsity_table(results, TITLE, columns), legend(results), named=True,
+        shows=(subject("accuracy", {"split": "test"}),),
+    )  # fmt: skip

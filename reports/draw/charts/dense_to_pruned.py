@@ -4,10 +4,10 @@ from reports.data.aggregate import Figure, figures
 from reports.data.key import Key
 from reports.data.results import Results
 from reports.draw.chart import Cell, Chart, Panel, Table, name_cell, value_cell
-from reports.draw.labels import LABEL, spread_apart
-from reports.draw.plots import means, methods
-from reports.draw.style import INK, series
-from reports.draw.svg import blank, drawing
+from reports.draw.labels import LABEL, LINE, spread_apart
+from reports.draw.plots import legend, means, methods, numbers, told
+from reports.draw.style import INK, Look, series
+from reports.draw.svg import Axis, Plot, around
 from reports.families import keys
 from reports.language.metrics import metric as about_metric
 from reports.language.words import change, number, percent, shown
@@ -16,6 +16,7 @@ from reports.story.analysis import analyse
 TITLE = "From dense to pruned"
 SECTION = "tradeoffs"
 ORDER = 30
+DETAIL = True
 
 
 def draw(results: Results) -> Chart | None:
@@ -35,7 +36,7 @@ def draw(results: Results) -> Chart | None:
         known = [(n, i, f) for n, i, f in ends if f is not None and f.value is not None]
         if dense is None or dense.value is None or not known:
             continue
-        panels.append(_panel(key, dense, known, percent(strength)))
+        panels.append(_panel(results, key, dense, known, percent(strength)))
         unit = about_metric(key.metric).unit
         for name, _, f in known:
             moved = (f.value or 0.0) - dense.value
@@ -51,41 +52,31 @@ def draw(results: Results) -> Chart | None:
         f"{means(results)}"
     )
     heads = ("Figure", "Variant", "Dense", "Pruned", "Change of the means")
-    return Chart(caption, tuple(panels), Table(f"{TITLE}, {percent(strength)}", heads, tuple(rows)))
+    table = Table(f"{TITLE}, {percent(strength)}", heads, tuple(rows))
+    return Chart(caption, tuple(panels), table, legend(results), named=True)
 
 
-def _panel(key: Key, dense: Figure, ends: list[tuple[str, int, Figure]], pruned: str) -> Panel:
+def _panel(
+    results: Results, key: Key, dense: Figure, ends: list[tuple[str, int, Figure]], pruned: str
+) -> Panel:
     unit = about_metric(key.metric).unit
     start = dense.value or 0.0
-    from matplotlib.ticker import FixedFormatter, FixedLocator
-
-    with drawing():
-        axes = blank(430, 230, left=72, right=40 + 8 * LABEL, bottom=26, top=16)
-        axes.grid(visible=False)
-        for _, place, figure in ends:
-            look = series(place)
-            axes.plot(
-                [0, 1], [start, figure.value], color=look.colour, marker=look.marker, markevery=[1],
-                dashes=look.dashes or (None, None), markeredgewidth=0,
-            )  # fmt: skip
-        axes.plot([0], [start], marker="o", color=INK, markersize=5)
-        axes.set(xlim=(-0.04, 1.04))
-        axes.margins(y=0.2)
-        axes.xaxis.set_major_locator(FixedLocator([0, 1]))
-        axes.xaxis.set_major_formatter(FixedFormatter(["dense", pruned]))
-        axes.yaxis.set_visible(False)
-        axes.spines["left"].set_visible(False)
-        axes.text(-0.08, start, number(start, unit), ha="right", va="center", fontsize=10.5, color=INK)
-        low, high = axes.get_ylim()
-        heights = spread_apart([f.value or 0.0 for _, _, f in ends], low, high, (high - low) * 14 / 188)
-        for (name, place, figure), height in zip(ends, heights, strict=True):
-            axes.plot(
-                [1, 1.12], [figure.value, height], color=series(place).colour, linewidth=0.6, clip_on=False
-            )
-            text = f"{number(figure.value, unit)} {shown(name, LABEL)}"
-            axes.text(1.15, height, text, va="center", fontsize=10.5, color=INK, clip_on=False)
+    y = around([start, *(f.value or 0.0 for _, _, f in ends)], pad=0.12)
+    plot = Plot(
+        430, max(150, 44 + LINE * (len(ends) + 1)), Axis(0, 1), y, left=72, right=40 + 8 * LABEL, bottom=24
+    )
+    plot.ticks_x([(0, "dense"), (1, pruned)])
+    plot.text(plot.left - 8, plot.py(start) + 4, number(start, unit), anchor="end")
+    heights = spread_apart([plot.py(f.value or 0.0) for _, _, f in ends], plot.top, plot.bottom, LINE)
+    for (name, place, figure), height in zip(ends, heights, strict=True):
+        look, value, mine = series(place), figure.value or 0.0, [numbers(results)[figure.variant]]
+        plot.line([(0, start), (1, value)], look, variants=mine)
+        plot.mark(1, value, look, told(results, figure), variants=mine)
+        spots = [(plot.right, plot.py(value)), (plot.right + 18, height)]
+        plot.path(spots, look.colour, 0.6, variants=mine)
+        label = f"{number(value, unit)} {shown(name, LABEL)}"
+        plot.text(plot.right + 22, height + 4, label, variants=mine)
+    plot.mark(0, start, Look(INK, (), "o"), told(results, dense))
     title = key.label[0].upper() + key.label[1:]
     said = "; ".join(f"{shown(n, 40)}: {number(f.value, unit)}" for n, _, f in ends[:8])
-    return Panel(
-        title, f"Slope chart. {title}: dense {number(start, unit)}; at {pruned}, {said}.", axes.figure
-    )
+    return Panel(title, f"Slope chart. {title}: dense {number(start, unit)}; at {pruned}, {said}.", plot)

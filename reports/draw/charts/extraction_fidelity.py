@@ -2,8 +2,8 @@
 
 from reports.data.key import extraction
 from reports.data.results import Results
-from reports.draw.chart import Chart
-from reports.draw.plots import against_sparsity, band, sparsity_table
+from reports.draw.chart import Chart, subject
+from reports.draw.plots import against_sparsity, band, legend, sparsity_table
 from reports.language import words
 from reports.language.metrics import LUCK
 
@@ -37,4 +37,7 @@ def draw(results: Results) -> Chart | None:
     )
     columns = [(f"Fidelity, {words.conditions(key.at)}", key.metric, key.at)]
     columns += [(f"Fidelity, {words.attack(at['attack'])}", key.metric, at) for _, at in baselines]
-    return Chart(caption, (panel,), sparsity_table(results, TITLE, columns))
+    return Chart(
+        caption, (panel,), sparsity_table(results, TITLE, columns), legend(results), named=True,
+        shows=(subject(key.metric, key.at),),
+    )  # fmt: skip

@@ -1,8 +1,10 @@
-"""Membership AUC against sparsity, one panel per attack."""
+"""Membership leakage against sparsity: the AUC of each attack, and what it finds with few false alarms."""
+
+from typing import Any
 
 from reports.data.results import Results
-from reports.draw.chart import Chart
-from reports.draw.plots import against_sparsity, band, sparsity_table
+from reports.draw.chart import Chart, Panel, subject
+from reports.draw.plots import against_sparsity, band, legend, sparsity_table
 from reports.language import words
 from reports.language.metrics import LUCK
 
@@ -10,36 +12,57 @@ TITLE = "Membership leakage against sparsity"
 SECTION = "membership"
 ORDER = 10
 
+Subject = tuple[str, dict[str, Any]]
+
 
 def draw(results: Results) -> Chart | None:
-    """One line per method and one at 0.5, where the attacker guesses; the same axes for every attack."""
-    rows = results.select("membership_auc")
-    attacks = sorted({str(c["attack"]) for c in rows["conditions"] if "attack" in c})
-    if not attacks:
-        return None
-    ends = [float(v) for column in ("value", "low", "high") for v in rows[column].dropna()]
-    low, high = min([0.45, *ends]), max([0.6, *ends])
-    panels = [
-        panel
-        for attack in attacks
-        if (
-            panel := against_sparsity(
-                results,
-                "membership_auc",
-                {"attack": attack},
-                title=f"AUC of the {words.attack(attack)}",
-                y_range=(max(0.0, low - 0.01), min(1.0, high + 0.01)),
-                level=(0.5, "guessing"),
-                width=480 if len(attacks) > 1 else 560,
-            )
-        )
-        is not None
+    """One panel per attack and figure, with a line where the attacker guesses; the same axes for a figure."""
+    aucs: list[Subject] = [
+        ("membership_auc", {"attack": attack}) for attack in _values(results, "membership_auc", "attack")
     ]
-    if not panels:
+    rates: list[Subject] = [
+        ("membership_tpr", {"attack": attack, "fpr": fpr})
+        for fpr in _values(results, "membership_tpr", "fpr")
+        for attack in _values(results, "membership_tpr", "attack")
+    ]
+    drawn = [(of, panel) for of in (*aucs, *rates) if (panel := _panel(results, *of)) is not None]
+    if not drawn:
         return None
     caption = (
-        "0.5 is guessing; above it, an attacker can tell examples the model was trained on from others. A "
-        f"line under dense: pruning made the model forget; above: it gives away more. {band(results)} {LUCK}"
+        "An AUC of 0.5 is guessing; above it, an attacker can tell examples the model was trained on from "
+        "others. A line under dense: pruning made the model forget; above: it gives away more. "
     )
-    columns = [(f"AUC, {words.attack(a)}", "membership_auc", {"attack": a}) for a in attacks]
-    return Chart(caption, tuple(panels), sparsity_table(results, TITLE, columns))
+    if any(metric == "membership_tpr" for (metric, _), _ in drawn):
+        caption += (
+            "The true-positive rate says what share of the members an attacker names who may be wrong about "
+            "few others; guessing finds as many as it wrongs. "
+        )
+    columns = [(f"AUC, {words.attack(at['attack'])}", metric, at) for metric, at in aucs]
+    columns += [(f"True positives, {words.conditions(at)}", metric, at) for metric, at in rates]
+    return Chart(
+        f"{caption}{band(results)} {LUCK}",
+        tuple(panel for _, panel in drawn),
+        sparsity_table(results, TITLE, columns),
+        legend(results),
+        named=True,
+        shows=tuple(subject(*of) for of, _ in drawn),
+    )
+
+
+def _panel(results: Results, metric: str, at: dict[str, Any]) -> Panel | None:
+    rows = results.select(metric, {"fpr": at["fpr"]} if "fpr" in at else {})
+    ends = [float(v) for column in ("value", "low", "high") for v in rows[column].dropna()]
+    if metric == "membership_auc":
+        title, chance = f"AUC of the {words.attack(at['attack'])}", 0.5
+        span = (max(0.0, min([0.45, *ends]) - 0.01), min(1.0, max([0.6, *ends]) + 0.01))
+    else:
+        chance = float(at["fpr"])
+        title = f"True positives {words.conditions({'fpr': chance})}, {words.attack(at['attack'])}"
+        span = (0.0, min(1.0, max([2 * chance, *ends]) * 1.05))
+    return against_sparsity(results, metric, at, title=title, y_range=span, level=(chance, "guessing"))
+
+
+def _values(results: Results, metric: str, key: str) -> list[Any]:
+    """Every value of a condition of the metric, the largest false-positive rate first."""
+    found = {c[key] for c in results.select(metric)["conditions"] if key in c}
+    return sorted(found, reverse=key == "fpr")

@@ -6,15 +6,16 @@ from reports.data.aggregate import Figure, figures
 from reports.data.results import Results
 from reports.draw.chart import Chart, Panel, Table, name_cell, range_cell, value_cell
 from reports.draw.labels import LABEL, label_ends
-from reports.draw.plots import Line, band, draw_line, lines, methods, place, sparsity_axis
-from reports.draw.style import series
-from reports.draw.svg import blank, drawing
+from reports.draw.plots import Line, band, draw_line, lines, methods, numbers, place, sparsity_axis
+from reports.draw.style import Look, series
+from reports.draw.svg import Axis, Plot, ticks
 from reports.families import keys
 from reports.language.words import number, percent, shown
 
 TITLE = "Methods side by side"
 SECTION = "tradeoffs"
-ORDER = 10
+ORDER = 40
+DETAIL = True
 
 MOST = 12
 """Panels; with more methods than this, the first ones are drawn and the table holds the rest."""
@@ -55,7 +56,8 @@ def draw(results: Results) -> Chart | None:
         rows.append(tuple(cells))
     spread = "seeds" if results.seeds > 1 else "95% interval"
     heads = ["Variant", *(h for key in chosen for h in (key.label[0].upper() + key.label[1:], spread))]
-    return Chart(caption, tuple(panels), Table(TITLE, tuple(heads), tuple(rows)))
+    key_of = tuple((_SHORT.get(key.metric, key.label), series(i)) for i, key in enumerate(chosen))
+    return Chart(caption, tuple(panels), Table(TITLE, tuple(heads), tuple(rows)), key_of, named=True)
 
 
 def _panel(
@@ -63,21 +65,17 @@ def _panel(
 ) -> Panel:
     ends = [place(s) for v in results.made.values() if v.pruned and (s := v.achieved_sparsity) is not None]
     right = max(ends)
-    with drawing():
-        axes = blank(352, 270, left=38, right=8 + 5 * LABEL)
-        labels = [draw_line(axes, line) for _, line in drawn]
-        sparsity_axis(axes, results, right)
-        for short, line in drawn:
-            dense = found[short].get("dense")
-            if dense is not None and dense.value is not None:
-                start = axes.get_xlim()[0]
-                axes.plot(
-                    [start, place(line.points[0][0])], [dense.value, line.points[0][1].value],
-                    color=line.look.colour, linewidth=0.9, dashes=(1, 2), zorder=1,
-                )  # fmt: skip
-        axes.set_ylim(0, 1.03)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1f}")
-        label_ends(axes, labels, right)
+    x, named = sparsity_axis(results, right)
+    plot = Plot(352, 250, x, Axis(0, 1.03), left=34, right=8 + 5 * LABEL)
+    plot.ticks_y([(v, f"{v:.1f}") for v in ticks(0, 1)])
+    plot.ticks_x(named, "Sparsity (log scale)")
+    for short, line in drawn:
+        dense, (first, figure) = found[short].get("dense"), line.points[0]
+        if dense is not None and dense.value is not None and figure.value is not None:
+            ends_at = [(x.low, dense.value), (place(first), figure.value)]
+            plot.line(ends_at, Look(line.look.colour, (1, 2), ""), width=0.9)
+    number_of = numbers(results)
+    label_ends(plot, [draw_line(plot, results, line, number_of) for _, line in drawn], right)
     said = "; ".join(
         f"{short}: {number(line.points[0][1].value, 'auc')} at {percent(line.points[0][0])}, "
         f"{number(line.points[-1][1].value, 'auc')} at {percent(line.points[-1][0])}"
@@ -86,5 +84,5 @@ def _panel(
     return Panel(
         shown(method, 60),
         f"Line chart. {shown(method, 60)}. {said}. The table below holds every point.",
-        axes.figure,
+        plot,
     )

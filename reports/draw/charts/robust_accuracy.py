@@ -2,8 +2,8 @@
 
 from reports.data.key import robust
 from reports.data.results import Results
-from reports.draw.chart import Chart
-from reports.draw.plots import against_sparsity, band, rings, sparsity_table
+from reports.draw.chart import Chart, subject
+from reports.draw.plots import against_sparsity, band, legend, rings, sparsity_table
 
 TITLE = "Robust accuracy against sparsity"
 SECTION = "evasion"
@@ -25,4 +25,4 @@ def draw(results: Results) -> Chart | None:
         f"{rings(results, key.at['norm'])}"
     )
     table = sparsity_table(results, TITLE, (("Robust accuracy", key.metric, key.at),))
-    return Chart(caption, (panel,), table)
+    return Chart(caption, (panel,), table, legend(results), named=True, shows=(subject(key.metric, key.at),))

@@ -1,14 +1,13 @@
 """Robust accuracy against ε: one panel per method, one curve per sparsity, the same axes in all."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from reports.data.aggregate import Figure, over_seeds
 from reports.data.results import Results
 from reports.draw.chart import Chart, Panel, Table, name_cell, value_cell
-from reports.draw.plots import doubtful, ring
+from reports.draw.plots import doubtful, numbers, told
 from reports.draw.style import INK, Look, step
-from reports.draw.svg import blank, drawing
+from reports.draw.svg import Axis, Plot, ticks
 from reports.language import words
 from reports.language.words import counted, number, percent, shown
 
@@ -81,43 +80,41 @@ def _panels(
             strength = results.made[variant].strength
             look = step(0, 1) if strength is None else looks[strength]
             drawn.append((percent(strength), mine[variant], look))
-        panels.append(_panel(shown(name, 60) + suffix, drawn, furthest, flagged, AXES.get(norm, "ε")))
+        title = shown(name, 60) + suffix
+        panels.append(_panel(results, title, drawn, furthest, flagged, AXES.get(norm, "ε")))
     return panels
 
 
 def _panel(
+    results: Results,
     title: str,
     curves: Sequence[tuple[str, Curve, Look]],
     furthest: float,
     flagged: Collection[str],
     axis: str,
 ) -> Panel:
-    with drawing():
-        axes = blank(360, 260, left=44, right=10)
-        said = [f"{label}: {_draw(axes, curve, look)}" for label, curve, look in curves]
-        ends = [max(curve.items()) for _, curve, _ in curves if curve]
-        ring(axes, [(eps, f.value) for eps, f in ends if f.variant in flagged and f.value is not None])
-        axes.set_xlim(0, furthest * 1.03 or 1)
-        axes.set_ylim(0, 1.03)
-        axes.locator_params(axis="x", nbins=5)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
-        axes.set_xlabel(axis)
+    plot = Plot(344, 250, Axis(0, furthest * 1.03 or 1), Axis(0, 1.03), left=44, right=10)
+    plot.ticks_y([(v, f"{100 * v:.0f}%") for v in ticks(0, 1)])
+    plot.ticks_x([(v, f"{v:.4g}") for v in ticks(0, plot.x.high, 5)], axis)
+    said = [f"{label}: {_draw(plot, results, curve, look)}" for label, curve, look in curves]
+    for eps, figure in (max(curve.items()) for _, curve, _ in curves if curve):
+        if figure.variant in flagged and figure.value is not None:
+            plot.ring(eps, figure.value)
     alt = f"Line chart. {title}. {'; '.join(said[:8])}. The table below holds every point."
-    return Panel(title, alt, axes.figure)
+    return Panel(title, alt, plot)
 
 
-def _draw(axes: Any, curve: Curve, look: Look) -> str:
+def _draw(plot: Plot, results: Results, curve: Curve, look: Look) -> str:
     """One curve with its band; returns its end in words."""
     points = [(eps, f, f.value) for eps, f in sorted(curve.items()) if f.value is not None]
-    eps = [p[0] for p in points]
-    low = [value if f.low is None else f.low for _, f, value in points]
-    high = [value if f.high is None else f.high for _, f, value in points]
-    axes.fill_between(eps, low, high, color=look.colour, alpha=0.1, linewidth=0)
-    axes.plot(
-        eps, [value for _, _, value in points], color=look.colour, dashes=look.dashes or (None, None),
-        marker=look.marker, markersize=4, markeredgewidth=0, linewidth=1.5,
-    )  # fmt: skip
+    mine = sorted({numbers(results)[f.variant] for _, f, _ in points})
+    ends = [(e, v if f.low is None else f.low, v if f.high is None else f.high) for e, f, v in points]
+    if points:
+        plot.band(ends, look.colour, 0.1, mine)
+        plot.line([(e, v) for e, _, v in points], look, width=1.5, variants=mine)
+    for eps, figure, value in points:
+        said = f"ε = {eps:.4g}, {told(results, figure)}"
+        plot.mark(eps, value, look, said, size=2.2 if look.marker else 1.6, variants=mine)
     return ", ".join(
         f"{number(value, 'share')} at ε = {e:.4g}" for e, _, value in points[:: max(1, len(points) - 1)]
     )

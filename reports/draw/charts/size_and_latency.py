@@ -2,7 +2,7 @@
 
 from reports.data.results import Results
 from reports.draw.chart import Chart
-from reports.draw.plots import against_sparsity, band, sparsity_table
+from reports.draw.plots import against_sparsity, band, legend, sparsity_table
 from reports.language.metrics import metric as about_metric
 
 TITLE = "Size and latency against sparsity"
@@ -20,9 +20,7 @@ def draw(results: Results) -> Chart | None:
         if rows.empty:
             continue
         top = max(float(rows["value"].max()), float(rows["high"].fillna(0).max())) * 1.08
-        panel = against_sparsity(
-            results, name, {}, title=about_metric(name).title, y_range=(0, top or 1), width=480
-        )
+        panel = against_sparsity(results, name, {}, title=about_metric(name).title, y_range=(0, top or 1))
         if panel is not None:
             panels.append(panel)
     if not panels:
@@ -33,4 +31,4 @@ def draw(results: Results) -> Chart | None:
     )
     nothing: dict[str, str] = {}
     columns = [(about_metric(name).title, name, nothing) for name in ("parameters", *METRICS)]
-    return Chart(caption, tuple(panels), sparsity_table(results, TITLE, columns))
+    return Chart(caption, tuple(panels), sparsity_table(results, TITLE, columns), legend(results), named=True)

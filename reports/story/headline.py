@@ -1,0 +1,215 @@
+"""The headline: what to ship, what it saves and costs, and what breaks first beyond it."""
+
+from collections.abc import Iterator
+
+from reports.data.key import Key, method_title
+from reports.gate.judge import Verdicts
+from reports.gate.status import gravity, name_of, subject, told
+from reports.language import words
+from reports.language.metrics import metric as about_metric
+from reports.stats.compare import Comparison
+from reports.story import savings
+from reports.story.analysis import Analysis
+from reports.story.reach import Reach, reaches, shown_variant, worst
+
+
+def policy_name(verdicts: Verdicts) -> str:
+    """``the policy “standard”``."""
+    return f"the policy “{words.shown(verdicts.policy.name, 60)}”"
+
+
+def headline(a: Analysis, verdicts: Verdicts) -> list[str]:
+    """The first sentences of page and terminal, the answer first."""
+    results, dense = a.results, a.value("accuracy", "dense")
+    if results.measurements.empty:
+        return ["Nothing has been measured yet."]
+    if "dense" in a.collapsed and dense is not None:
+        return [
+            f"The dense model itself is near chance (clean accuracy {words.number(dense, 'share')}): "
+            "robustness and leakage of it, and of anything pruned from it, mean nothing."
+        ]
+    if not results.names(pruned=True):
+        return [_alone(a, verdicts)]
+    if dense is None:
+        return ["The dense model has no clean accuracy here, so nothing can be said about what pruning did."]
+    found = list(_answer(a, verdicts))
+    shown = shown_variant(a, verdicts)
+    if shown is not None and (open_ := left_open(verdicts, shown)):
+        found.append(f"For {method_title(results, shown)}, {open_}.")
+    if shown is not None:
+        found += at_variant(a, shown)
+    return found
+
+
+def _alone(a: Analysis, verdicts: Verdicts) -> str:
+    figures = _figures_of(a, "dense")
+    lead = (
+        f"No pruned version was measured; the model as it is has {figures}"
+        if figures
+        else ("No pruned version was measured, and the model as it is has no figure")
+    )
+    stops = worst(verdicts, "dense")
+    if stops is None:
+        said = {
+            "pass": f"and meets {policy_name(verdicts)}",
+            "not_applicable": f"and no rule of {policy_name(verdicts)} is for it: it is not judged",
+        }.get(verdicts.on("dense"), "but the run is not finished: it is not shown to meet any policy")
+        return f"{lead}, {said}."
+    verb = {
+        "fail": "It fails",
+        "not_run": "It is not fully measured for",
+        "waived": "By waivers alone it is let through by",
+    }.get(stops.status, "It is not shown to meet")
+    return f"{lead}. {verb} {policy_name(verdicts)}: {told(stops)}."
+
+
+def _answer(a: Analysis, verdicts: Verdicts) -> Iterator[str]:
+    """What to ship and what it saves and costs, or why nothing; then what breaks first beyond it."""
+    found, policy = reaches(a.results, verdicts), policy_name(verdicts)
+    met, let, unbroken = (
+        {name: reach for reach in found if (name := getattr(reach, kind)) is not None}
+        for kind in ("meets", "waived", "unbroken")
+    )
+    if met:
+        best = max(met, key=lambda name: savings.worth(a.results, name))
+        yield (
+            f"Ship {method_title(a.results, best)}, which meets {policy}: "
+            f"{savings.told(a.results, best)}; {_losses(a, best)}."
+        )
+        beyond = _beyond(a, met[best])
+        yield f"{beyond[:1].upper()}{beyond[1:]}."
+        yield from _sparser(a, best, list(met))
+    elif let:
+        best = max(let, key=lambda name: savings.worth(a.results, name))
+        lead = f"No pruned version meets {policy}: do not ship on these figures"
+        yield (
+            f"{lead}; waivers alone let {method_title(a.results, best)} through ({waivers(verdicts, best)})."
+        )
+    elif unbroken:
+        best = max(unbroken, key=lambda name: savings.worth(a.results, name))
+        lead = f"Do not ship yet: no pruned version is shown to meet {policy}"
+        yield (
+            f"{lead}; nothing fails up to {method_title(a.results, best)}, and {_beyond(a, unbroken[best])}."
+        )
+    elif not any("fail" in (d.status, d.judged) for d in verdicts.decisions):
+        yield f"Do not ship yet: no pruned version was measured for what {policy} asks."
+    else:
+        pruned = a.results.names(pruned=True)
+        broken = [n for n in pruned if any("fail" in (d.status, d.judged) for d in verdicts.of(n).decisions)]
+        mildest = min(broken, key=lambda name: a.results.made[name].achieved_sparsity or 0.0)
+        stops = worst(verdicts, mildest)
+        many = "each breaks" if len(broken) == len(pruned) else f"{len(broken)} of {len(pruned)} break"
+        why = f": {told(stops)}" if stops is not None else ""
+        title = method_title(a.results, mildest)
+        yield f"Do not ship any pruned version: {many} {policy}, even {title}, the mildest of them{why}."
+
+
+def _sparser(a: Analysis, best: str, met: list[str]) -> Iterator[str]:
+    """Why the sparsest that meets the policy is not the one to ship, where it is another."""
+    sparsest = max(met, key=lambda name: a.results.made[name].achieved_sparsity or 0.0)
+    if sparsest != best:
+        title = method_title(a.results, sparsest)
+        yield f"{title} is sparser and meets the policy too, but {savings.told(a.results, sparsest)}."
+
+
+def _losses(a: Analysis, name: str) -> str:
+    """``it costs 1.2 points of clean accuracy``: what is worse than dense, told apart from it or leaning."""
+    lost = []
+    for key in a.keys:
+        one = a.against_dense[key.metric].get(name)
+        if one is not None and "worse" in (one.direction, one.leans):
+            loss, where = _loss(one)
+            change = words.change(loss, about_metric(key.metric).unit).removeprefix("+")
+            lost.append(
+                f"{change} of {key.label}{where}{'' if one.direction == 'worse' else ' (uncorrected)'}"
+            )
+    return f"it costs {words.listing(lost)}" if lost else "no loss against dense is shown"
+
+
+def _loss(one: Comparison) -> tuple[float, str]:
+    """How much worse, on average over seeds; where the average hides a bad seed, in that one."""
+    sign = -1 if about_metric(one.metric).worse == "lower" else 1
+    mean = sign * one.pooled.value
+    return (mean, "") if mean > 0 else (max(sign * d.value for d in one.each), " in the worst seed")
+
+
+def left_open(verdicts: Verdicts, variant: str) -> str:
+    """What keeps a variant from meeting the policy without failing it, worst first; empty if nothing does."""
+    mine = sorted(verdicts.of(variant).decisions, key=gravity)
+    parts = []
+    for status, said in (("inconclusive", "not decided"), ("not_run", "not measured"), ("waived", "waived")):
+        names = dict.fromkeys(name_of(d.rule.metric) for d in mine if d.status == status)
+        if names:
+            parts.append(f"{said}: {words.listing(list(names))}")
+    return "; ".join(parts)
+
+
+def waivers(verdicts: Verdicts, variant: str) -> str:
+    """What is waived of a variant and until when: ``robust accuracy until 2027-01-31``."""
+    waived = [d for d in verdicts.of(variant).decisions if d.waiver is not None]
+    names = words.listing(list(dict.fromkeys(name_of(d.rule.metric) for d in waived)))
+    first = min(d.waiver.expires for d in waived if d.waiver is not None)
+    return f"{names}, until {first}; judged on {verdicts.judged_on}"
+
+
+def _beyond(a: Analysis, reach: Reach) -> str:
+    """What happens at the next stronger variant of a method."""
+    if reach.beyond is None or reach.stops is None:
+        return "nothing stronger was tried by this method"
+    at = words.percent(a.results.made[reach.beyond].strength)
+    verb = {"fail": "breaks first", "not_run": "was not measured", "waived": "is waived"}.get(
+        reach.stops.status, "is no longer decided"
+    )
+    return f"beyond it, at {at}, {subject(reach.stops)} {verb}"
+
+
+def at_variant(a: Analysis, name: str) -> list[str]:
+    """What happened at one variant against dense, in one sentence; paired differences."""
+    moved: list[str] = []
+    leaning: list[str] = []
+    still: list[str] = []
+    for key in a.keys:
+        comparison = a.against_dense[key.metric].get(name)
+        if comparison is None:
+            continue
+        if comparison.direction != "same":
+            moved.append(moves(key, comparison))
+        elif comparison.leans != "same":
+            leaning.append(moves(key, comparison))
+        else:
+            still.append(key.label)
+    parts = [words.listing(moved)] if moved else []
+    if leaning:
+        verb = "is" if len(leaning) == 1 else "are"
+        parts.append(
+            f"{words.listing(leaning)}, which {verb} not told apart from chance once corrected for the "
+            "number of variants"
+        )
+    if still:
+        parts.append(f"no difference can be shown in {words.listing(still)}")
+    if not parts:
+        return []
+    lead = f"{method_title(a.results, name)} against dense, on average over seeds"
+    if a.results.seeds == 1:
+        lead = lead.removesuffix(", on average over seeds")
+    return [f"{lead}: {'; '.join(parts)}."]
+
+
+def moves(key: Key, comparison: Comparison) -> str:
+    """``robust accuracy at ε = 0.1 falls by 6.2 points (95% interval −9.1 to −3.3)``."""
+    unit = about_metric(key.metric).unit
+    size = words.change(abs(comparison.pooled.value), unit).removeprefix("+")
+    verb = "falls" if comparison.pooled.value < 0 else "rises"
+    low, high = comparison.pooled.low, comparison.pooled.high
+    hidden = comparison.direction == "worse" and _loss(comparison)[1]
+    bad = ", but one seed is worse" if hidden else ""
+    return f"{key.label} {verb} by {size} (95% interval {words.change_span(low, high, unit)}){bad}"
+
+
+def _figures_of(a: Analysis, name: str) -> str:
+    found = []
+    for key in a.keys:
+        value = a.value(key.metric, name)
+        if value is not None:
+            found.append(f"{key.label} {words.number(value, about_metric(key.metric).unit)}")
+    return words.listing(found)
