@@ -81,7 +81,7 @@ def examples(rule: Rule, design: Design) -> int | None:
 
 def rounded(n: int) -> int:
     """Up, to two digits: it is no more exact than that."""
-    place = 10 ** max(0, len(str(n)) - 2)
+    place = int(10 ** max(0, len(str(n)) - 2))
     return math.ceil(n / place) * place
 
 
