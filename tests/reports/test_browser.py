@@ -269,8 +269,9 @@ def test_the_script_picks_out_two_variants_in_every_chart_and_table(
         picks.nth(1).select_option(label="filter-l2 at 95%")
         number = page.evaluate("[...document.querySelectorAll('.pick select')].map(s => s.value)")
         wrong = page.evaluate(
-            """chosen => [...document.querySelectorAll('svg [data-v]')].filter(e =>
-                 e.dataset.v.split(' ').some(n => chosen.includes(n)) === e.classList.contains('faint')).length""",
+            """chosen => [...document.querySelectorAll('svg [data-v]')]
+                 .filter(e => e.dataset.v.split(' ').some(n => chosen.includes(n)) ===
+                         e.classList.contains('faint')).length""",
             number,
         )
         assert wrong == 0
