@@ -50,6 +50,7 @@ def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
             "finetune_epochs": plan.finetune_epochs,
             "seeds": list(plan.seeds),
         },
+        "test_labels": data.test.y.tolist(),
         "environment": environment(subject.device),
         "cards": cards | {"cost": asdict(costs.CARD)},
         "methods": {

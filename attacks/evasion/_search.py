@@ -148,11 +148,10 @@ def distances(
     return found
 
 
-def _parts(wanted: Tensor, batch_size: int) -> tuple[Tensor, ...]:
-    """The places of those wanted, bool (N,), in parts; none where nothing is wanted: not every attack takes
-    a batch of none."""
+def _parts(wanted: Tensor, batch_size: int) -> list[Tensor]:
+    """Where ``wanted`` (bool, (N,)) holds, in batches; none where it holds nowhere."""
     index = torch.nonzero(wanted).squeeze(1)
-    return torch.split(index, batch_size) if len(index) else ()
+    return list(torch.split(index, batch_size)) if len(index) else []
 
 
 def widest(batch: Batch) -> Tensor:

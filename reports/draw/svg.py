@@ -184,11 +184,14 @@ class Plot:
             f"{dashed}{faint}{_of(variants)}/>"
         )
 
-    def box(self, left: float, top: float, width: float, height: float, colour: str, opacity: float) -> None:
+    def box(
+        self, left: float, top: float, width: float, height: float, colour: str, opacity: float,
+        variants: Sequence[int] = (),
+    ) -> None:  # fmt: skip
         """A filled rectangle in pixels."""
         self._add(
             f'<path d="M{_n(left)} {_n(top)}h{_n(width)}v{_n(height)}h{_n(-width)}z" fill="var({colour})" '
-            f'fill-opacity="{opacity:.2f}"/>'
+            f'fill-opacity="{opacity:.2f}"{_of(variants)}/>'
         )
 
     def text(
