@@ -348,7 +348,8 @@ class Found:
 
 def attacked(target: Target) -> Found:
     """Evasion at level ``quick`` on one model; the global generator is set, since some draw from it."""
-    with torch.random.fork_rng([]):
+    with torch.random.fork_rng([]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "quantized::linear_dynamic")  # PyTorch, of its own 8-bit layers
         torch.manual_seed(0)
         rows = list(run(target, Settings(**SETTINGS), torch.Generator().manual_seed(0)))
     flags = frozenset(
