@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from attacks._isolation import global_seed
 from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
-from attacks.evasion._balls import BALLS
 from attacks.evasion._settings import Settings
 
 OURS = ("estimator", "classifier", "eps", "norm", "batch_size", "targeted", "verbose", "summary_writer")
@@ -86,6 +85,11 @@ def adapted(name: str, given: Mapping[str, Any]) -> EvasionAttack:
         del settings
         if len(batch) == 0:
             return batch.x.clone()
+        if batch.ball.features is not None:
+            raise AttackFailedError(
+                f"ART's {name} is refused: it cannot be held to the scales, bounds and immutable features of "
+                "[data.features]"
+            )
         try:
             return _generate(kind, given, batch, has_radius)
         except Exception as error:  # whatever a foreign attack raises becomes a visible row
@@ -127,7 +131,7 @@ def _settings(kind: type[Any], given: Mapping[str, Any], batch: Batch) -> dict[s
     ours = {
         "eps": eps,
         "eps_step": eps / 10,  # ART's own default does not know the size of the ball
-        "norm": 2 if batch.ball is BALLS["l2"] else np.inf,
+        "norm": 2 if batch.ball.name == "l2" else np.inf,
         "batch_size": CHUNK,
         "targeted": False,
         "verbose": False,

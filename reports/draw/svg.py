@@ -184,11 +184,14 @@ class Plot:
             f"{dashed}{faint}{_of(variants)}/>"
         )
 
-    def box(self, left: float, top: float, width: float, height: float, colour: str, opacity: float) -> None:
+    def box(
+        self, left: float, top: float, width: float, height: float, colour: str, opacity: float,
+        variants: Sequence[int] = (),
+    ) -> None:  # fmt: skip
         """A filled rectangle in pixels."""
         self._add(
             f'<path d="M{_n(left)} {_n(top)}h{_n(width)}v{_n(height)}h{_n(-width)}z" fill="var({colour})" '
-            f'fill-opacity="{opacity:.2f}"/>'
+            f'fill-opacity="{opacity:.2f}"{_of(variants)}/>'
         )
 
     def text(
@@ -216,9 +219,9 @@ def swatch(look: Look) -> Markup:
     """A short line in that look, for a legend in the page's own text."""
     colour = f"var({look.colour})"
     dashes = f' stroke-dasharray="{" ".join(_n(1.8 * d) for d in look.dashes)}"' if look.dashes else ""
-    mark = f'<path d="{_shape(look.marker, 18, 6, 2.7)}"/>' if look.marker else ""
+    mark = f'<path d="{_shape(look.marker, 18, 6, 2.7)}" fill="{colour}"/>' if look.marker else ""
     return Markup(  # noqa: S704 (our own words only)
-        f'<svg class="chart" aria-hidden="true" viewBox="0 0 36 12" style="--width: 36px" fill="{colour}">'
+        f'<svg class="chart" aria-hidden="true" viewBox="0 0 36 12" style="--width: 36px">'
         f'<path d="M2 6h32" stroke="{colour}" stroke-width="1.8"{dashes}/>{mark}</svg>'
     )
 

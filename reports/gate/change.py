@@ -56,14 +56,17 @@ def changes(
 
 
 def _of(reference: Results, rule: Rule, found: Found, other: str, pairs: Mapping[str, Comparison]) -> Changes:
-    rows = reference.select(rule.metric, variant=other).to_dict("records")
     paired: dict[str, list[Reading]] = {}
-    counted, gaps = [], list(found.gaps)
+    alone, counted, gaps = [], [], list(found.gaps)
     for reading in found.readings:
         key = canonical(reading.at)
         if key in pairs and reading.seed in pairs[key].seeds:
             paired.setdefault(key, []).append(reading)
-        elif (change := _counted(rule, reading, rows)) is not None:
+        else:
+            alone.append(reading)
+    rows = reference.select(rule.metric, variant=other).to_dict("records") if alone else []
+    for reading in alone:
+        if (change := _counted(rule, reading, rows)) is not None:
             counted.append(change)
         elif _row(rows, reading) is None:
             gaps.append(

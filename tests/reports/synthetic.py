@@ -203,7 +203,11 @@ def build(
     ]
     units += [UnitRow(f"late-{i}", "evasion", f"late {i}") for i in range(unfinished)]
     folder.mkdir(parents=True, exist_ok=True)
-    with Ledger.open(folder / "run.sqlite", {**about(name, methods), **(facts or {})}, units) as ledger:
+    with Ledger.open(
+        folder / "run.sqlite",
+        {**about(name, methods), "test_labels": [i % 10 for i in range(n)], **(facts or {})},
+        units,
+    ) as ledger:
         for variant, method, sparsity in pairs:
             for seed in seeds:
                 row = VariantRow(

@@ -238,6 +238,69 @@ def test_the_keyboard_reaches_every_scrolling_region(opened: Callable[..., Any],
         assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
 
 
+def test_the_script_sorts_and_filters_tables(opened: Callable[..., Any], report: Path) -> None:
+    with opened(report) as page:
+        rows = page.locator("#against-dense ~ .scroll").first.locator("tbody tr")
+        head = page.locator("#against-dense ~ .scroll").first.locator("th[scope=col]").nth(2)
+
+        def values() -> list[float]:
+            return [
+                float(v)
+                for v in rows.locator("td:nth-child(3) data").evaluate_all("e => e.map(d => d.value)")
+            ]
+
+        before = values()
+        head.locator("button").click()
+        assert values() == sorted(before)
+        assert head.get_attribute("aria-sort") == "ascending"
+        head.locator("button").click()
+        assert values() == sorted(before, reverse=True)
+        page.locator("#against-dense ~ input.filter").first.fill("FILTER-L2")
+        shown = [row for row in rows.all() if row.is_visible()]
+        assert len(shown) == 4
+
+
+def test_the_script_picks_out_two_variants_in_every_chart_and_table(
+    opened: Callable[..., Any], report: Path
+) -> None:
+    with opened(report) as page:
+        picks = page.locator(".pick select")
+        picks.nth(0).select_option(label="filter-l2 at 90%")
+        picks.nth(1).select_option(label="filter-l2 at 95%")
+        number = page.evaluate("[...document.querySelectorAll('.pick select')].map(s => s.value)")
+        wrong = page.evaluate(
+            """chosen => [...document.querySelectorAll('svg [data-v]')]
+                 .filter(e => e.dataset.v.split(' ').some(n => chosen.includes(n)) ===
+                         e.classList.contains('faint')).length""",
+            number,
+        )
+        assert wrong == 0
+        assert page.locator("svg .faint").count() > 20
+        rows = page.locator("#against-dense ~ .scroll").first.locator("tbody tr[data-v]")
+        assert len([row for row in rows.all() if row.is_visible()]) == 2
+        picks.nth(0).select_option(index=0)
+        picks.nth(1).select_option(index=0)
+        assert page.locator(".faint, tr.aside").count() == 0
+
+
+def test_the_first_screen_has_the_answer_and_the_matrix(opened: Callable[..., Any], report: Path) -> None:
+    """At 1280×900 down to the last variant; nothing stands between the two."""
+    with opened(report) as page:
+        box = page.locator(".matrix tbody tr").last.bounding_box()
+        assert box["y"] + box["height"] <= 900
+        assert page.locator(".answer + h3 + .scroll .matrix").count() == 1
+
+
+def test_folds_are_open_in_print(opened: Callable[..., Any], report: Path) -> None:
+    with opened(report, script=False) as page:
+        page.emulate_media(media="print")
+        hidden = page.evaluate(
+            """[...document.querySelectorAll('details:not(.bulk) > :not(summary)')]
+               .filter(e => !e.checkVisibility({contentVisibilityAuto: true})).length"""
+        )
+    assert hidden == 0
+
+
 def test_it_prints(opened: Callable[..., Any], report: Path) -> None:
     with opened(report) as page:
         document = page.pdf(format="A4")

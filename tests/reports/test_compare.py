@@ -127,3 +127,43 @@ def test_synthetic_run_agrees_with_the_values_in_the_file(results: Results) -> N
     )
     blob = results.select("accuracy", AT, variant="dense").iloc[0]["outcomes"]
     assert unpack(blob)["correct"].mean() == pytest.approx(values["dense"][0])  # type: ignore[index]
+
+
+def test_seeds_that_all_lose_a_little_are_worse_among_thirteen_variants(tmp_path: Path) -> None:
+    """5 points lost in each of three seeds, by 3.5 to 6.5: these models are worse, whatever a retraining is.
+
+    A test of a retraining alone cannot tell, and the headline called it no difference.
+    """
+    rng = np.random.default_rng(0)
+    models: dict[tuple[str, int], Any] = {}
+    for seed in range(3):
+        base = rng.random(500) < 0.9
+        models["dense", seed] = {"correct": base}
+        models["a@0.9", seed] = {"correct": base & (rng.random(500) > (0.035, 0.055, 0.07)[seed])}
+        for i in range(12):
+            flipped = rng.random(500) < np.where(base, 0.01, 0.09)  # as many gained as lost
+            models[f"none{i}@0.5", seed] = {"correct": base ^ flipped}
+    results = run(tmp_path, models)
+    found = compare_all(results, results.names(), "accuracy", AT)
+    assert found["a@0.9"].pooled.value == pytest.approx(-0.05, abs=0.01)
+    assert found["a@0.9"].direction == "worse"
+    assert [c.direction for name, c in found.items() if name != "a@0.9"] == ["same"] * 12
+    again = found["a@0.9"].retraining
+    assert again is not None
+    assert again.high - again.low > 1.2 * (found["a@0.9"].pooled.high - found["a@0.9"].pooled.low)
+
+
+def test_one_seed_says_nothing_of_a_retraining(tmp_path: Path) -> None:
+    results = run(tmp_path, {("dense", 0): hits(*[1] * 200), ("a@0.5", 0): hits(*[0] * 200)})
+    found = compare_all(results, ["a@0.5"], "accuracy", AT)["a@0.5"]
+    assert (found.direction, found.retraining, found.of_retraining) == ("worse", None, "same")
+
+
+def test_seeds_that_disagree_tell_of_these_models_and_not_of_the_method(tmp_path: Path) -> None:
+    """One training lost 20 points, another gained 10: this file is worse, another may not be."""
+    base = np.arange(400) < 320
+    models: dict[tuple[str, int], Any] = {("dense", s): {"correct": base} for s in range(3)}
+    for seed, right in enumerate((240, 360, 330)):
+        models["a@0.5", seed] = {"correct": np.arange(400) < right}
+    found = compare_all(run(tmp_path, models), ["a@0.5"], "accuracy", AT)["a@0.5"]
+    assert (found.direction, found.of_retraining) == ("worse", "same")

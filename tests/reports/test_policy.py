@@ -180,3 +180,23 @@ def test_a_metric_of_a_plugin_takes_any_limit() -> None:
     for kind in ("min", "max", "max_drop", "max_rise"):
         (rule,) = parse(f'[[rule]]\nid = "x"\nmetric = "my_metric"\n{kind} = 7\n').rules
         assert (rule.kind, rule.limit) == (kind, 7)
+
+
+def test_the_seed_that_ships_is_named_once_for_all_rules_or_by_one() -> None:
+    policy = parse("seed = 1\n" + GOOD.replace("min_seeds = 3", "seed = 2"))
+    assert [rule.seed for rule in policy.rules] == [1, 2]
+    assert [rule.seed for rule in parse(GOOD).rules] == [None, None]
+    assert policy.lines == {"clean": 2, "robust": 8}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed = 1\n" + GOOD, "min_seeds asks for 3"),
+        ("seed = -1\n" + GOOD.replace("min_seeds = 3", ""), "greater than or equal to 0"),
+        ("seed = true\n" + GOOD.replace("min_seeds = 3", ""), "seed"),
+        (GOOD.replace("min_seeds = 3", "seed = 'all'"), "seed"),
+    ],
+)
+def test_a_seed_that_cannot_be_is_refused(text: str, said: str) -> None:
+    assert said in message(text)
