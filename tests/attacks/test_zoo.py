@@ -28,7 +28,7 @@ MASKERS = (*ZOO.BEFORE, *ZOO.AFTER, "decoy", "8 bits, dynamic", "8 bits, static"
 HONEST = (
     "plain", "adversarially trained", "collapsed", "constant", "one class in the data", "linear on a table",
     "network on a table", "two classes", "half precision", "ensemble", "weights in 8 bits", "pruned", "deep",
-    "small logits", "labels smoothed", "untrained",
+    "small logits", "labels smoothed",
 )  # fmt: skip
 FAST = ("NumPy before", "gradient negated before", "one-hot", "8 bits, static", "collapsed", "half precision")
 UNCURABLE = ("ripples", "one-hot by NumPy")
