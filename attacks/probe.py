@@ -28,6 +28,32 @@ class Examples:
 
 
 @dataclass(frozen=True, slots=True)
+class Features:
+    """What an attacker may do to each feature. All broadcast to one input (…), in its own units."""
+
+    scale: Tensor
+    """By what ε counts in each, above zero; float64."""
+    low: Tensor
+    high: Tensor
+    """Smallest and largest value of each; float64."""
+    mutable: Tensor
+    """Which can change at all; bool."""
+
+    @property
+    def reach(self) -> float:
+        """The largest change that any feature allows, in its scales."""
+        return float(torch.where(self.mutable, (self.high - self.low) / self.scale, 0.0).max())
+
+    @property
+    def words(self) -> str:
+        """For a reader of the figures."""
+        fixed = int((~self.mutable).sum())
+        cannot = f"{fixed} of {self.mutable.numel()} features cannot change" if fixed else ""
+        units = "ε counts in scales of each feature" if bool((self.scale != 1).any()) else ""
+        return "; ".join(part for part in (units, cannot) if part)
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One model under attack, with the data an attacker may use against it.
 
@@ -54,6 +80,8 @@ class Target:
     as :func:`attacks.evasion.perturbations` made them."""
     adaptive: Callable[..., Any] | None = None
     """The user's own evasion attack (see :mod:`attacks.evasion._adaptive`)."""
+    features: Features | None = None
+    """Where features are not alike: their scales and bounds, and which cannot change; for evasion alone."""
     batch_size: int = 256
 
     @property

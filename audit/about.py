@@ -43,6 +43,7 @@ def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
             "classes": list(data.classes),
             "input_shape": list(data.input_shape),
             "bounds": list(data.bounds),
+            **({"features": plan.data.features.model_dump(mode="json")} if plan.data.features else {}),
             "train_examples": 0 if data.train is None else len(data.train),
             "test_examples": len(data.test),
             "pool_examples": 0 if data.pool is None else len(data.pool),

@@ -201,13 +201,17 @@ def preflight_command(
     root: RootOption = None,
     device: DeviceOption = DeviceChoice.auto,
     quick: QuickOption = False,
+    policy: PolicyOption = "standard",
 ) -> None:
-    """Check model, data and plan before any attack, and estimate how long the run takes."""
-    from audit import estimate
+    """Check model, data and plan before any attack; tell the time, and what the policy can decide."""
+    from audit import estimate, gating
+    from reports.gate.policy import find
 
+    with gating.mistakes():
+        judge_by = find(policy)
     subject = _subject(plan, root=root, quick=quick, device=device)
     table = Table(show_header=False, box=None)
-    for name, value in estimate.facts(subject):
+    for name, value in estimate.facts(subject, judge_by):
         table.add_row(name, value)
     console.print(table, highlight=False)
 

@@ -14,6 +14,8 @@ from audit.subject import models
 from audit.units import units
 from pruning.modes import one_thread
 from pruning.recipe import Recipe
+from reports.gate import sizes
+from reports.gate.policy import Policy
 
 BATCH = 64
 STEPS_PER_EXAMPLE = {"quick": 600, "standard": 3000, "thorough": 15_000}
@@ -21,8 +23,8 @@ STEPS_PER_EXAMPLE = {"quick": 600, "standard": 3000, "thorough": 15_000}
 of magnitude."""
 
 
-def facts(subject: Subject) -> Iterator[tuple[str, str]]:
-    """Name and value of each fact about the checked plan, the estimated time last."""
+def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
+    """Name and value of each fact about the checked plan, of ``policy``'s reach, and the estimated time."""
     plan, data = subject.plan, subject.data
     work = units(plan, data, subject.device)
     count = {
@@ -38,6 +40,7 @@ def facts(subject: Subject) -> Iterator[tuple[str, str]]:
     yield "examples", f"{train} members, {len(data.test)} audited, {pool} for the extraction attacker"
     yield "models", ", ".join(f"{n} {kind}" for kind, n in count.items() if n)
     yield "probes", ", ".join(plan.probes)
+    yield "policy", sizes.sentence(policy, design(plan), len(data.test), train)
     per_example = step_seconds(subject)
     epochs = (count["dense"] if plan.model.weights is None else 0) * (plan.train.epochs if plan.train else 0)
     epochs += count["control"] * plan.finetune_epochs
@@ -50,6 +53,26 @@ def facts(subject: Subject) -> Iterator[tuple[str, str]]:
         "time",
         f"about {max(1, round(steps * per_example / cores / 60))} min on {cores} cores (order of magnitude)",
     )
+
+
+def design(plan: Plan) -> sizes.Design:
+    """What the gate will have to judge: the tests that a pass must survive."""
+    evasion, membership, extraction = (
+        plan.probes.get(k, {}) for k in ("evasion", "membership", "extraction")
+    )
+    radii = evasion.get("eps", ())
+    readings = {
+        "robust_accuracy": (
+            sum(map(len, radii.values()))
+            if isinstance(radii, dict)
+            else len(radii) * len(evasion.get("norms", ()))
+        ),
+        "membership_auc": len(membership.get("attacks", ())),
+        "extraction_fidelity": len(extraction.get("queries", ())),
+    }
+    pruning = plan.pruning
+    methods = len(pruning.recipes if pruning else ()) + len(plan.variant)
+    return sizes.Design(methods, len(pruning.sparsities) if pruning else 1, len(plan.seeds), readings)
 
 
 def _epochs(plan: Plan, recipe: Recipe) -> int:

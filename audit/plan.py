@@ -45,15 +45,49 @@ class ModelPlan(Section):
     normalise: Normalise | None = None
 
 
+class FeaturesPlan(Section):
+    """What evasion may do to each feature of a table, or channel of an image."""
+
+    scale: Literal["std"] | Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (1.0,)
+    """By what ε counts in each: numbers, or "std", its standard deviation over the training examples (where
+    there are none, the test examples)."""
+    bounds: tuple[tuple[float, float], ...] = ()
+    """Smallest and largest value of each; by default [data] bounds for all."""
+    immutable: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Which cannot change, counted from 0."""
+
+    @field_validator("bounds")
+    @classmethod
+    def _ordered(cls, pairs: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        for low, high in pairs:
+            if not low < high:
+                raise ValueError(f"the lower bound {low} is not below the upper bound {high}")
+        return pairs
+
+
 class DataPlan(Section):
-    """Where the examples come from. ``bounds`` are the inputs' own units; ε is in the same units."""
+    """Where the examples come from. ``bounds`` are the inputs' own units; ε is in the same units, or in the
+    scales of ``features``."""
 
     source: str
     root: Path = Path()
     download: bool = False
     bounds: tuple[float, float] = (0.0, 1.0)
+    features: FeaturesPlan | None = None
     train_examples: Annotated[int, Field(ge=1)] | None = None
     audit_examples: Annotated[int, Field(ge=1)] = 1000
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spanned(cls, given: Any) -> Any:
+        """Bounds of each feature make those of all, where the plan does not say them."""
+        if not isinstance(given, dict) or "bounds" in given or not isinstance(given.get("features"), dict):
+            return given
+        try:
+            values = [float(value) for pair in given["features"].get("bounds", ()) for value in pair]
+        except (TypeError, ValueError):
+            return given  # the field's own check says what is wrong
+        return {**given, "bounds": (min(values), max(values))} if values else given
 
     @field_validator("bounds")
     @classmethod

@@ -13,6 +13,7 @@ from audit.subject import data as subject_data
 from audit.subject import models
 from audit.subject.code import adaptive
 from audit.subject.data import Data
+from audit.subject.features import features
 from pruning import measure, prunable, scoring
 from pruning.errors import PruningError
 
@@ -64,8 +65,10 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
         pruned, _ = models.restore(plan.path(variant.weights), own, data, key)
         models.check(models.wrap(pruned, plan, data), data)
     adaptive(plan)
+    each = features(plan, data)
     for name, settings in plan.settings.items():
-        problems = settings.problems(data.bounds) if isinstance(settings, ProbeSettings) else []
+        span = (0.0, each.reach) if each is not None and name == "evasion" else data.bounds
+        problems = settings.problems(span) if isinstance(settings, ProbeSettings) else []
         if problems:
             raise PlanError("\n".join(f"[probes.{name}] {problem}" for problem in problems))
     size = measure.size(inner, data.test.x[:1])

@@ -156,7 +156,7 @@ def units(plan: Plan, data: Data, device: str) -> list[Unit]:
                     {
                         "probe": probe,
                         "settings": settings,
-                        **(_adaptive(plan, settings) if probe == "evasion" else {}),
+                        **(_evasion(plan, settings) if probe == "evasion" else {}),
                     },
                     (model, *(perturbed[source.id] for source in sources)),
                     probe=probe,
@@ -177,7 +177,7 @@ def _perturbations(plan: Plan, namer: _Namer, models: list[Unit]) -> dict[str, U
     settings = plan.probes.get("evasion", {})
     if not settings.get("transfer"):
         return {}
-    balls = {key: settings[key] for key in ("norms", "eps")}
+    balls = {key: settings[key] for key in ("norms", "eps")} | _evasion(plan, {})
     return {
         model.id: namer.unit(
             "perturbations", model.variant, model.replicate, balls, (model,), probe="perturbations"
@@ -242,17 +242,19 @@ def _weights(plan: Plan) -> str | None:
     return None if plan.model.weights is None else file_digest(plan.path(plan.model.weights))
 
 
-def _adaptive(plan: Plan, settings: Mapping[str, Any]) -> dict[str, str]:
-    """The digest of the user's own attack, where the settings name one: another attack is another unit."""
+def _evasion(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What else determines evasion: the digest of the user's own attack, and what features may be."""
+    features = plan.data.features
+    said = {} if features is None else {"features": features.model_dump(mode="json")}
     spec = settings.get("adaptive")
     if not isinstance(spec, str):
-        return {}
+        return said
     source = spec.partition(":")[0]
     if not source.endswith(".py"):
         found = importlib.util.find_spec(source)
         source = found.origin if found and found.origin else source
     path = plan.folder / source
-    return {"adaptive": file_digest(path) if path.is_file() else source}
+    return {"adaptive": file_digest(path) if path.is_file() else source, **said}
 
 
 def _sources(plan: Plan) -> dict[str, str]:

@@ -21,6 +21,7 @@ from audit.plan import Plan
 from audit.subject import models
 from audit.subject.code import adaptive
 from audit.subject.data import Data
+from audit.subject.features import features
 from audit.units import MODELS, Unit, file_digest
 from pruning import masks, measure, procedure, prunable, scoring, storage
 from pruning.prune import Pruned, prune
@@ -250,6 +251,7 @@ def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Tar
         surrogate=lambda seed: models.wrap(models.fresh(models.builder(plan, data), seed), plan, data)
         .requires_grad_(True),
         others=lambda: _others(unit, context),
+        features=features(plan, data),
         adaptive=adaptive(plan) if unit.probe == "evasion" else None,
     )  # fmt: skip
 

@@ -7,12 +7,14 @@ in difficulty, which all models share in part, so that outcomes are correlated a
 every model's true figure is known exactly. The judge of `prune-audit gate` decides a rule on every variant,
 as it does for a real run. Prints a row a setting: how often a rule passed and failed, false PASS and false
 FAIL as shares of decisions, and runs with any false FAIL or with a figure falsely called worse than dense.
-Exits with 1 where a rate exceeds its level by more than chance allows.
+Exits with 1 where a rate exceeds its level by more than chance allows. With ``--sizes``: how often a good
+model passes a preset's rules at the number of examples that docs/gate.md and `prune-audit preflight` tell.
 
 Truths, each about *these models*: the worst seed lies ``inside`` (no drop at all; for absolute rules
 dense's figure), at the ``limit`` or ``beyond`` it (twice as far); other seeds are better by the seeds'
 spread. ``last``: only the strongest sparsity of a method lies at the limit, so that nothing stops a test that
-goes from the mildest on; what passed and failed is then told of those alone.
+goes from the mildest on; what passed and failed is then told of those alone. ``retraining``: seeds scatter
+about no drop, and a method is falsely called worse or better if it is so for a retraining.
 """
 
 import argparse
@@ -27,7 +29,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +39,8 @@ from attacks import intervals
 from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow, pack
 from reports.data.results import Results, read
 from reports.gate.judge import judge
-from reports.gate.policy import Policy, Rule
+from reports.gate.policy import Policy, Rule, preset, presets
+from reports.gate.sizes import Design, examples, table
 from reports.stats.compare import compare_all
 
 METHODS = ("a", "b", "c")
@@ -46,10 +49,19 @@ PRUNED = [f"{method}@{sparsity:g}" for method in METHODS for sparsity in SPARSIT
 LAST = [name for name in PRUNED if name.endswith(f"@{SPARSITIES[-1]:g}")]
 SPREAD = 0.02
 """Standard deviation of the seeds' true rates at a spread of 1 (of their AUCs: the same)."""
-SHARES = {"example": 0.75, "seed": 0.10, "variant": 0.07}
-"""What an outcome's latent variable shares with all models, with those of its seed, those of its variant."""
+LEARNED = {"example": 0.74, "seed": 0.08, "variant": 0.10}
+"""The same of an attacker's scores: those of a learned one, as noisy as the demo's at 90% sparsity."""
+SHARES = {"example": 0.87, "seed": 0.06, "variant": 0.03}
+"""What an outcome's latent variable shares with all models, with those of its seed, those of its variant.
 
-Truth = Literal["inside", "limit", "beyond", "last"]
+One answer in eight differs from dense's then, at a figure of 60% without a drop: about what the
+demo's are at 90% sparsity, and three times what they are at 50%.
+"""
+
+Truth = Literal["inside", "limit", "last", "beyond", "retraining"]
+TRUTHS: tuple[Truth, ...] = get_args(Truth)
+FARTHER: Mapping[Truth, int] = {"inside": 0, "limit": 1, "last": 1, "beyond": 2, "retraining": 0}
+"""How many margins a variant's worst seed lies from dense (or, for absolute rules, from dense's figure)."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ class Kind:
     def figure(self, truth: Truth) -> float:
         """The true figure of a variant's worst seed."""
         margin = self.limit if self.compares else abs(self.limit - self.dense)
-        return self.dense + self.worse * margin * {"inside": 0, "limit": 1, "beyond": 2, "last": 1}[truth]
+        return self.dense + self.worse * margin * FARTHER[truth]
 
 
 def _robust(*eps: float) -> tuple[Mapping[str, Any], ...]:
@@ -103,7 +115,28 @@ KINDS = {
     "auc": Kind("membership_auc", {"max": 0.65}, _attacks("loss", "lira"), 0.58),
     "auc-rise": Kind("membership_auc", {"max_rise": 0.05}, _attacks("loss"), 0.58),
 }
-PROBES = {"robust_accuracy": "evasion", "extraction_fidelity": "extraction", "membership_auc": "membership"}
+BASIC = tuple(KINDS)
+"""The kinds whose error rates are simulated. The others are rules of the presets, for ``--sizes``."""
+DENSE = {"accuracy": 0.9, "robust_accuracy": 0.7, "extraction_fidelity": 0.87, "membership_auc": 0.5}
+"""Figures of dense at which models without a drop differ as much as :mod:`reports.gate.sizes` supposes."""
+ROWS = {
+    "accuracy": ({"split": "test"},),
+    "robust_accuracy": _robust(0.025, 0.05, 0.1, 0.15, 0.2),
+    "extraction_fidelity": tuple({"attack": "knockoff", "queries": q} for q in (100, 300, 900)),
+    "membership_auc": _attacks("loss", "lira"),
+}
+"""What a plan like the demo's measures."""
+for _preset in presets():
+    for _rule in preset(_preset).rules:
+        KINDS[f"{_preset}/{_rule.id}"] = Kind(
+            _rule.metric, {_rule.kind: _rule.limit}, ROWS[_rule.metric], DENSE[_rule.metric]
+        )
+PROBES = {
+    "accuracy": "accuracy",
+    "robust_accuracy": "evasion",
+    "extraction_fidelity": "extraction",
+    "membership_auc": "membership",
+}
 
 
 @dataclass(frozen=True)
@@ -138,7 +171,7 @@ class Counts(NamedTuple):
     family: bool
     """A false FAIL somewhere."""
     worse: bool
-    """A figure somewhere that is called worse than dense and is not."""
+    """A figure somewhere that is falsely called worse than dense (of a retraining: worse or better)."""
 
 
 class Laboratory:
@@ -158,8 +191,10 @@ class Laboratory:
         truths = {"dense": base * np.ones(one.seeds)}
         for name in PRUNED:
             truth: Truth = "inside" if one.truth == "last" and name not in LAST else one.truth
-            better = np.abs(rng.normal(0, spread, one.seeds))
-            better[rng.integers(one.seeds)] = 0.0
+            better = rng.normal(0, spread, one.seeds)
+            if truth != "retraining":
+                better = np.abs(better)
+                better[rng.integers(one.seeds)] = 0.0
             truths[name] = (
                 truths["dense"] + (one.what.figure(truth) - one.what.dense) - one.what.worse * better
             )
@@ -197,18 +232,25 @@ class Laboratory:
         status = {d.variant: d.status for d in judge(results, self.policy).decisions}
         said = [status[name] for name in (LAST if one.truth == "last" else PRUNED)]
         passed, failed = (said.count(word) / len(said) for word in ("pass", "fail"))
-        wrong = [] if one.truth == "beyond" else [s == "fail" for s in status.values()]
-        called = (
-            compare_all(results, PRUNED, one.what.metric, one.what.at[0]) if one.truth == "inside" else {}
-        )
+        fails = [s == "fail" for s in status.values()] if one.truth in ("inside", "limit", "last") else []
         return Counts(
             passed,
             failed,
-            0.0 if one.truth == "inside" else passed,
-            sum(wrong) / max(1, len(wrong)),
-            any(wrong),
-            one.what.compares and any(c.direction == "worse" for c in called.values()),
+            passed if one.truth in ("limit", "last", "beyond") else 0.0,
+            sum(fails) / max(1, len(fails)),
+            any(fails),
+            one.what.compares and self._miscalled(results),
         )
+
+    def _miscalled(self, results: Results) -> bool:
+        """Whether page and headline call a variant worse that is not, or a method different that is not."""
+        one = self.setting
+        if one.truth not in ("inside", "retraining"):
+            return False
+        compared = compare_all(results, PRUNED, one.what.metric, one.what.at[0]).values()
+        if one.truth == "retraining":
+            return any(c.of_retraining != "same" for c in compared)
+        return any(c.direction == "worse" for c in compared)
 
 
 @functools.cache
@@ -217,15 +259,16 @@ def _proportion(hits: int, n: int) -> intervals.Estimate:
 
 
 def _latents(rng: np.random.Generator, one: Setting) -> NDArray[np.float64]:
-    """Standard normal, (variants, seeds, examples), sharing what :data:`SHARES` says."""
+    """Standard normal, (variants, seeds, examples), sharing what :data:`SHARES` or :data:`LEARNED` says."""
+    shares = LEARNED if one.what.metric == "membership_auc" else SHARES
     shape = (len(PRUNED) + 1, one.seeds, one.n)
     parts = {
         "example": rng.normal(size=(1, 1, one.n)),
         "seed": rng.normal(size=(1, *shape[1:])),
         "variant": rng.normal(size=(shape[0], 1, one.n)),
     }
-    own = math.sqrt(1 - sum(SHARES.values())) * rng.normal(size=shape)
-    found: NDArray[np.float64] = own + sum(math.sqrt(SHARES[key]) * part for key, part in parts.items())
+    own = math.sqrt(1 - sum(shares.values())) * rng.normal(size=shape)
+    found: NDArray[np.float64] = own + sum(math.sqrt(shares[key]) * part for key, part in parts.items())
     return found
 
 
@@ -239,9 +282,7 @@ def _write(one: Setting, folder: Path) -> Results:
         for name, seed in models:
             method, _, sparsity = name.partition("@")
             share = float(sparsity or 0)
-            rows = [
-                MeasurementRow(name, seed, "accuracy", "accuracy", {"split": "test"}, 0.95, 0.93, 0.97, one.n)
-            ]
+            rows = [] if one.what.metric == "accuracy" else [_clean(name, seed, one.n)]
             health: dict[str, str | float] = {"flag": "zero_gradients", "limit": 0.01, "norm": "linf"}
             rows.append(MeasurementRow(name, seed, "evasion", "attack_health", health, 0.0, 0.0, 0.01, one.n))
             probe = PROBES[one.what.metric]
@@ -252,6 +293,11 @@ def _write(one: Setting, folder: Path) -> Results:
             made = VariantRow(name, seed, method, share, share)
             ledger.append(f"{name} {seed}", seconds=1, finished="", variant=made, measurements=rows)
     return read(folder)
+
+
+def _clean(name: str, seed: int, n: int) -> MeasurementRow:
+    """Clean accuracy that shows the model not to have collapsed."""
+    return MeasurementRow(name, seed, "accuracy", "accuracy", {"split": "test"}, 0.95, 0.93, 0.97, n)
 
 
 def simulate(one: Setting, runs: int, seed: int = 0) -> NDArray[np.float64]:
@@ -289,11 +335,22 @@ def too_high(counts: NDArray[np.float64]) -> list[str]:
 def settings(
     kinds: Sequence[str], ns: Sequence[int], seeds: Sequence[int], spreads: Sequence[float]
 ) -> Iterator[Setting]:
-    """Every cell; one seed has no spread."""
-    truths: tuple[Truth, ...] = ("inside", "limit", "last", "beyond")
-    for kind, k, spread, n, truth in itertools.product(kinds, seeds, spreads, ns, truths):
+    """Every cell; one seed has no spread, and says nothing of a retraining."""
+    for kind, k, spread, n, truth in itertools.product(kinds, seeds, spreads, ns, TRUTHS):
+        if truth == "retraining" and (k == 1 or not KINDS[kind].compares):
+            continue
         if k > 1 or spread == 0:
             yield Setting(kind, truth, spread, n, k)
+
+
+def sizes(seeds: Sequence[int]) -> Iterator[Setting]:
+    """Each rule of each preset, at the number of examples that should let four in five good models pass."""
+    for name, k in itertools.product(presets(), seeds):
+        for rule in preset(name).rules:
+            needs = examples(rule, Design(seeds=k))
+            if needs is not None and k >= (rule.min_seeds or 1):
+                n = 2 * needs if rule.metric == "membership_auc" else needs
+                yield Setting(f"{name}/{rule.id}", "inside", 0.0, n, k)
 
 
 def main() -> None:
@@ -304,23 +361,29 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200, help="runs a setting (200)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
     for name, default in (
-        ("kinds", ",".join(KINDS)),
+        ("kinds", ",".join(BASIC)),
         ("n", "200,500,1000"),
         ("seeds", "1,3,5"),
         ("spread", "0,1,2"),
     ):
         parser.add_argument(f"--{name}", default=default, help=f"comma-separated ({default})")
-    options = parser.parse_args()
-    cells = list(
-        settings(
-            options.kinds.split(","),
-            [int(n) for n in options.n.split(",")],
-            [int(k) for k in options.seeds.split(",")],
-            [float(x) for x in options.spread.split(",")],
-        )
+    parser.add_argument(
+        "--sizes", action="store_true", help="each preset's rules at the n that reports/gate/sizes.py tells"
     )
+    parser.add_argument("--table", action="store_true", help="only the table of docs/gate.md")
+    options = parser.parse_args()
+    if options.table:
+        print(table({name: preset(name) for name in presets()}))
+        return
+    seeds = [int(k) for k in options.seeds.split(",")]
+    if options.sizes:
+        cells = list(sizes(seeds))
+    else:
+        numbers = [int(n) for n in options.n.split(",")]
+        spreads = [float(x) for x in options.spread.split(",")]
+        cells = list(settings(options.kinds.split(","), numbers, seeds, spreads))
     heading = "".join(f"{name.replace('_', ' '):>12}" for name in Counts._fields)
-    print(f"{'rule':10}{'truth':8}{'seeds':>6}{'spread':>8}{'n':>6}{heading}")
+    print(f"{'rule':26}{'truth':12}{'seeds':>6}{'spread':>8}{'n':>6}{heading}")
     bad = 0
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
         for one, counts in zip(
@@ -330,7 +393,7 @@ def main() -> None:
             bad += len(broken)
             figures = "".join(f"{share:>12.1%}" for share in counts.mean(axis=0))
             print(
-                f"{one.kind:10}{one.truth:8}{one.seeds:>6}{one.spread:>8g}{one.n:>6}{figures}",
+                f"{one.kind:26}{one.truth:12}{one.seeds:>6}{one.spread:>8g}{one.n:>6}{figures}",
                 *broken,
                 flush=True,
             )

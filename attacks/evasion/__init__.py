@@ -12,6 +12,7 @@ import torch
 from attacks._techniques import techniques
 from attacks.evasion import _adaptive, _corruptions, _cure, _transfer, _union
 from attacks.evasion._attack import EvasionAttack, reason
+from attacks.evasion._features import in_own_units, in_units
 from attacks.evasion._settings import ART, PACKAGE, Settings
 from attacks.evasion.health import METRIC as HEALTH
 from attacks.evasion.health import diagnose
@@ -21,7 +22,6 @@ from attacks.probe import Card, Measurement, Target
 
 __all__ = ["CARD", "Settings", "adaptive_problem", "chosen_attacks", "perturbations", "run"]
 
-perturbations = _transfer.shifts
 adaptive_problem = _adaptive.problem
 
 CARD = Card(
@@ -45,6 +45,11 @@ CARD = Card(
 )
 
 
+def perturbations(target: Target, settings: Settings) -> dict[str, torch.Tensor]:
+    """What fools this model, for others to be tried with: see :func:`attacks.evasion._transfer.shifts`."""
+    return _transfer.shifts(in_units(target), settings)
+
+
 def run(target: Target, settings: Settings, generator: torch.Generator) -> Sequence[Measurement]:
     """Robust accuracy at every norm, ε and attack, and in the worst case over all attacks; the health of the
     attacks; and, where the settings ask for it, accuracy under common corruptions.
@@ -52,8 +57,10 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     Raises ValueError if ε or the inputs do not fit the target's bounds or the model is in training mode,
     NotFiniteError if the model returns NaN.
     """
-    if problems := settings.problems(target.bounds):
+    span = target.bounds if target.features is None else (0.0, target.features.reach)
+    if problems := settings.problems(span):
         raise ValueError("; ".join(problems))
+    given, target = target, in_units(target)
     attacks = chosen_attacks(settings)
     if settings.adaptive is not None or target.adaptive is not None:
         attacks[_adaptive.NAME] = _adaptive.adapted(target.adaptive, target.model)
@@ -61,11 +68,15 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     sweeps = []
     for swept in swept_in_every_norm(target, settings, attacks, generator):
         whole, more = _judged(swept, target, settings, attacks)
+        whole = replace(whole, examples=in_own_units(whole.examples, target))
         sweeps.append(whole)
         found += [*rows(whole), *more]
     found += _union.rows(sweeps)
+    if given.features is not None:
+        words = given.features.words
+        found = [replace(row, note="; ".join(note for note in (row.note, words) if note)) for row in found]
     if settings.corruptions:
-        found += _corruptions.corrupted(target, generator)
+        found += _corruptions.corrupted(given, generator)
     return found
 
 
@@ -98,12 +109,11 @@ def _judged(
     elif settings.transfer:
         more = [_transfer.nothing(found.norm)]
     evidence, flags = diagnose(found, attacks, target.test.x, settings)
-    ready_made = {name: attack for name, attack in attacks.items() if name != _adaptive.NAME}
     try:
-        found = _cure.treated(found, evidence, flags, ready_made, settings, target.batch_size)
+        found, uncured = _cure.treated(found, evidence, flags, attacks, settings, target.batch_size)
     except Exception as error:
-        found = _failed(found, _cure.NAME, error)
-    more += [flag.row(found.norm) for flag in flags.values()]
+        found, uncured = _failed(found, _cure.NAME, error), _cure.not_run(evidence, error)
+    more += [flag.row(found.norm) for flag in (*flags.values(), *([uncured] if uncured else []))]
     return found, more
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from attacks._isolation import global_seed
 from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
+from attacks.evasion._features import InUnits
 from attacks.evasion._losses import climb
 from attacks.evasion._search import check
 from attacks.evasion._settings import Settings
@@ -52,6 +53,8 @@ def adapted(function: Function | None, model: nn.Module) -> EvasionAttack:
     with gradients to climb. The built-in attacks then follow the twin: first as if it were the model, then
     with the model's own logits forward and the twin's gradients backward (BPDA, Athalye et al. 2018).
     """
+    units = model if isinstance(model, InUnits) else None
+    own = model if units is None else units.inner
     follows = function is not None and "x" not in inspect.signature(function).parameters
 
     def run(batch: Batch, settings: Settings) -> Tensor:
@@ -60,7 +63,7 @@ def adapted(function: Function | None, model: nn.Module) -> EvasionAttack:
                 raise AttackFailedError("the target has no such function")
             if wrong := problem(function):
                 raise AttackFailedError(wrong)
-            return _follow(twin(), batch, settings) if follows else _candidates(function, model, batch)
+            return _follow(twin(), batch, settings) if follows else _candidates(function, own, batch, units)
         except AttackFailedError as error:
             raise AttackFailedError(f"the adaptive attack: {error}") from error
         except Exception as error:  # whatever the user's code raises becomes a visible row
@@ -69,11 +72,13 @@ def adapted(function: Function | None, model: nn.Module) -> EvasionAttack:
     @functools.cache
     def twin() -> nn.Module:
         assert function is not None
-        return _twin(function, model)
+        made = _twin(function, own)
+        return made if units is None else units.around(made)
 
     return EvasionAttack(
         run,
         search="smallest" if follows else "each",
+        sees="anything",
         paper="Tramèr et al. 2020, On adaptive attacks to adversarial example defenses",
         cost=30_000,
     )
@@ -89,17 +94,21 @@ def _copied(model: nn.Module) -> nn.Module:
 # Candidates
 
 
-def _candidates(function: Function, model: nn.Module, batch: Batch) -> Tensor:
+def _candidates(function: Function, model: nn.Module, batch: Batch, units: InUnits | None) -> Tensor:
     """What the user's function returns, projected into ball and bounds; where it is no number, the input."""
-    low, high = batch.bounds
+    x = batch.x.clone()
+    bounds: tuple[float | Tensor, float | Tensor] = batch.bounds
+    if units is not None and (features := batch.ball.features) is not None:
+        x, bounds = units.leave(x), (units.leave(features.low), units.leave(features.high))
     seed = int(batch.seeds[0, 0]) % 2**31
     offered = {
-        "model": _copied(model), "x": batch.x.clone(), "y": batch.y.clone(), "eps": float(batch.eps[0]),
-        "norm": batch.ball.name, "low": low, "high": high, "seed": seed,
+        "model": _copied(model), "x": x, "y": batch.y.clone(), "eps": float(batch.eps[0]),
+        "norm": batch.ball.name, "low": bounds[0], "high": bounds[1], "seed": seed,
     }  # fmt: skip
     with global_seed(seed, batch.x.device), torch.enable_grad():
         made = function(**_asked(function, offered))
     moved = torch.as_tensor(made).detach().to(batch.x)
+    moved = moved if units is None else units.enter(moved)
     if moved.shape != batch.x.shape:
         raise AttackFailedError(
             f"it returned candidates of shape {tuple(moved.shape)} for inputs of shape {tuple(batch.x.shape)}"

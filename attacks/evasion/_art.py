@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from attacks._isolation import global_seed
 from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
-from attacks.evasion._balls import BALLS
 from attacks.evasion._settings import Settings
 
 OURS = ("estimator", "classifier", "eps", "norm", "batch_size", "targeted", "verbose", "summary_writer")
@@ -86,6 +85,11 @@ def adapted(name: str, given: Mapping[str, Any]) -> EvasionAttack:
         del settings
         if len(batch) == 0:
             return batch.x.clone()
+        if batch.ball.features is not None:
+            raise AttackFailedError(
+                f"ART's {name} is refused: it cannot be held to the scales, bounds and immutable features of "
+                "[data.features]"
+            )
         try:
             return _generate(kind, given, batch, has_radius)
         except Exception as error:  # whatever a foreign attack raises becomes a visible row
@@ -102,7 +106,14 @@ def adapted(name: str, given: Mapping[str, Any]) -> EvasionAttack:
 
 
 def _generate(kind: type[Any], given: Mapping[str, Any], batch: Batch, has_radius: bool) -> Tensor:
-    """What ART's attack returns, projected into the ball if it has a radius, else into the bounds."""
+    """What ART's attack returns, projected into the ball if it has a radius, else into the bounds. ART knows
+    one radius for all examples, so that each radius of the batch is a call of its own."""
+    if has_radius and len(radii := sorted(set(batch.eps.tolist()))) > 1:
+        found = batch.x.clone()
+        for eps in radii:
+            index = torch.nonzero(batch.eps == eps).squeeze(1)
+            found[index] = _generate(kind, given, batch.at(index, batch.eps[index]), has_radius)
+        return found
     with warnings.catch_warnings(), global_seed(int(batch.seeds[0, 0]) % 2**31, batch.x.device):
         warnings.simplefilter("ignore")
         attack = kind(_estimator(batch), **_settings(kind, given, batch))
@@ -120,7 +131,7 @@ def _settings(kind: type[Any], given: Mapping[str, Any], batch: Batch) -> dict[s
     ours = {
         "eps": eps,
         "eps_step": eps / 10,  # ART's own default does not know the size of the ball
-        "norm": 2 if batch.ball is BALLS["l2"] else np.inf,
+        "norm": 2 if batch.ball.name == "l2" else np.inf,
         "batch_size": CHUNK,
         "targeted": False,
         "verbose": False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
-from attacks.evasion._balls import Ball, Bounds
+from attacks.evasion._balls import Ball
 from attacks.evasion._losses import margin
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ class Batch:
 
     model: nn.Module
     ball: Ball
-    bounds: Bounds
+    bounds: tuple[float, float]
+    """Of any feature."""
     x: Tensor
     """Clean inputs (N, …)."""
     y: Tensor
@@ -92,9 +93,10 @@ class EvasionAttack:
     them broke, and says so."""
     norms: tuple[str, ...] = ("linf", "l2")
     """The norms it can be held to; at others it is not run."""
-    sees: Literal["gradients", "scores", "labels", "others"] = "gradients"
-    """What the attacker uses of the model: its gradients, its outputs, its decisions, or only what fooled
-    other models. If one that sees less breaks what gradients do not, the gradients mislead."""
+    sees: Literal["gradients", "scores", "labels", "others", "anything"] = "gradients"
+    """What the attacker uses of the model: its gradients, its outputs, its decisions, only what fooled other
+    models, or whatever the user's own attack uses. If one that sees less breaks what gradients do not, the
+    gradients mislead."""
     steps: str = ""
     """The setting that says how many steps or queries it takes, if one does."""
     whole: bool = False

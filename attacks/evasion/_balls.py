@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from attacks.evasion._random import normal, uniform
+from attacks.probe import Features
 
-Bounds = tuple[float, float]
+Bounds = tuple[float, float] | tuple[Tensor, Tensor]
+"""Smallest and largest value: of every feature, or (1, …) of each."""
 
 TOLERANCE = 1e-6
 """Rounding allowed when a perturbed input is held against its ball, relative to the size of its entries."""
@@ -30,6 +32,8 @@ class Ball:
     """Rise of a function of this gradient per unit of its steepest step: the dual norm, (N,) float64."""
     name: str
     """Of the norm, as a plan has it."""
+    features: Features | None = None
+    """What each feature may be, where features are not alike (see :mod:`attacks.evasion._features`)."""
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:
@@ -39,7 +43,8 @@ def column(values: Tensor, like: Tensor) -> Tensor:
 
 def slack(centre: Tensor, eps: Tensor) -> Tensor:
     """The rounding allowed around each input, (N,) float64: inputs of large entries round more coarsely."""
-    return TOLERANCE * (centre.flatten(1).abs().amax(dim=1).double() + eps.double())
+    tolerance = 1e-12 if centre.dtype == torch.float64 else TOLERANCE
+    return tolerance * (centre.flatten(1).abs().amax(dim=1).double() + eps.double())
 
 
 def _linf_project(moved: Tensor, centre: Tensor, eps: Tensor, bounds: Bounds) -> Tensor:
@@ -78,7 +83,8 @@ def _l2_project(moved: Tensor, centre: Tensor, eps: Tensor, bounds: Bounds) -> T
     (the conditions of Karush, Kuhn and Tucker). Its norm rises with s, and what s clips stays clipped as s
     grows, so that s follows in a few rounds from the entries that are not clipped yet."""
     shift = (moved - centre).flatten(1)
-    room = torch.where(shift > 0, bounds[1] - centre.flatten(1), centre.flatten(1) - bounds[0]).clamp_(min=0)
+    up, down = (bounds[1] - centre).flatten(1), (centre - bounds[0]).flatten(1)
+    room = torch.where(shift > 0, up, down).clamp_(min=0)
     size = shift.abs()
     squares, room_squares, target = size.square(), room.square(), eps.square()
     scale = (eps / squares.sum(dim=1).sqrt().clamp_(min=1e-30)).clamp_(max=1)

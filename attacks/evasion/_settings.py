@@ -95,8 +95,8 @@ class Settings(ProbeSettings):
     only what the attacks before them left standing."""
 
     every_eps: bool = False
-    """Whether every ε is attacked. Else an example that an attack leaves standing at one ε is taken to stand at
-    every smaller one, which the rows say, and which a sample is tried on."""
+    """Whether every ε is attacked. Else an example that an attack leaves standing at one ε is taken to stand
+    at every smaller one, which the rows say, and which a sample is tried on."""
 
     transfer: bool = False
     """Whether adversarial examples of every other variant are tried on this one."""

@@ -14,7 +14,8 @@ from torch import Tensor
 from attacks._rates import rate
 from attacks.evasion import _search
 from attacks.evasion._attack import Batch, EvasionAttack
-from attacks.evasion._balls import BALLS, column
+from attacks.evasion._balls import column
+from attacks.evasion._features import ball_of
 from attacks.evasion._losses import climb
 from attacks.evasion._settings import Settings
 from attacks.evasion.sweep import METRIC, Curve, Sweep, whole
@@ -44,7 +45,7 @@ def shifts(target: Target, settings: Settings) -> dict[str, Tensor]:
 
 def _directions(target: Target, norm: str, eps: float) -> Tensor:
     """(n, …) float16 on the CPU, rounded towards zero so that none leaves its ball."""
-    ball, parts = BALLS[norm], []
+    ball, parts = ball_of(norm, target.features), []
     pieces = (torch.split(part, target.batch_size) for part in (target.test.x, target.test.y))
     for x, y in zip(*pieces, strict=True):
         x, y = x.to(target.device), y.to(target.device)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from attacks._model import checked
 from attacks.evasion._attack import Batch, EvasionAttack
-from attacks.evasion._balls import BALLS, column
+from attacks.evasion._balls import column
 from attacks.evasion._settings import Settings
 
 PRECISION = 0.01
@@ -45,7 +45,7 @@ def rays(batch: Batch, settings: Settings) -> Tensor:
     """The closest misclassified input found along any ray; the clean input where none was."""
     if len(batch) == 0:
         return batch.x.clone()
-    state, values = _begin(batch), 3 if batch.ball is BALLS["l2"] else 2
+    state, values = _begin(batch), 3 if batch.ball.name == "l2" else 2
     for _ in range(settings.queries):
         reach = torch.where(
             state.bisecting, (state.low + state.high) / 2, torch.minimum(state.radius, batch.eps)
@@ -85,7 +85,7 @@ def _begin(batch: Batch) -> _State:
 
 def _along(batch: Batch, direction: Tensor, radius: Tensor) -> Tensor:
     """The input at that distance on the ray, moved back into ball and bounds."""
-    if batch.ball is BALLS["l2"]:
+    if batch.ball.name == "l2":
         direction = direction / torch.linalg.vector_norm(direction, dim=1, keepdim=True).clamp(min=1e-12)
     moved = batch.x + (direction * radius.unsqueeze(1)).view_as(batch.x)
     return batch.ball.project(moved, batch.x, radius, batch.bounds)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attacks._model import checked
 from attacks.evasion._attack import Batch, EvasionAttack
-from attacks.evasion._balls import BALLS, column
+from attacks.evasion._balls import column
 from attacks.evasion._losses import margin
 from attacks.evasion._random import uniform
 from attacks.evasion._settings import Settings
@@ -30,7 +30,7 @@ def square(batch: Batch, settings: Settings) -> Tensor:
     """The input of smallest margin found in each ball; what is broken takes no further query."""
     found = torch.empty_like(batch.x)
     pending = torch.arange(len(batch), device=batch.x.device)
-    start, step = (_tiles, _move_mass) if batch.ball is BALLS["l2"] else (_stripes, _repaint)
+    start, step = (_tiles, _move_mass) if batch.ball.name == "l2" else (_stripes, _repaint)
     part, current = batch, _inside(batch, start(batch))
     lowest = margin(checked(part.model(current)), part.y)
     for query in range(1, settings.queries):

@@ -10,8 +10,8 @@ from attacks._model import NotFiniteError, matched
 from attacks._rates import rate
 from attacks.evasion import _search
 from attacks.evasion._attack import Batch, EvasionAttack, reason
-from attacks.evasion._balls import BALLS
 from attacks.evasion._examples import Broken, broken_examples
+from attacks.evasion._features import ball_of, in_units
 from attacks.evasion._inference import Trial, trial
 from attacks.evasion._losses import climb
 from attacks.evasion._passes import laid_out
@@ -85,11 +85,19 @@ def sweep(
     Raises NotFiniteError if the model returns NaN; ValueError if there are no examples, if some lie outside
     the bounds, or if the model is in training mode.
     """
+    target = in_units(target)
     _fit(target)
     right, clean = _begin(target, settings, generator)
     ordered = dict(sorted(attacks.items(), key=lambda item: (item[1].cost, item[0])))
     return [
-        in_norm(norm, replace(clean, ball=BALLS[norm]), right, ordered, settings, target.batch_size)
+        in_norm(
+            norm,
+            replace(clean, ball=ball_of(norm, target.features)),
+            right,
+            ordered,
+            settings,
+            target.batch_size,
+        )
         for norm in settings.norms
     ]
 
@@ -159,8 +167,8 @@ def in_norm(
 def _curves(
     attack: EvasionAttack, batch: Batch, grid: Tensor, known: Tensor, settings: Settings, batch_size: int
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """What is broken, (len(grid), N) bool; what stands by inference, the same, where the attack infers; and the
-    distances, (N,), where it measures them."""
+    """What is broken, (len(grid), N) bool; what stands by inference, the same, where the attack infers; and
+    the distances, (N,), where it measures them."""
     if attack.search == "distance":
         found = _search.distances(attack, batch, ~known.all(dim=0), settings, batch_size)
         return known | (found <= grid.unsqueeze(1)), None, found
@@ -189,7 +197,7 @@ def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tu
     right = matched(logits, target).argmax(dim=1) == y
     batch = Batch(
         model=target.model,
-        ball=BALLS[settings.norms[0]],
+        ball=ball_of(settings.norms[0], target.features),
         bounds=target.bounds,
         x=x[right],
         y=y[right],
@@ -232,14 +240,12 @@ def _join(*notes: str) -> str:
 
 
 def caveats(batch: Batch) -> str:
-    """Says so where the gradient is zero in every entry, so that attacks have nothing to follow; and where the
-    outputs are random, how a find is decided."""
+    """Says so where the gradient is zero in every entry, so that attacks have nothing to follow; and where
+    the outputs are random, how a find is decided."""
     zero = int((batch.gradient == 0).flatten(1).all(dim=1).sum()) if len(batch) else 0
     return _join(
         f"the input gradient is zero for {zero} of {len(batch)} examples" if zero else "",
-        f"the outputs are random: broken is what errs in most of {batch.draws} draws"
-        if batch.draws > 1
-        else "",
+        f"outputs are random: broken is what errs in most of {batch.draws} draws" if batch.draws > 1 else "",
     )
 
 

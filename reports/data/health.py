@@ -155,6 +155,7 @@ TITLES: Mapping[str, str] = {
     "noisy_loss": "noisy loss",
     "path_not_end": "success lost on the way",
     "loss_still_falling": "attack stopped too early",
+    "inferred_wrongly": "broken where inferred to stand",
     "longer_stronger": "twice the steps stronger",
     "walk_stronger": "plain steps stronger than the attacks",
     "attack_failed": "an attack could not be run",

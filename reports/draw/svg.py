@@ -216,9 +216,9 @@ def swatch(look: Look) -> Markup:
     """A short line in that look, for a legend in the page's own text."""
     colour = f"var({look.colour})"
     dashes = f' stroke-dasharray="{" ".join(_n(1.8 * d) for d in look.dashes)}"' if look.dashes else ""
-    mark = f'<path d="{_shape(look.marker, 18, 6, 2.7)}"/>' if look.marker else ""
+    mark = f'<path d="{_shape(look.marker, 18, 6, 2.7)}" fill="{colour}"/>' if look.marker else ""
     return Markup(  # noqa: S704 (our own words only)
-        f'<svg class="chart" aria-hidden="true" viewBox="0 0 36 12" style="--width: 36px" fill="{colour}">'
+        f'<svg class="chart" aria-hidden="true" viewBox="0 0 36 12" style="--width: 36px">'
         f'<path d="M2 6h32" stroke="{colour}" stroke-width="1.8"{dashes}/>{mark}</svg>'
     )
 

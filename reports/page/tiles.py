@@ -10,7 +10,7 @@ from reports.data.results import Results
 from reports.draw.chart import Cell, value_cell
 from reports.families import Family, families, probe_of
 from reports.gate.judge import Decision, Verdicts
-from reports.gate.status import MARKS, NO_LIMIT, Mark, figure, gravity, limit_words, waived
+from reports.gate.status import MARKS, NO_LIMIT, Mark, figure, gravity, limit_words, subject, waived
 from reports.language.metrics import metric as about_metric
 from reports.language.words import DASH, change, change_span, conditions, shown, span
 from reports.page.gauge import gauge
@@ -70,14 +70,18 @@ def _tile(analysis: Analysis, verdicts: Verdicts, variant: str, family: Family) 
     ]
     decided = min(mine, key=gravity) if mine else None
     key = next((key for key in analysis.keys if key.family == family.probe), None)
-    if decided is not None and decided.value is not None:
-        metric, at = decided.rule.metric, decided.at or {}
-    elif key is not None and decided is None:
-        metric, at = key.metric, key.at
-    else:
+    if (decided is None and key is None) or (decided is not None and decided.value is None):
         mark = MARKS["not_run"] if decided is None else MARKS[decided.status]
         note = "Not measured in this run." if decided is None else why_open(decided)
         return Tile(family.probe, family.title, family.question, mark, note=note)
+    if key is not None and variant in figures(results, key.metric, key.at):
+        metric, at = key.metric, key.at  # what the headline speaks of
+    elif decided is not None:
+        metric, at = decided.rule.metric, decided.at or {}
+    else:
+        return Tile(
+            family.probe, family.title, family.question, MARKS["not_run"], note="No figure in this run."
+        )
     by = figures(results, metric, at)
     ours = by.get(variant)
     return Tile(
@@ -105,23 +109,27 @@ def _spread(found: Figure | None) -> str:
 def _facts(
     results: Results, variant: str, metric: str, at: Mapping[str, Any], decided: Decision | None
 ) -> Iterator[tuple[str, str]]:
-    """What stands under the figure: the change against dense, the limit, and what was held against it."""
-    unit = about_metric(metric).unit
+    """What stands under the figure: the change against dense, the limit, and what was held against it.
+
+    What was judged may be under other conditions than what is shown; it then says so.
+    """
     if variant != "dense":
-        comparison = None if decided is None or decided.rule.reference != "dense" else decided.change
-        comparison = comparison or compare_all(results, [variant], metric, at).get(variant)
+        comparison = compare_all(results, [variant], metric, at).get(variant)
         mean = ", mean" if comparison is not None and len(comparison.each) > 1 else ""
         yield "Change", DASH if comparison is None else change_of(metric, comparison)[0] + mean
     if decided is None:
         yield "Limit", "none in this policy"
         return
     yield "Limit", limit_words(decided.rule)
-    if decided.seeds > 1 or decided.rule.compares:
+    elsewhere = decided.rule.metric != metric or dict(decided.at or {}) != dict(at)
+    if decided.seeds > 1 or decided.rule.compares or elsewhere:
+        unit = about_metric(decided.rule.metric).unit
         span_of = change_span if decided.rule.compares else span
         ends = "" if decided.low is None or decided.high is None else span_of(decided.low, decided.high, unit)
         label = decided.rule.kind.removeprefix("max_").capitalize() if decided.rule.compares else "Judged"
         which = f", worst of {decided.seeds} seeds" if decided.seeds > 1 else ""
-        yield label, f"{figure(decided.rule, decided.value)}{f' ({ends})' if ends else ''}{which}"
+        under = f", {subject(decided)}" if elsewhere else ""
+        yield label, f"{figure(decided.rule, decided.value)}{f' ({ends})' if ends else ''}{which}{under}"
 
 
 def why_open(decided: Decision) -> str:

@@ -26,6 +26,7 @@ QUICK: dict[str, dict[str, object]] = {
         "fmn_steps": 6,
         "transfer": False,
     },
+    "membership": {"fpr": 0.02},
     "extraction": {"queries": (60, 120), "epochs": 2, "min_steps": 4},
 }
 
@@ -113,7 +114,11 @@ def test_rows_are_whole(probe: Probe, first: dict[str, Sequence[Measurement]]):
         assert row.high <= 1 or row.metric == "adversarial_distance"  # in the inputs' units, no share
         assert row.low < row.high
         assert row.outcomes
-        assert len(next(iter(row.outcomes.values()))) == row.n
+        member = row.outcomes.get("member")  # of membership the smaller side counts
+        counts = (
+            [len(next(iter(row.outcomes.values())))] if member is None else [member.sum(), (~member).sum()]
+        )
+        assert min(counts) == row.n
         assert all(isinstance(value, str | int | float) for value in row.at.values())
 
 

@@ -20,7 +20,7 @@ from attacks.probe import Examples, Measurement, Target
 
 EPS = (13 / 256, 26 / 256)
 """Multiples of the quantiser's step, so that its rounding changes no perturbation of full length."""
-QUICK = {"level": "quick", "eps": EPS}
+QUICK = {"level": "quick", "eps": EPS, "apgd_steps": 10, "targets": 2, "queries": 100}
 NORMS = pytest.mark.parametrize("norm", ["linf", "l2"])
 
 
@@ -95,6 +95,12 @@ def curve(rows: list[Measurement], attack: str) -> list[float]:
 
 
 @pytest.fixture(scope="module")
+def target(target: Target) -> Target:
+    """Of a hundred examples, so that one is a point."""
+    return replace(target, test=target.test[:100])
+
+
+@pytest.fixture(scope="module")
 def unmasked(target: Target) -> list[Measurement]:
     return list(run(target, Settings(**QUICK), generator()))
 
@@ -130,8 +136,8 @@ def test_random_resizing_is_flagged_and_attacked_on_average(target: Target):
     assert "averaged over 16 passes" in note
 
 
-def test_a_cure_where_no_gradient_can_be_had_is_gradient_free(target: Target, unmasked: list[Measurement]):
-    """A model that leaves torch: nothing passes straight through NumPy, so Square takes over."""
+def test_a_trip_through_numpy_is_flagged_and_cured(target: Target):
+    """What comes back is the input in disguise, and is tied to it again."""
 
     def through_numpy(x: Tensor) -> Tensor:
         return torch.from_numpy(np.array(x.detach().numpy()))
@@ -142,7 +148,7 @@ def test_a_cure_where_no_gradient_can_be_had_is_gradient_free(target: Target, un
     rows = list(run(hidden, Settings(**QUICK), generator()))
     assert raised(rows) >= {"zero_gradients", "black_box_stronger"}
     assert curve(rows, "pgd")[-1] > curve(rows, "cured")[-1] + 0.2
-    assert curve(rows, "cured")[-1] <= curve(truth, "worst_case")[-1] + 0.05  # Square, not gradients
+    assert curve(rows, "cured")[-1] <= curve(truth, "worst_case")[-1] + 0.01
 
 
 def test_an_attack_that_stops_too_early_is_flagged(target: Target):

@@ -81,7 +81,7 @@ def linear_case(classes: int, features: int, seed: int, norm: str) -> tuple[Targ
 def test_fmn_finds_the_exact_distance_to_a_linear_boundary(norm: str, classes: int, features: int, seed: int):
     target, exact = linear_case(classes, features, seed, norm)
     rows = run(target, Settings(norms=(norm,), eps=(0.1,), attacks=("fmn",)), generator())
-    (row,) = (row for row in rows if row.metric == "adversarial_distance")
+    (row,) = (r for r in rows if r.metric == "adversarial_distance" and r.at["attack"] == "fmn")
     found = row.outcomes["distance"]
     assert (found >= exact.numpy() * (1 - 1e-4) - 1e-4).all()
     assert np.quantile(found / exact.numpy(), 0.9) < 1.01
@@ -211,7 +211,7 @@ def test_dear_attacks_begin_at_the_largest_eps_still_standing(target: Target):
 def test_a_found_distance_is_the_curve(target: Target, norm: str):
     config = Settings(norms=(norm,), eps=(0.05, 0.1, 0.3, 0.9), attacks=("fmn",), fmn_steps=40)
     rows = list(run(target, config, generator()))
-    (row,) = (row for row in rows if row.metric == "adversarial_distance")
+    (row,) = (r for r in rows if r.metric == "adversarial_distance" and r.at["attack"] == "fmn")
     distance = row.outcomes["distance"]
     wrong = (target.model(target.test.x).argmax(1) != target.test.y).numpy()
     assert not distance[wrong].any()
@@ -227,7 +227,7 @@ def test_where_nothing_is_found_the_distance_is_the_bounds(target: Target):
 
     zeros = Examples(target.test.x, torch.zeros_like(target.test.y))
     rows = run(replace(target, model=Fixed(), test=zeros), Settings(attacks=("fmn",), **LIGHT), generator())
-    (row,) = (row for row in rows if row.metric == "adversarial_distance")
+    (row,) = (r for r in rows if r.metric == "adversarial_distance" and r.at["attack"] == "fmn")
     assert row.value == 1.0
     assert f"for {len(zeros)} of {len(zeros)} examples none was found; they count as 1" in row.note
 

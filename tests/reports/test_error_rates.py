@@ -89,3 +89,18 @@ def test_the_made_up_models_have_the_figures_that_they_are_said_to_have(
 def test_what_is_well_inside_passes_where_there_are_enough_examples(rates: ModuleType) -> None:
     counts = rates.simulate(rates.Setting("drop", "inside", 0.0, 4000, 1), runs=2)
     assert counts[:, 0].mean() > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_four_in_five_good_models_pass_a_preset_at_the_size_that_is_told(rates: ModuleType) -> None:
+    """As told, within what the assumption of independent figures costs; never far fewer."""
+    for setting in rates.sizes([1, 3]):
+        if setting.kind.startswith("standard/"):
+            passed = rates.simulate(setting, runs=40)[:, 0].mean()
+            assert 0.7 < passed < 1.0, setting
+
+
+def test_a_good_model_passes_the_preset_at_the_size_that_is_told(rates: ModuleType) -> None:
+    (setting,) = [s for s in rates.sizes([1]) if s.kind == "standard/robustness"]
+    assert 0.6 < rates.simulate(setting, runs=12)[:, 0].mean() < 1.0

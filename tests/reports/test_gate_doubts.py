@@ -42,3 +42,33 @@ def test_a_union_of_norms_passes_only_if_every_norm_is_healthy(
     verdicts = judge(results, POLICY)
     assert [decision.status for decision in verdicts.decisions] == [expected]
     assert (("m@0.5", "union") in raised(results)) == (evidence > 0.5)
+
+
+@pytest.mark.parametrize(("value", "sound"), [(0.2, False), (0.0, True)])
+def test_what_stays_uncured_is_said_to_be_not_measured_soundly(
+    tmp_path: Path, runs: ModuleType, value: float, sound: bool
+) -> None:
+    flags = {"zero_gradients": 0.9, "uncured": value}
+    results = runs.made(
+        tmp_path,
+        [
+            runs.clean("m@0.5"),
+            runs.row("m@0.5", "robust_accuracy", 0.5, 0.45, 0.55, at={**UNION, "norm": "l2"}),
+            *(
+                runs.row(
+                    "m@0.5",
+                    "attack_health",
+                    share,
+                    share,
+                    share,
+                    at={"flag": flag, "norm": "l2", "limit": 0.01},
+                )
+                for flag, share in flags.items()
+            ),
+        ],
+    )
+    rule = '[[rule]]\nid = "r"\nmetric = "robust_accuracy"\nat = { norm = "l2" }\nmin = 0.4\n'
+    (decision,) = judge(results, parse(rule, "policy.toml")).decisions
+    assert decision.status == "inconclusive"
+    assert ("not measured soundly" in str(decision)) is not sound
+    assert "zero gradients" in str(decision)

@@ -13,7 +13,7 @@ from reports.data.results import Results, read
 from reports.families import probe_of
 from reports.gate.judge import judge
 from reports.gate.policy import preset
-from reports.gate.status import gravity
+from reports.gate.status import MARKS, gravity
 from reports.page import tables
 from reports.page.findings import findings
 from reports.page.render import render
@@ -187,15 +187,16 @@ def test_tiles_equal_the_results_file(text: str, results: Results) -> None:
     verdicts = judge(results, preset("standard"))
     shown = shown_variant(analyse(results), verdicts)
     assert shown is not None
-    expected = []
-    for tile in tiles(analyse(results), verdicts, shown):
+    expected, analysis = [], analyse(results)
+    for tile in tiles(analysis, verdicts, shown):
         decided = [d for d in verdicts.decisions if d.variant == shown and d.at]
         mine = [d for d in decided if probe_of(results, d.rule.metric) == tile.family]
         if not mine:
             assert tile.mark.word == "NOT RUN"
             continue
-        worst = min(mine, key=gravity)
-        rows = [results.select(worst.rule.metric, worst.at, variant=name) for name in (shown, "dense")]
+        assert tile.mark is MARKS[min(mine, key=gravity).status]
+        key = next(key for key in analysis.keys if key.family == tile.family)  # as in the headline
+        rows = [results.select(key.metric, key.at, variant=name) for name in (shown, "dense")]
         expected += [frame["value"].mean() for frame in rows]
     assert len(expected) == 6
     assert numbers(block(text, '<div class="tiles">', '<p class="savings">')) == pytest.approx(expected)
