@@ -218,7 +218,8 @@ def test_a_made_up_gradient_is_flagged(target: Target):
             return -gradient
 
     model = Masked(target.model, before=Liar.apply).eval()
-    rows = list(run(replace(target, model=model), Settings(**QUICK), generator()))
+    few = replace(target, model=model, test=target.test[:25])  # its estimates take 128 passes a step
+    rows = list(run(few, Settings(**QUICK), generator()))
     assert raised(rows) >= {"noisy_loss", "unbounded_survivors", "black_box_stronger"}
 
 
@@ -335,7 +336,7 @@ def test_nan_gradients_are_flagged_and_no_crash(target: Target):
     """sqrt has an infinite slope at zero, and zero times infinity is no number."""
     model = Masked(target.model, before=lambda x: x + 0 * (x * 0).sqrt()).eval()
     assert torch.isfinite(model(target.test.x)).all()
-    rows = list(run(replace(target, model=model), Settings(**QUICK), generator()))
+    rows = list(run(replace(target, model=model, test=target.test[:25]), Settings(**QUICK), generator()))
     assert "zero_gradients" in raised(rows)
 
 
