@@ -12,6 +12,8 @@ class NotFiniteError(ArithmeticError):
 
 def checked(logits: Tensor) -> Tensor:
     """The logits, if they are (N, C) and finite; else raises ValueError or NotFiniteError."""
+    if not isinstance(logits, Tensor):
+        raise ValueError(f"the model must return logits (N, classes), not a {type(logits).__name__}")
     if logits.ndim != 2:
         raise ValueError(
             f"the model must return logits (N, classes), not a tensor of shape {tuple(logits.shape)}"

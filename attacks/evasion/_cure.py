@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from attacks.evasion import _search
 from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack, reason
 from attacks.evasion._settings import Settings
-from attacks.evasion._views import Estimated, flat, misleading, seen, view_of
+from attacks.evasion._views import DIRECTIONS, Estimated, flat, misleading, seen, view_of
 from attacks.evasion.apgd_t import ATTACK as APGD_T
 from attacks.evasion.health import Evidence, Flag
 from attacks.evasion.health._flag import SHARED, counted
@@ -115,6 +115,8 @@ class Means:
     misled: Tensor | None
     """Of the sample, for which examples even its gradient misleads, (n,) bool; None if there is no view."""
     estimated: bool
+    sampled: bool
+    """Whether that is from some directions only, rather than from every value of the input."""
     scores: bool
     """Whether the outputs say more than the decision."""
     words: str
@@ -178,7 +180,7 @@ def _means(evidence: Evidence, raised: Sequence[str]) -> Means:
             misled = misleading(batch, view, eps)
     except Exception as error:  # see Cure._candidates
         why = reason(error).splitlines()[0]
-        return Means(None, None, False, scores, f"no gradient could be had ({why})")
+        return Means(None, None, False, False, scores, f"no gradient could be had ({why})")
     words = [
         "gradients estimated from differences of the outputs" if estimated
         else "gradients passed straight through what has none",
@@ -186,7 +188,8 @@ def _means(evidence: Evidence, raised: Sequence[str]) -> Means:
         *(["in float64"] if double is not None else []),
         *([f"outputs averaged over {draws} passes"] if random else []),
     ]  # fmt: skip
-    return Means(view, misled, estimated, scores, ", ".join(words))
+    sampled = estimated and batch.x[0].numel() > DIRECTIONS
+    return Means(view, misled, estimated, sampled, scores, ", ".join(words))
 
 
 def _tries(
@@ -194,7 +197,7 @@ def _tries(
 ) -> list[Try]:
     """PGD, APGD-T and what else the plan has that follows gradients, on the view; then Square, and RayS where
     scores say nothing, on the model itself."""
-    longer = 1 if random else LONGER
+    longer = 1 if random or means.estimated else LONGER
     harder = settings.model_copy(
         update={
             "restarts": max(STARTS, settings.restarts),
@@ -205,7 +208,7 @@ def _tries(
         for name, attack in attacks.items()
         if name in found.curves and attack.sees == "gradients" and attack.search != "distance"
     }
-    if means.estimated:  # dozens of passes a step
+    if means.sampled:  # dozens of passes a step, for a gradient that says little
         climbers = {"pgd": PGD}
     ordered = sorted(climbers.items(), key=lambda item: (item[1].cost, item[0]))
     tries = [
@@ -231,6 +234,7 @@ def _uncured(
     """Which of the sample still stand at the smallest ε (``standing``) without that being worth much."""
     everywhere = {
         "the outputs are random": "randomised" in raised,
+        "the gradient is estimated from some directions only": means.sampled,
         "no attack along gradients ran": not any(
             one.view is not None and one.name in cure.ran for one in cure.tries
         )

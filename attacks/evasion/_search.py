@@ -69,7 +69,7 @@ def each(
     """Every ε attacked of its own accord: at a larger one the attack may do worse."""
     broken = known.clone()
     for rung, eps in enumerate(grid):
-        for index in torch.split(torch.nonzero(~known[rung]).squeeze(1), batch_size):
+        for index in _parts(~known[rung], batch_size):
             part = batch.at(index, eps.expand(len(index)))
             broken[rung, index] = check(part, attack.run(part, settings)).broken
     return broken
@@ -89,7 +89,7 @@ def rising(
     larger one. An example is reported to survive only where it was attacked, in full."""
     broken = known.clone()
     for rung, eps in enumerate(grid):
-        for index in torch.split(torch.nonzero(~broken[rung]).squeeze(1), batch_size):
+        for index in _parts(~broken[rung], batch_size):
             part = batch.at(index, eps.expand(len(index)))
             broken[rung:, index] |= check(part, attack.run(part, settings)).broken
     return broken
@@ -141,11 +141,17 @@ def distances(
     """How far the closest adversarial example that the attack finds lies from each input, (N,) float64; less
     what rounding may have added; infinite where none is found, and where not ``wanted``, bool (N,)."""
     found = torch.full((len(batch),), torch.inf, dtype=torch.float64, device=batch.x.device)
-    for index in torch.split(torch.nonzero(wanted).squeeze(1), batch_size):
+    for index in _parts(wanted, batch_size):
         part = batch.at(index, widest(batch).expand(len(index)))
         seen = check(part, attack.run(part, settings))
         found[index] = torch.where(seen.broken, seen.distance.clamp(min=0), torch.inf)
     return found
+
+
+def _parts(wanted: Tensor, batch_size: int) -> list[Tensor]:
+    """Where ``wanted`` (bool, (N,)) holds, in batches; none where it holds nowhere."""
+    index = torch.nonzero(wanted).squeeze(1)
+    return list(torch.split(index, batch_size)) if len(index) else []
 
 
 def widest(batch: Batch) -> Tensor:

@@ -159,7 +159,11 @@ def in_norm(
     guessing = [a for name, a in attacks.items() if name in curves and a.search == "smallest" and not a.whole]
     tried = trial(guessing, batch, grid, worst, inferred & ~worst, settings, batch_size)
     worst = worst if tried is None else tried.worst
-    usable = {name: attack for name, attack in attacks.items() if name in curves and not attack.whole}
+    usable = {  # on a few examples alone; the user's own attack may not bear so small a batch
+        name: attack
+        for name, attack in attacks.items()
+        if name in curves and not attack.whole and attack.sees != "anything"
+    }
     examples = broken_examples(usable, batch, grid, worst, right, settings)
     return Sweep(norm, grid, right, batch, curves, whole(worst, right, True), failed, tried, examples)
 

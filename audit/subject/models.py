@@ -15,6 +15,7 @@ from audit.plan import Plan
 from audit.subject import vision
 from audit.subject.code import function_of
 from audit.subject.data import Data
+from audit.subject.outputs import returning_logits, sigmoid_last
 from pruning import removal, storage
 from pruning.errors import PruningError
 
@@ -44,7 +45,8 @@ def builder(plan: Plan, data: Data, spec: str | None = None) -> Build:
     """What makes the bare model (without normalisation), untrained. Raises PlanError or RefusedError."""
     spec = spec or plan.model.build
     if spec.startswith("torchvision:"):
-        return vision.model(spec.removeprefix("torchvision:"), len(data.classes))
+        plain = vision.model(spec.removeprefix("torchvision:"), len(data.classes))
+        return lambda: returning_logits(plain(), len(data.classes))
     function = function_of(plan, spec, "[model] build")
     offered = {"num_classes": len(data.classes), "input_shape": data.input_shape}
     wanted = inspect.signature(function).parameters
@@ -56,7 +58,7 @@ def builder(plan: Plan, data: Data, spec: str | None = None) -> Build:
             raise RefusedError(
                 f"[model] build {spec!r}: returned {type(model).__name__}, not a torch.nn.Module"
             )
-        return model
+        return returning_logits(model, len(data.classes))
 
     return build
 
@@ -182,7 +184,13 @@ def check(model: nn.Module, data: Data) -> None:
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise RefusedError(
             f"[model] build: the model's outputs are {got}, want logits of shape {want}: "
-            f"the data has {len(data.classes)} classes"
+            f"the data has {len(data.classes)} classes. Return a tensor, a tuple that begins with one, or a "
+            "mapping with the key 'logits'; for two classes it may hold one logit"
+        )
+    if len(data.classes) == 2 and not logits.any(dim=0)[0] and sigmoid_last(model, batch):
+        raise RefusedError(
+            "[model] build: the model's one output for two classes comes out of a sigmoid: a probability; "
+            "return what goes into the sigmoid"
         )
     if not torch.isfinite(logits).all():
         raise RefusedError("[model]: the model's outputs hold NaN or infinity")

@@ -94,6 +94,18 @@ def _change(comparison: Comparison) -> dict[str, Any]:
         "p": pooled.p,
         "p_holm": comparison.adjusted,
         "direction": comparison.direction,
+        "retraining": _retraining(comparison),
+    }
+
+
+def _retraining(comparison: Comparison) -> dict[str, Any] | None:
+    again = comparison.retraining
+    if again is None:
+        return None
+    return {
+        **{key: getattr(again, key) for key in ("value", "low", "high", "p", "freedom")},
+        "p_holm": comparison.retrained,
+        "direction": comparison.of_retraining,
     }
 
 

@@ -45,6 +45,8 @@ def judge(
         decisions += _judge_rule(results, rule, baseline, doubts, before)
     known = {*results.names(), *results.measurements["variant"]}
     waived, remarks = waive(decisions, policy, judged_on, known)
+    if all(decision.status in ("not_run", "not_applicable") for decision in waived):
+        remarks = (*remarks, "no rule of this policy could be applied to any variant of this run")
     return Verdicts(policy, waived, judged_on, results.completeness.waiting, remarks)
 
 
@@ -53,8 +55,9 @@ def _judge_rule(
 ) -> list[Decision]:
     names = variants_of(results, rule)
     if not names:
-        pattern = shown(", ".join(rule.variants), 80)
-        return [Decision(rule, pattern, "not_run", "no variant of this run has such a name")]
+        pattern, begun = shown(", ".join(rule.variants), 80), results.completeness.done
+        why = "no variant of this run has such a name" if begun else "no unit of this run has finished"
+        return [Decision(rule, pattern, "not_run", why)]
     if rule.compares and rule.reference == "baseline" and baseline is None:
         return [Decision(rule, name, "not_run", "it needs a baseline run (--baseline DIR)") for name in names]
     exempt = []

@@ -123,13 +123,19 @@ def find(results: Results, rule: Rule, names: Sequence[str]) -> dict[str, Found]
 
 
 def _expected(results: Results, rule: Rule) -> dict[str, set[int]]:
-    """Seeds of each variant that must have a figure: all, or the one that ships."""
+    """Seeds of each variant that must have a figure: all, or the one that ships.
+
+    What was pruned here has every seed that any such variant has: one with fewer was not made as planned, and
+    the worst of fewer seeds looks better.
+    """
     expected: dict[str, set[int]] = {}
     for frame in (results.variants, results.measurements):
         for name, seed in zip(frame["variant"], frame["seed"], strict=True):
             if rule.seed in (None, int(seed)):
                 expected.setdefault(name, set()).add(int(seed))
-    return expected
+    pruned = [n for n, made in results.made.items() if made.pruned and made.method != "checkpoint"]
+    planned = {seed for name in pruned for seed in expected.get(name, ())}
+    return expected | dict.fromkeys(pruned, planned)
 
 
 def _gap(row: Mapping[Any, Any]) -> Gap:

@@ -21,7 +21,7 @@ DIFFER = {"accuracy": 0.05, "robust_accuracy": 0.10, "extraction_fidelity": 0.07
 demo's models do at 90% sparsity: the variance of a drop, times n."""
 OTHERWISE = 0.10
 """That share for other rates."""
-LEAKAGE = 0.25
+LEAKAGE = 0.27
 """Standard error of an AUC's change, times the root of the number of members: of the demo's learned attack at
 90% sparsity."""
 
@@ -75,13 +75,13 @@ def examples(rule: Rule, design: Design) -> int | None:
         return None
     wrong = float(special.ndtri(1 - TAIL / max(1, design.methods)))
     right = float(special.ndtri(POWER ** (1 / design.claims(rule))))
-    needs: float = (wrong * null + right * true) / margin
-    return max(rule.min_n or 1, math.ceil(needs * needs))
+    needs: int = math.ceil(((wrong * null + right * true) / margin) ** 2)
+    return needs if rule.min_n is None else max(rule.min_n, needs)
 
 
 def rounded(n: int) -> int:
     """Up, to two digits: it is no more exact than that."""
-    place: int = 10 ** max(0, len(str(n)) - 2)
+    place = int(10 ** max(0, len(str(n)) - 2))
     return math.ceil(n / place) * place
 
 

@@ -68,6 +68,7 @@ def render(results: Results, verdicts: Verdicts | None = None, baseline: Results
         met=findings.met(verdicts),
         tradeoffs=sections.tradeoffs(results),
         comparison=tables.comparison_table(analysis),
+        retraining=tables.retraining_table(analysis),
         against_control=analysis.control and tables.comparison_table(analysis, analysis.control),
         sections=_anchored(sections.sections(results, verdicts, anchors, shown_in)),
         standards=standards.relevance(results),

@@ -1,6 +1,6 @@
 """The page's tables, as plain values for the template."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from reports.data.aggregate import over_seeds
@@ -10,7 +10,7 @@ from reports.draw.chart import Cell, Table, name_cell, range_cell, value_cell
 from reports.draw.plots import numbers
 from reports.language import words
 from reports.language.metrics import metric as about_metric
-from reports.page.tiles import change_of
+from reports.page.tiles import change_of, retraining_of
 from reports.stats.compare import Comparison
 from reports.story.analysis import Analysis
 
@@ -31,10 +31,24 @@ def comparison_table(analysis: Analysis, against: str = "dense") -> Table | None
     return differences_table(analysis, compared, caption)
 
 
+def retraining_table(analysis: Analysis) -> Table | None:
+    """The same differences from dense for models that are yet to be trained; None with one seed."""
+    if all(c.retraining is None for by in analysis.against_dense.values() for c in by.values()):
+        return None
+    caption = "Difference from dense to be expected of a retraining (95% interval)"
+    return differences_table(analysis, analysis.against_dense, caption, retraining_of)
+
+
 def differences_table(
-    analysis: Analysis, compared: Mapping[str, Mapping[str, Comparison]], caption: str
+    analysis: Analysis,
+    compared: Mapping[str, Mapping[str, Comparison]],
+    caption: str,
+    told: Callable[[str, Comparison | None], tuple[str, str]] = change_of,
 ) -> Table | None:
-    """One row a variant, one column a figure, from paired differences by metric and variant."""
+    """One row a variant, one column a figure, from paired differences by metric and variant.
+
+    ``told``: what a cell says of a metric's comparison, and its verdict in words.
+    """
     if not any(compared.values()):
         return None
     heads = ["Variant", "Achieved sparsity", *(key.label[0].upper() + key.label[1:] for key in analysis.keys)]
@@ -46,7 +60,7 @@ def differences_table(
         cells = [name_cell(variant), Cell(words.percent(sparsity), sparsity)]
         for key in analysis.keys:
             comparison = compared[key.metric].get(variant)
-            text, verdict = change_of(key.metric, comparison)
+            text, verdict = told(key.metric, comparison)
             if variant in analysis.collapsed and key.family != "accuracy" and verdict:
                 verdict = "collapsed"
             value = None if comparison is None else comparison.pooled.value

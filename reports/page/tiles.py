@@ -154,6 +154,16 @@ def change_of(metric: str, comparison: Comparison | None) -> tuple[str, str]:
     return text, "not told apart" if comparison.leans == "same" else f"{comparison.leans}, uncorrected"
 
 
+def retraining_of(metric: str, comparison: Comparison | None) -> tuple[str, str]:
+    """The same for a retraining; empty with one seed."""
+    again = None if comparison is None else comparison.retraining
+    if comparison is None or again is None:
+        return "", ""
+    unit = about_metric(metric).unit
+    text = f"{change(again.value, unit)} ({change_span(again.low, again.high, unit)})"
+    return text, "not told apart" if comparison.of_retraining == "same" else comparison.of_retraining
+
+
 def savings(analysis: Analysis, variant: str | None) -> list[Saving]:
     """What the shown variant saves against dense, for each cost that both have."""
     found = []

@@ -51,8 +51,8 @@ def from_arms(new: _Arm, old: _Arm) -> Difference:
     At margin δ the variance is DeLong's (DeLong, DeLong & Clarke-Pearson, Biometrics 44, 1988), each AUC's
     part scaled by A(1 − A) from where it was found to where it would lie if the difference were δ, half of
     the way each; the larger of that and DeLong's own counts. Student's law with the smaller class's degrees
-    of freedom. DeLong's alone takes the variance where the AUCs were found: near 0.93 it passes 5% for 2.5%
-    (``benchmarks/auc_difference.py``).
+    of freedom. DeLong's alone takes the variance where the AUCs were found: near 0.93 it passes
+    up to 7% for 2.5% (``benchmarks/auc_difference.py``).
     """
     value_new, value_old = float(new[0].mean()), float(old[0].mean())
     parts = tuple(a - b for a, b in zip(new, old, strict=True))

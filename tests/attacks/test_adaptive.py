@@ -182,3 +182,13 @@ def test_the_probe_runs_it_beside_the_others(few: Target):
     assert by["worst_case"].value <= by["adaptive"].value
     rows = evasion.run(few, settings, torch.Generator().manual_seed(0))  # nobody handed the function in
     assert {row.status for row in rows if row.at.get("attack") == "adaptive"} == {"failed"}
+
+
+def test_it_is_not_run_again_on_a_few_examples_for_their_pictures(few: Target):
+    def picky(x: Tensor, y: Tensor) -> Tensor:
+        assert len(x) > 3
+        return x
+
+    rows = curves(few, picky)
+    assert any("adversarial" in (row.outcomes or {}) for row in rows)
+    assert {row.status for row in rows if row.at["attack"] == "adaptive"} == {"ok"}

@@ -72,6 +72,10 @@ def test_starter_runs_from_init_to_report(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "multiply-adds" in result.stdout
     assert "min on" in result.stdout
+    assert "standard can decide" in " ".join(result.stdout.split())
+    result = prune_audit("preflight", "plan.toml", "--policy", "none.toml", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "none.toml: no such file" in result.stderr
 
 
 def test_list_is_complete_and_machine_readable() -> None:

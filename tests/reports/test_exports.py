@@ -8,11 +8,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from reports import write as writing
 from reports.data.ledger import Ledger, LedgerError, MeasurementRow, UnitRow, VariantRow
 from reports.data.results import Results, read
-from reports.exports import exports, pdf
+from reports.exports import exports, pdf, png
 from reports.exports.csv import render
 from reports.gate.judge import judge
 from reports.gate.policy import preset
@@ -60,7 +61,8 @@ def test_csv_text_cannot_become_a_formula_and_numbers_stay_numbers(tmp_path: Pat
 def test_formats_are_found_by_their_files() -> None:
     files = {name: export.file for name, export in exports().items()}
     assert list(files) == [
-        "csv", "cyclonedx", "html", "in-toto", "json", "junit", "markdown", "model-card", "pdf", "sarif",
+        "csv", "cyclonedx", "html", "in-toto", "json", "junit", "markdown", "model-card", "pdf", "png",
+        "sarif",
     ]  # fmt: skip
     assert len(set(files.values())) == len(files)
 
@@ -95,6 +97,24 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(
         writing.replace(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_the_figures_are_a_picture_with_the_same_bytes_twice(results: Results, tmp_path: Path) -> None:
+    first = png.render(results)
+    with Image.open(io.BytesIO(first)) as picture:
+        assert (picture.format, picture.size) == ("PNG", (1800, 1300))
+        assert len(picture.convert("RGB").getcolors(2**24) or ()) > 50  # something is drawn
+    assert png.render(results) == first
+    with Ledger.open(tmp_path / "run.sqlite", {"plan_digest": "d"}, [UnitRow("u", "p", "l")]):
+        pass
+    assert png.render(read(tmp_path)).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["_hidden", "$x^$", "a" * 500, "</script>"])
+def test_a_method_s_name_is_text_in_the_figures(name: str) -> None:
+    assert not png._label(name).startswith("_")
+    assert "$" not in png._label(name).replace(r"\$", "")
+    assert len(png._label(name)) <= 70
 
 
 def test_a_pdf_is_printed_where_there_is_a_browser(browser: Any, results: Results) -> None:

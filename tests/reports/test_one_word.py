@@ -179,7 +179,7 @@ def _matrix(case: Case) -> list[tuple[str, str, list[str]]]:
     page = render(case.results, case.verdicts)
     table = page[page.index('<table class="matrix">') :].partition("</table>")[0]
     found = []
-    for row in re.findall(r"<tr class.*?</tr>", table, re.DOTALL):
+    for row in re.findall(r"<tr[^>]* class=.*?</tr>", table, re.DOTALL):
         name = re.search(r"<bdi>(.*?)</bdi>", row)
         badge = re.search(r'class="badge[^>]*>.*?</span>(.*?)</span>', row)
         assert name is not None
@@ -209,7 +209,7 @@ def _findings(case: Case) -> Words:
     for article in re.findall(r'<article class="finding.*?</article>', page, re.DOTALL):
         rule = re.search(r'class="ids">Rule <code>(\w+)</code>', article)
         assert rule is not None
-        for row in re.findall(r'<tr><th scope="row">\s*(?:<bdi>)?(.*?)</tr>', article, re.DOTALL):
+        for row in re.findall(r'<tr[^>]*><th scope="row">\s*(?:<bdi>)?(.*?)</tr>', article, re.DOTALL):
             name = row.partition("<")[0].strip()
             badge = re.search(r'class="badge[^>]*>.*?</span>(.*?)</span>', row)
             assert badge is not None

@@ -14,6 +14,7 @@ from reports.families import probe_of
 from reports.gate.judge import judge
 from reports.gate.policy import preset
 from reports.gate.status import MARKS, gravity
+from reports.page import tables
 from reports.page.findings import findings
 from reports.page.render import render
 from reports.page.tiles import tiles
@@ -354,3 +355,18 @@ def test_a_run_with_no_more_facts_than_its_digest_has_a_page(tmp_path: Path) -> 
     with Ledger.open(tmp_path / "run.sqlite", {"plan_digest": "d"}, []):
         pass
     Page(render(read(tmp_path)))
+
+
+def test_the_two_questions_have_a_table_each_and_one_seed_has_one(
+    results: Results, synthetic: ModuleType, tmp_path: Path
+) -> None:
+    analysis = analyse(results)
+    these, again = tables.comparison_table(analysis), tables.retraining_table(analysis)
+    assert these is not None
+    assert again is not None
+    assert [row[0] for row in these.rows] == [row[0] for row in again.rows]
+    assert [row[2].value for row in these.rows] == pytest.approx([row[2].value for row in again.rows])
+    assert [row[2].text for row in these.rows] != [row[2].text for row in again.rows]
+    assert "retraining" in again.caption
+    synthetic.build(tmp_path, seeds=[0], n=200, sparsities=[0.5], methods=["m"])
+    assert tables.retraining_table(analyse(read(tmp_path))) is None

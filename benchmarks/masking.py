@@ -1,0 +1,68 @@
+"""The zoo's table: what evasion says of models that mislead attacks, and of honest ones.
+
+    python benchmarks/masking.py [NAME …]
+
+Prints Markdown. Truth is the robust accuracy of the network behind the mask, at the larger of the zoo's ε.
+Exits with 1 if a masker is not flagged, a cured figure is neither within a point of the truth nor in doubt,
+one lies above the uncured figure, or an honest model is flagged.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ZOO = Path(__file__).resolve().parent.parent / "tests" / "attacks" / "zoo.py"
+POINT = 0.0101
+RANDOM = "random"
+
+
+def loaded() -> ModuleType:
+    """The zoo, which lives beside its tests."""
+    spec = importlib.util.spec_from_file_location("zoo", ZOO)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["zoo"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def sound(found: Any, truth: tuple[float, ...]) -> bool:
+    """Whether a masker's figures are what they should be."""
+    cured = found.cured or found.worst
+    near = all(have <= true + POINT for have, true in zip(cured, truth, strict=True))
+    never_above = all(have <= was for have, was in zip(cured, found.plain, strict=True))
+    return bool(found.flags) and never_above and (near or found.doubt)
+
+
+def line(name: str, found: Any, truth: str) -> str:
+    """One row of the table."""
+    cured = f"{found.cured[-1]:.2f}" if found.cured else ""
+    doubt = "not measured soundly" if found.doubt else ""
+    flags = ", ".join(f"`{flag}`" for flag in sorted(found.flags - {"uncured"}))
+    return f"| {name} | {truth} | {found.plain[-1]:.2f} | {cured} | {doubt} | {flags} |"
+
+
+def main() -> None:
+    """Attack every model of the zoo, or those named."""
+    zoo_of = loaded()
+    zoo, wanted, wrong = zoo_of.zoo(), set(sys.argv[1:]), []
+    print("| model | truth | `fgsm`, `pgd` | cured | in doubt | flags |\n|---|---|---|---|---|---|")
+    for name in (*zoo.masked, *zoo.honest):
+        if wanted and name not in wanted:
+            continue
+        masker = name in zoo.masked
+        found = zoo_of.attacked(zoo.masked[name] if masker else zoo.honest[name]())
+        print(line(name, found, f"{zoo.truth[-1]:.2f}" if masker else ""), flush=True)
+        right = sound(found, zoo.truth) if masker else (found.doubt if name == RANDOM else not found.flags)
+        if not right:
+            wrong.append(name)
+    if wrong:
+        print(f"\nNot as they should be: {', '.join(wrong)}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The zoo: each model flagged or not as it should be; each cured figure near the truth or in doubt, none
+above the uncured one. A few of each by default, all of them where slow tests run."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+POINT = 0.0101
+
+
+def _load() -> ModuleType:
+    """The module beside this file, by path: test folders are not packages."""
+    if "zoo" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("zoo", Path(__file__).parent / "zoo.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules["zoo"] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules["zoo"]
+
+
+ZOO = _load()
+MASKERS = (*ZOO.BEFORE, *ZOO.AFTER, "decoy", "8 bits, dynamic", "8 bits, static")
+HONEST = (
+    "plain", "adversarially trained", "collapsed", "constant", "one class in the data", "linear on a table",
+    "network on a table", "two classes", "half precision", "ensemble", "weights in 8 bits", "pruned", "deep",
+    "small logits", "labels smoothed",
+)  # fmt: skip
+FAST = ("NumPy before", "gradient negated before", "one-hot", "8 bits, static", "collapsed", "half precision")
+UNCURABLE = ("ripples", "one-hot by NumPy")
+"""Maskers for which a doubt is all that is asked of the cure."""
+
+
+def some(names: tuple[str, ...]) -> list[Any]:
+    return [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in names]
+
+
+@pytest.fixture(scope="module")
+def zoo() -> Any:
+    return ZOO.zoo()
+
+
+def test_it_is_large_enough_and_the_truth_leaves_room_for_lies(zoo: Any):
+    assert len(zoo.masked) >= 25
+    assert len(zoo.honest) >= 10
+    assert set(zoo.masked) == set(MASKERS)
+    assert set(zoo.honest) == {*HONEST, "random"}
+    assert 0.3 < zoo.truth[-1] < 0.8
+
+
+@pytest.mark.parametrize("name", some(MASKERS))
+def test_a_masker_is_flagged_and_cured_or_in_doubt(name: str, zoo: Any):
+    found = ZOO.attacked(zoo.masked[name])
+    assert found.flags
+    assert found.cured
+    assert found.worst == found.cured  # nothing is told that is above what the cure found
+    for cured, plain, truth in zip(found.cured, found.plain, zoo.truth, strict=True):
+        assert cured <= plain
+        assert cured <= truth + POINT or found.doubt
+        if name not in UNCURABLE:
+            assert cured >= truth - 0.05  # finds are real: the mask changes no decision but by rounding
+
+
+@pytest.mark.parametrize("name", some(HONEST))
+def test_an_honest_oddity_is_not_flagged(name: str, zoo: Any):
+    found = ZOO.attacked(zoo.honest[name]())
+    assert found.flags == set()
+    assert not found.cured
+
+
+@pytest.mark.slow
+def test_a_random_model_is_in_doubt(zoo: Any):
+    assert {"randomised", "uncured"} <= ZOO.attacked(zoo.honest["random"]()).flags
