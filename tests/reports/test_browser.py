@@ -295,7 +295,7 @@ def test_folds_are_open_in_print(opened: Callable[..., Any], report: Path) -> No
     with opened(report, script=False) as page:
         page.emulate_media(media="print")
         hidden = page.evaluate(
-            """[...document.querySelectorAll('details:not(.bulk) > :not(summary)')]
+            """[...document.querySelectorAll('details:not(.bulk) > :not(summary, .bulk)')]
                .filter(e => !e.checkVisibility({contentVisibilityAuto: true})).length"""
         )
     assert hidden == 0

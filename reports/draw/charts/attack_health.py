@@ -14,7 +14,7 @@ TITLE = "Health of the attacks"
 SECTION = "evasion"
 ORDER = 30
 
-MOST = 24
+MOST = 18
 """Variants in doubt that are drawn; the table has all."""
 RAISED, FINE = Look(STEPS[5], (), "X"), Look(MUTED, (), "o")
 
