@@ -94,17 +94,34 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _subject(plan: Plan, data: Data) -> dict[str, Any]:
+    return {
+        "model": {**plan.model.model_dump(mode="json"), "weights": _weights(plan)},
+        "sources": _sources(plan),
+        "data": data.digest,
+        "train": plan.train.model_dump(mode="json") if plan.train else None,
+    }
+
+
+def _machine(device: str) -> dict[str, str]:
+    return {"code": code_version(), "device": device, "machine": platform.machine()}
+
+
+def identity(plan: Plan, data: Data, device: str) -> dict[str, Any]:
+    """What all units of a run share, by name: whose folder it is. It is the subject (model, weights, training
+    recipe, the user's own code, data), and what computes: this version of the code and of torch, the device,
+    the kind of machine. Nothing of what is pruned or measured is in it."""
+    found: dict[str, Any] = {}
+    for name, value in {**_subject(plan, data), **_machine(device)}.items():
+        found |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+    return found
+
+
 class _Namer:
     """Makes units of one run: what is common to all of them is hashed into every name."""
 
     def __init__(self, plan: Plan, data: Data, device: str) -> None:
-        self._subject = {
-            "model": {**plan.model.model_dump(mode="json"), "weights": _weights(plan)},
-            "sources": _sources(plan),
-            "data": data.digest,
-            "train": plan.train.model_dump(mode="json") if plan.train else None,
-        }
-        self._machine = {"code": code_version(), "device": device, "machine": platform.machine()}
+        self._subject, self._machine = _subject(plan, data), _machine(device)
 
     def unit(
         self,
