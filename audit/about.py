@@ -24,8 +24,8 @@ PACKAGES = (
 
 
 def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
-    """The rows of the ``run`` table. ``identity`` says whose folder it is; ``plan_digest`` names the plan and all
-    that its results depend on."""
+    """The rows of the ``run`` table. ``identity`` says whose folder it is; ``plan_digest`` names the plan and
+    all that its results depend on."""
     plan, data = subject.plan, subject.data
     cards = {name: asdict(probe.card) for name, probe in probes().items() if name in plan.probes}
     return {

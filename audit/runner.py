@@ -18,11 +18,11 @@ from audit.engine import Engine, Inline, Local, WorkerDied
 from audit.errors import IncompleteError, PlanError
 from audit.preflight import Subject
 from audit.progress import Monitor
+from audit.status import LOCK, RESULTS
 from audit.units import Unit, units
 from audit.work import Context, Result, crashed
 from reports.data.ledger import Ledger, LedgerError, UnitRow, VariantRow
 
-RESULTS = "run.sqlite"
 EngineName = Literal["inline", "local"]
 
 
@@ -36,32 +36,41 @@ class Outcome:
 
 
 def run(
-    subject: Subject, out: Path, *, engine: EngineName, jobs: int | None, command: str, console: Console
+    subject: Subject,
+    out: Path,
+    *,
+    engine: EngineName,
+    jobs: int | None,
+    command: str,
+    console: Console,
+    log_json: bool = False,
 ) -> Outcome:
-    """Run what is left of the plan into the folder ``out``; units that are done are not computed again.
+    """Run what is left of the plan into the folder ``out``; units that are done, under this plan or an
+    earlier one of the same subject, are not computed again.
 
-    Raises PlanError if ``out`` is not this plan's folder, IncompleteError if the results cannot be written;
-    KeyboardInterrupt passes through after everything finished is kept.
+    Raises PlanError if ``out`` is not this subject's folder, IncompleteError if the results cannot be
+    written; KeyboardInterrupt passes through after everything finished is kept.
     """
     plan = subject.plan
     work = units(plan, subject.data, subject.device)
     _check_folder(out)
-    (out / "models").mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(out / "run.lock", timeout=0), _open(subject, out, work, command) as ledger:
+        (out / "models").mkdir(parents=True, exist_ok=True)
+        with FileLock(out / LOCK, timeout=0.5), _open(subject, out, work, command) as ledger:
             done = ledger.done()
             todo = [unit for unit in work if unit.id not in done]
             slots = jobs or min(os.cpu_count() or 1, max(1, len(todo)))
             if not todo:
                 return Outcome(len(work), 0, 0)
-            if done:
+            if len(todo) < len(work) and not log_json:
                 console.print(
                     f"Resuming: {len(work) - len(todo)} of {len(work)} units are done.", highlight=False
                 )
+            ledger.note(jobs=1 if engine == "inline" else slots)
             context = Context(plan, subject.data, out, subject.device)
             chosen: Engine = Inline(context) if engine == "inline" else Local(context, slots)
             try:
-                with Monitor(console, todo, chosen.slots) as monitor:
+                with Monitor(console, todo, chosen.slots, log=log_json) as monitor:
                     failed = _Schedule(work, done, ledger, chosen, monitor).run()
             except BaseException:
                 chosen.close(at_once=True)
@@ -72,7 +81,7 @@ def run(
         raise PlanError(
             f"{out}: another prune-audit is writing to this folder; wait for it, or choose another --out"
         ) from None
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise IncompleteError(
             f"{out / RESULTS}: cannot be written: {error}; what is finished is kept: "
             "mend that and run the same command again"
@@ -85,7 +94,7 @@ def _check_folder(out: Path) -> None:
     if (
         out.is_dir()
         and not (out / RESULTS).exists()
-        and any(p.name not in ("models", "scores", "run.lock") for p in out.iterdir())
+        and any(p.name not in ("models", LOCK) for p in out.iterdir())
     ):
         raise PlanError(f"--out {out}: the folder is not empty and holds no run; choose another")
 
@@ -94,13 +103,12 @@ def _open(subject: Subject, out: Path, work: Iterable[Unit], command: str) -> Le
     facts = about.run(subject, list(work), command)
     if (out / RESULTS).exists():
         del facts["started"]  # a resumed run began when it began
-    rows = [UnitRow(unit.id, unit.probe or unit.kind, unit.label) for unit in work]
+    rows = [UnitRow(unit.id, unit.family, unit.label, unit.examples) for unit in work]
     try:
         return Ledger.open(out / RESULTS, facts, rows)
     except LedgerError as error:
         raise PlanError(
-            f"--out {out}: {error} (or of other data, weights or version of prune-audit); "
-            "nothing was written: choose another --out, or delete that folder"
+            f"--out {out}: {error}; nothing was written: choose another --out, or delete that folder"
         ) from None
 
 

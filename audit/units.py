@@ -55,6 +55,14 @@ class Unit:
     sources: tuple[str, ...] = ()
     """The variants whose perturbations are tried, one for each parent after the first."""
 
+    examples: int = 0
+    """How many examples it is about, for progress; 0 where it is about none."""
+
+    @property
+    def family(self) -> str:
+        """What its time is told with: its probe, or its kind."""
+        return self.probe or self.kind
+
     @property
     def label(self) -> str:
         """For people: what is being done to which model."""
@@ -113,7 +121,9 @@ def identity(plan: Plan, data: Data, device: str) -> dict[str, Any]:
     the kind of machine. Nothing of what is pruned or measured is in it."""
     found: dict[str, Any] = {}
     for name, value in {**_subject(plan, data), **_machine(device)}.items():
-        found |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+        found |= (
+            {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+        )
     return found
 
 

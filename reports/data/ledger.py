@@ -25,7 +25,8 @@ CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE every_unit (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, label TEXT NOT NULL,
     status TEXT NOT NULL DEFAULT 'planned', seconds REAL, finished TEXT, error TEXT,
-    planned INTEGER NOT NULL DEFAULT 1, examples INTEGER NOT NULL DEFAULT 0, "rows" INTEGER NOT NULL DEFAULT 0);
+    planned INTEGER NOT NULL DEFAULT 1, examples INTEGER NOT NULL DEFAULT 0,
+    "rows" INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE every_variant (
     variant TEXT NOT NULL, seed INTEGER NOT NULL, method TEXT NOT NULL, sparsity REAL,
     achieved_sparsity REAL, control INTEGER NOT NULL DEFAULT 0, digest TEXT, file TEXT,
@@ -61,6 +62,19 @@ class UnitRow:
     label: str
     examples: int = 0
     """How many examples it is about, for progress; 0 where it is about none."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitState:
+    """What became of a unit of the plan as it stands."""
+
+    kind: str
+    label: str
+    status: str
+    """"planned", "done" or "failed"."""
+    seconds: float | None
+    error: str | None
+    examples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +167,8 @@ class Ledger:
     def open(cls, path: Path, about: Mapping[str, Any], units: Iterable[UnitRow]) -> "Ledger":
         """Create the file for a subject (``about["identity"]``), or open it again for the same one.
 
-        ``units`` is the plan as it stands: what is done of it stays done, what is new is added as planned, and
-        what is no longer in it is kept, and not shown. Raises LedgerError if the file belongs to another
+        ``units`` is the plan as it stands: what is done of it stays done, what is new is added as planned,
+        and what is no longer in it is kept, and not shown. Raises LedgerError if the file belongs to another
         subject (the message says in what they differ), is damaged or is not a results file.
         """
         db = connect(path)
@@ -192,6 +206,11 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self._db.close()
+
+    def note(self, **facts: Any) -> None:
+        """Keep further facts about the run."""
+        with self._db as db:
+            _put(db, facts)
 
     def done(self) -> set[str]:
         """Ids of units that have written their rows; a failed unit is not done and runs again."""
@@ -343,6 +362,16 @@ def read_tables(path: Path) -> tuple[dict[str, Any], dict[str, list[tuple[Any, .
             table: db.execute("SELECT * FROM " + table + " ORDER BY " + order).fetchall()  # noqa: S608
             for table, order in orders.items()
         }
+
+
+def read_units(path: Path) -> tuple[dict[str, Any], list[UnitState]]:
+    """The run's facts, and the state of every unit of the plan as it stands, in planned order. Raises
+    LedgerError."""
+    with reading(path) as (db, about):
+        source = "unit" if about["schema"] == 1 else "every_unit WHERE planned"
+        examples = "0" if about["schema"] == 1 else "examples"
+        query = f"SELECT kind, label, status, seconds, error, {examples} FROM {source} ORDER BY rowid"  # noqa: S608
+        return about, [UnitState(*row) for row in db.execute(query)]
 
 
 @contextmanager
