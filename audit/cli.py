@@ -342,7 +342,7 @@ def main() -> None:
         traceback.print_exc()
         _say(
             f"prune-audit: internal error, which says nothing about your model: {type(error).__name__}: "
-            f"{error}\nThis is a bug in prune-audit {__version__}. Please report it, with the lines above and "
-            "the command that you ran; what a run has finished is kept."
+            f"{error}\nThis is a bug in prune-audit {__version__}. Please report it with the lines above and "
+            "the command that you ran. What a run has finished is kept."
         )
         sys.exit(INTERNAL)

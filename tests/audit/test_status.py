@@ -1,4 +1,4 @@
-"""How far a run is: in a terminal, for programs, while it goes on and after it stopped; and our own mistakes."""
+"""How far a run is: in a terminal, for programs, while it goes on and after it stopped; our own mistakes."""
 
 import json
 import os
