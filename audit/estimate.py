@@ -1,6 +1,5 @@
 """What a plan will cost, from the time of one training step on this machine."""
 
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -8,16 +7,20 @@ from collections.abc import Iterator
 import torch
 from torch.nn import functional as F
 
+from audit import machine
 from audit.plan import Plan
 from audit.preflight import Subject
 from audit.subject import models
 from audit.units import units
+from audit.work import batch_size
 from pruning.modes import one_thread
 from pruning.recipe import Recipe
 from reports.gate import sizes
 from reports.gate.policy import Policy
 
 BATCH = 64
+ENOUGH = 5.0
+"""Seconds after which a pass is not timed again."""
 STEPS_PER_EXAMPLE = {"quick": 600, "standard": 3000, "thorough": 15_000}
 """Forward and backward passes that the default probes spend on one audit example, by evasion's level; order
 of magnitude."""
@@ -48,7 +51,7 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
     epochs += sum(_epochs(plan, recipes[unit.method]) for unit in work if unit.kind == "pruned")
     level = plan.probes.get("evasion", {}).get("level", "quick")
     steps = epochs * train + sum(count.values()) * len(data.test) * STEPS_PER_EXAMPLE[level]
-    cores = os.cpu_count() or 1
+    cores = machine.cores()
     yield (
         "time",
         f"about {max(1, round(steps * per_example / cores / 60))} min on {cores} cores (order of magnitude)",
@@ -82,16 +85,22 @@ def _epochs(plan: Plan, recipe: Recipe) -> int:
     return plan.finetune_epochs if recipe.recovery == "fine-tune" else 0
 
 
+def pace(subject: Subject) -> dict[str, float]:
+    """``seconds`` of a pass (see :func:`step_seconds`), and ``bytes``: the memory that a worker holds at
+    most, which has loaded what this process has, and done the same."""
+    return {"seconds": step_seconds(subject), "bytes": machine.peak_memory()}
+
+
 def step_seconds(subject: Subject) -> float:
-    """Seconds of one forward and backward pass, per example, on one thread."""
+    """Seconds of one forward pass and one backward to the input, per example, on one thread."""
     plan, data = subject.plan, subject.data
-    model = models.wrap(models.fresh(models.builder(plan, data), 0), plan, data).requires_grad_(True)
-    batch = data.test[:BATCH]
-    times = []
+    model = models.wrap(models.fresh(models.builder(plan, data), 0), plan, data).requires_grad_(False)
+    some = data.test[: min(BATCH, batch_size(data.test.x[0].numel()))]
+    times: list[float] = []
     with one_thread():
-        for _ in range(4):
+        while len(times) < 4 and sum(times) < ENOUGH:
             start = time.perf_counter()
-            loss = F.cross_entropy(model(batch.x), batch.y)
-            torch.autograd.grad(loss, [p for p in model.parameters() if p.requires_grad])
+            x = some.x.clone().requires_grad_()
+            torch.autograd.grad(F.cross_entropy(model(x), some.y), x, allow_unused=True)
             times.append(time.perf_counter() - start)
-    return statistics.median(times[1:]) / len(batch)
+    return statistics.median(times[1:] or times) / len(some)

@@ -5,7 +5,7 @@ import hashlib
 import importlib.util
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,14 +14,20 @@ import torch
 import attacks
 import audit
 import pruning
-from attacks.registry import plugins
+from attacks.probe import Probe, Sizes
+from attacks.registry import plugins, probes
+from audit.cutting import WHOLE, Cutting
 from audit.plan import Plan
 from audit.subject.data import Data
 from pruning import scoring
 from pruning.recipe import Recipe
 from reports.data.ledger import canonical
 
-Kind = Literal["dense", "control", "score", "pruned", "checkpoint", "perturbations", "probe", "cost"]
+Kind = Literal["dense", "control", "score", "pruned", "checkpoint", "perturbations", "piece", "probe", "cost"]
+UNKNOWN = 50.0
+"""Passes for each audit example, in order of magnitude, of a probe that does not say."""
+JOINED = 50
+"""Joining the pieces of a probe takes the passes of so many examples: attack health, mostly."""
 MODELS = ("dense", "control", "pruned", "checkpoint")
 
 
@@ -54,9 +60,17 @@ class Unit:
     """The variants that are measured, one for each parent."""
     sources: tuple[str, ...] = ()
     """The variants whose perturbations are tried, one for each parent after the first."""
-
+    first: int = 0
+    stop: int = 0
+    """The examples that it is about, in the order of the probe; none (0, 0) where it is about all."""
+    block: int = 0
+    """Examples that are gone through together."""
+    pieces: int = 0
+    """Of a probe: how many of its parents, the last ones, are its pieces; 0 where it is done whole."""
     examples: int = 0
-    """How many examples it is about, for progress; 0 where it is about none."""
+    """How many examples it goes through, for progress; 0 where it is about none, or joins pieces."""
+    passes: float = 0.0
+    """Forward and backward passes of one example that it takes, roughly: long ways go first."""
 
     @property
     def family(self) -> str:
@@ -70,7 +84,8 @@ class Unit:
             "dense": "train", "control": "fine-tune", "pruned": "prune", "checkpoint": "load",
             "perturbations": "perturb for",
         }  # fmt: skip
-        return f"{verbs.get(self.kind, self.probe or self.kind)} {self.variant} seed {self.replicate}"
+        some = f" examples {self.first}–{self.stop - 1}" if self.stop else ""
+        return f"{verbs.get(self.kind, self.probe or self.kind)} {self.variant} seed {self.replicate}{some}"
 
     @property
     def alone(self) -> bool:
@@ -140,8 +155,10 @@ class _Namer:
         replicate: int,
         what: Mapping[str, Any],
         parents: tuple[Unit, ...] = (),
+        after: tuple[Unit, ...] = (),
         **more: Any,
     ) -> Unit:
+        """``after``: further parents, which add nothing to what determines the unit."""
         name = {
             "kind": kind,
             "what": dict(what),
@@ -150,8 +167,6 @@ class _Namer:
             "subject": self._subject,
         }
         drawn = {**name, "parents": [parent.seed for parent in parents]}
-        if kind == "probe":  # the same attacker, with the same luck, meets every variant of a replicate
-            del drawn["variant"], drawn["parents"]
         seed = int(_hash(drawn)[:15], 16)
         ids = tuple(parent.id for parent in parents)
         return Unit(
@@ -160,55 +175,132 @@ class _Namer:
             kind,
             variant,
             replicate,
-            ids,
+            (*ids, *(parent.id for parent in after)),
             **more,
         )
 
+    def seed(self, kind: Kind, replicate: int, what: Mapping[str, Any]) -> int:
+        """Of a probe: the same attacker, with the same luck, meets every variant of a replicate."""
+        luck = {key: value for key, value in what.items() if key not in ("block", "sources")}
+        drawn = {"kind": kind, "what": luck, "replicate": replicate, "subject": self._subject}
+        return int(_hash(drawn)[:15], 16)
 
-def units(plan: Plan, data: Data, device: str) -> list[Unit]:
-    """Every unit of the plan, parents before children."""
+
+def units(plan: Plan, data: Data, device: str, cutting: Cutting = WHOLE) -> list[Unit]:
+    """Every unit of the plan, parents before children. ``cutting`` decides how many pieces there are, and
+    nothing that is found."""
     namer = _Namer(plan, data, device)
-    makers = list(_models(plan, namer))
+    members = 0 if data.train is None else len(data.train)
+    makers = list(_models(plan, namer, members))
     models = [unit for unit in makers if unit.kind in MODELS]
-    perturbed = _perturbations(plan, namer, models)
-    measured = []
+    sizes = Sizes(len(data.test), members, 0 if data.train is None else len(data.heldout))
+    cuts = {name: _cut(probe, plan.settings[name], sizes, cutting) for name, probe in _planned(plan).items()}
+    perturbed = _perturbations(plan, namer, models, cuts)
+    measured: list[Unit] = []
     for model in models:
-        for probe, settings in plan.probes.items():
-            sources = _sources_of(model, models) if probe == "evasion" and perturbed else ()
-            measured.append(
-                namer.unit(
-                    "probe",
-                    model.variant,
-                    model.replicate,
-                    {
-                        "probe": probe,
-                        "settings": settings,
-                        **(_evasion(plan, settings) if probe == "evasion" else {}),
-                    },
-                    (model, *(perturbed[source.id] for source in sources)),
-                    probe=probe,
-                    of=(model.variant,),
-                    sources=tuple(source.variant for source in sources),
-                )
-            )
+        for probe in plan.probes:
+            sources = _sources_of(model, models) if probe == "evasion" and perturbed else []
+            measured += _measuring(plan, namer, probe, model, sources, perturbed, cuts[probe])
     costs = []
     for replicate in plan.seeds:
         ours = tuple(model for model in models if model.replicate == replicate)
         names = tuple(model.variant for model in ours)
         costs.append(namer.unit("cost", "all variants", replicate, {}, ours, probe="cost", of=names))
-    return [*makers, *perturbed.values(), *measured, *costs]
+    shifts = [unit for some in perturbed.values() for unit in some]
+    return [*makers, *shifts, *measured, *costs]
 
 
-def _perturbations(plan: Plan, namer: _Namer, models: list[Unit]) -> dict[str, Unit]:
-    """By model's id, the unit that perturbs the audit examples for it; empty if no plan asks for transfer."""
+@dataclass(frozen=True, slots=True)
+class _Cuts:
+    """Of one probe: its examples (0: it is not told), and the ranges they are cut into."""
+
+    examples: int
+    block: int
+    ranges: list[range]
+    passes: float
+    """Of one example."""
+
+    @property
+    def pieces(self) -> list[range]:
+        """None where the probe is done whole."""
+        return self.ranges if len(self.ranges) > 1 else []
+
+
+def _planned(plan: Plan) -> dict[str, Probe]:
+    return {name: probe for name, probe in probes().items() if name in plan.probes}
+
+
+def _cut(probe: Probe, settings: Any, sizes: Sizes, cutting: Cutting) -> _Cuts:
+    if probe.cut is None:
+        return _Cuts(sizes.test, 0, [], UNKNOWN)
+    examples, passes = probe.cut.examples(sizes, settings), probe.cut.passes(settings)
+    if not examples:
+        return _Cuts(sizes.test, 0, [], passes)
+    return _Cuts(examples, cutting.block(passes), cutting.shards(examples, passes), passes)
+
+
+def _measuring(
+    plan: Plan,
+    namer: _Namer,
+    probe: str,
+    model: Unit,
+    sources: list[Unit],
+    perturbed: Mapping[str, list[Unit]],
+    cuts: _Cuts,
+) -> Iterator[Unit]:
+    """The unit that measures one model by one probe, after its pieces. What it finds does not depend on them,
+    so its name does not either."""
+    settings = plan.probes[probe]
+    what = {
+        "probe": probe,
+        "settings": settings,
+        "block": cuts.block,
+        "sources": [source.id for source in sources],
+        **(_evasion(plan, settings) if probe == "evasion" else {}),
+    }
+    names = tuple(source.variant for source in sources)
+    pieces = []
+    for place, some in enumerate(cuts.pieces):
+        piece = namer.unit(
+            "piece", model.variant, model.replicate, {**what, "examples": [some.start, some.stop]}, (model,),
+            tuple(perturbed[source.id][place] for source in sources), probe=probe, sources=names,
+            first=some.start, stop=some.stop, block=cuts.block, examples=len(some),
+            passes=cuts.passes * len(some),
+        )  # fmt: skip
+        pieces.append(replace(piece, seed=namer.seed("probe", model.replicate, what)))
+    yield from pieces
+    shifts = () if pieces else tuple(unit for source in sources for unit in perturbed[source.id])
+    yield replace(
+        namer.unit(
+            "probe", model.variant, model.replicate, what, (model,), (*shifts, *pieces),
+            probe=probe, of=(model.variant,), sources=() if pieces else names, block=cuts.block,
+            pieces=len(pieces), examples=0 if pieces else cuts.examples,
+            passes=cuts.passes * (JOINED if pieces else cuts.examples),
+        ),
+        seed=namer.seed("probe", model.replicate, what),
+    )  # fmt: skip
+
+
+def _perturbations(
+    plan: Plan, namer: _Namer, models: list[Unit], cuts: Mapping[str, _Cuts]
+) -> dict[str, list[Unit]]:
+    """By model's id, the units that perturb the audit examples for it, one for each piece of evasion; empty
+    if the plan does not ask for transfer."""
     settings = plan.probes.get("evasion", {})
     if not settings.get("transfer"):
         return {}
-    balls = {key: settings[key] for key in ("norms", "eps")} | _evasion(plan, {})
+    cut = cuts["evasion"]
+    balls = {key: settings[key] for key in ("norms", "eps")} | _evasion(plan, {}) | {"block": cut.block}
     return {
-        model.id: namer.unit(
-            "perturbations", model.variant, model.replicate, balls, (model,), probe="perturbations"
-        )
+        model.id: [
+            namer.unit(
+                "perturbations", model.variant, model.replicate,
+                {**balls, "examples": [some.start, some.stop]}, (model,), probe="perturbations",
+                first=some.start, stop=some.stop, block=cut.block, examples=len(some),
+                passes=60.0 * len(some),
+            )
+            for some in cut.pieces or [range(cut.examples)]
+        ]
         for model in models
     }  # fmt: skip
 
@@ -224,8 +316,12 @@ def _sources_of(model: Unit, models: list[Unit]) -> list[Unit]:
     ]
 
 
-def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
-    dense = {seed: namer.unit("dense", "dense", seed, {}, method="dense") for seed in plan.dense_seeds}
+def _models(plan: Plan, namer: _Namer, members: int) -> Iterator[Unit]:
+    epochs = plan.train.epochs if plan.train and plan.model.weights is None else 0
+    work = float(epochs * members)
+    dense = {
+        seed: namer.unit("dense", "dense", seed, {}, method="dense", passes=work) for seed in plan.dense_seeds
+    }
     yield from dense.values()
     scored: dict[tuple[str, Recipe], Unit] = {}
     if plan.pruning is not None:
@@ -240,6 +336,7 @@ def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
                     {"epochs": epochs},
                     (parent,),
                     method="dense-finetuned",
+                    passes=float(epochs * members),
                 )
             for method, recipe in plan.pruning.recipes.items():
                 scores: list[Unit] = []
@@ -253,7 +350,7 @@ def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
                     name = method if sparsity is None else f"{method}@{sparsity:g}"
                     yield namer.unit(
                         "pruned", name, seed, what, (parent, *scores),
-                        origin=parent.seed, method=method, sparsity=sparsity,
+                        origin=parent.seed, method=method, sparsity=sparsity, passes=float(epochs * members),
                     )  # fmt: skip
     for variant in plan.variant:
         files = {"build": variant.build, "weights": file_digest(plan.path(variant.weights))}

@@ -374,6 +374,23 @@ def read_units(path: Path) -> tuple[dict[str, Any], list[UnitState]]:
         return about, [UnitState(*row) for row in db.execute(query)]
 
 
+def kept(path: Path) -> tuple[dict[str, Any], set[str]]:
+    """The run's facts, and the ids of all units that are done, of whatever plan; nothing of a file that is
+    not there, or that a killed run had only just begun. Raises LedgerError."""
+    if not path.is_file():
+        return {}, set()
+    with closing(connect(path, read_only=True)) as db:
+        try:
+            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                return {}, set()
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(f"{path} is not a results file of prune-audit: {error}") from error
+    with reading(path) as (db, about):
+        table = "unit" if about["schema"] == 1 else "every_unit"
+        rows = db.execute(f"SELECT id FROM {table} WHERE status = 'done'")  # noqa: S608
+        return about, {row[0] for row in rows}
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[tuple[sqlite3.Connection, dict[str, Any]]]:
     """The file, open for reading in one transaction and found sound, and the run's facts. Raises
