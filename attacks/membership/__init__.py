@@ -12,7 +12,7 @@ import torch
 from attacks._isolation import draw_seed
 from attacks._techniques import techniques
 from attacks.membership._attack import Evidence, Judgement, MembershipAttack, UnfitError
-from attacks.membership._game import FEWEST, Game
+from attacks.membership._game import FEWEST, Game, overlap
 from attacks.membership._knowledge import STACKED, together
 from attacks.membership._planted import doubt
 from attacks.membership._references import answers, halves, judged_of, population
@@ -31,8 +31,8 @@ CARD = Card(
     "With reference models, it also has the training recipe and data of the same kind, among them the "
     "examples in question.",
     limits="A lower bound: a better attacker, or more reference models, find more. An average over examples "
-    "can hide a few that leak fully: read the rate at a low false-positive rate. A model given by its weights "
-    "alone is attacked without reference models, which find several times more at low false-positive rates.",
+    "can hide a few that leak fully: read the rate at a low false-positive rate. A model given by its "
+    "weights alone is attacked without reference models, which as a rule find more where few are accused.",
     metrics=(AUC, BALANCED_ACCURACY, TPR),
     papers=(
         "Yeom et al. 2018, Privacy risk in machine learning, arXiv:1709.01604",
@@ -67,6 +67,8 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     if min(count) < FEWEST:
         note = f"{count[0]} members and {count[1]} non-members are too few to attack"
         return _all(settings, "refused", f"{note}: at least {FEWEST} of each are needed")
+    if shared := overlap(target.members, target.nonmembers):
+        return _all(settings, "refused", shared)
     game.alone()  # a model that cannot be asked is no attack's fault
     return list(_Player(game, target, settings, draw_seed(generator)).rows())
 

@@ -22,6 +22,19 @@ FEWEST = 4
 """Members and non-members, each, below which nothing is attacked."""
 
 
+def overlap(members: Examples, nonmembers: Examples) -> str:
+    """Which non-members are members, too, by their inputs, in words; empty if none is."""
+    inside = {row.tobytes() for row in members.x.flatten(1).cpu().numpy()}
+    both = [i for i, row in enumerate(nonmembers.x.flatten(1).cpu().numpy()) if row.tobytes() in inside]
+    if not both:
+        return ""
+    first = ", ".join(map(str, both[:5]))
+    return (
+        f"{len(both)} of {len(nonmembers)} non-members have the very inputs of members (the first: {first}): "
+        "leave these examples out of one of the two splits"
+    )
+
+
 class Game:
     """One target's evidence, gathered as attacks ask for it.
 

@@ -31,10 +31,10 @@ def halves(references: int, examples: int, seed: int) -> NDArray[np.bool_]:
 
     So each example is inside exactly half of the references, whether it was a member of the target or not.
     """
-    random = np.random.default_rng(seed)
     inside = np.zeros((references, examples), dtype=np.bool_)
-    for pair in range(0, references, 2):
-        inside[pair, random.permutation(examples)[: examples // 2]] = True
+    for pair in range(0, references, 2):  # each pair by itself, so that more of them leave these as they are
+        order = np.random.default_rng((seed, pair)).permutation(examples)
+        inside[pair, order[: examples // 2]] = True
         inside[pair + 1 : pair + 2] = ~inside[pair]
     return inside
 

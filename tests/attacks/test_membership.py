@@ -230,6 +230,14 @@ def test_too_few_examples_are_refused(target: Target):
     assert {r.status for r in rows} == {"refused"}
 
 
+def test_overlapping_splits_are_refused_with_the_count_and_the_first_indices(target: Target):
+    x, y = target.nonmembers.x.clone(), target.nonmembers.y
+    x[[3, 8]] = target.members.x[[0, 5]]
+    rows = run(replace(target, nonmembers=Examples(x, y)), TWO, generator())
+    assert {row.status for row in rows} == {"refused"}
+    assert all("2 of 600 non-members" in row.note and "the first: 3, 8" in row.note for row in rows)
+
+
 def test_a_collapsed_model_leaks_nothing_and_warns_of_nothing():
     rows = list(run(tabled(torch.zeros(1200, 4), torch.arange(1200) % 4, 600), TWO, generator()))
     found = pick(rows, "membership_auc", "loss")
