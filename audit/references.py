@@ -1,8 +1,8 @@
 """Reference models for membership inference: made as the audited models are, on random halves of the data.
 
-Every two references share no training example. Each is trained dense once, then pruned and fine-tuned as every
-variant is, by the code that made the variant; what it says of the judged examples is kept, for all membership
-probes of the run.
+Every two references share no training example. Each is trained dense once, then pruned and fine-tuned as
+every variant is, by the code that made the variant; what it says of the judged examples is kept, for all
+membership probes of the run.
 """
 
 import os
@@ -26,8 +26,8 @@ HALVES_SEED = 0
 
 
 FOREIGN = (
-    "how this checkpoint was pruned is not known, so that no reference model can be made like it: attacks that "
-    "hold such references, which find more, are left out"
+    "how this checkpoint was pruned is not known, so that no reference model can be made like it: attacks "
+    "that hold such references, which find more, are left out"
 )
 """Why a checkpoint of the user's own has no references."""
 
