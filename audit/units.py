@@ -16,7 +16,7 @@ import audit
 import pruning
 from attacks.registry import plugins
 from audit import references
-from audit.plan import Plan, PruningPlan
+from audit.plan import Plan, PruningPlan, WeightsPlan
 from audit.subject.data import Data
 from pruning import scoring
 from pruning.recipe import Recipe
@@ -199,17 +199,12 @@ def units(plan: Plan, data: Data, device: str) -> list[Unit]:
         ours = tuple(model for model in models if model.replicate == replicate)
         names = tuple(model.variant for model in ours)
         costs.append(namer.unit("cost", "all variants", replicate, {}, ours, probe="cost", of=names))
-    return [
-        *makers,
-        *(unit for some in copies.values() for unit in some),
-        *perturbed.values(),
-        *measured,
-        *costs,
-    ]
+    beside = [unit for some in copies.values() for unit in some]
+    return [*makers, *beside, *perturbed.values(), *measured, *costs]
 
 
 def _references(plan: Plan, data: Data, namer: _Namer) -> dict[str, tuple[Unit, ...]]:
-    """The reference models by variant, for all seeds of it: dense, fine-tuned, pruned; empty if there are none."""
+    """The reference models by variant, for all its seeds; empty if the plan wants, or can have, none."""
     wanted = references.settings(plan)
     if wanted is None or references.lacking(plan, data):
         return {}
@@ -326,8 +321,9 @@ def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
                         origin=parent.seed, method=method, sparsity=sparsity,
                     )  # fmt: skip
     for variant in plan.variant:
-        files = {"build": variant.build, "weights": file_digest(plan.path(variant.weights))}
-        yield namer.unit("checkpoint", variant.name, plan.seeds[0], files, method="checkpoint")
+        files = {"build": variant.build, "weights": _chosen(plan, variant.weights)}
+        parents = tuple(dense.values()) if plan.model.weights is not None else ()  # its dense original
+        yield namer.unit("checkpoint", variant.name, plan.seeds[0], files, parents, method="checkpoint")
 
 
 def _score(namer: _Namer, basis: Recipe, parent: Unit) -> Unit:
@@ -335,8 +331,13 @@ def _score(namer: _Namer, basis: Recipe, parent: Unit) -> Unit:
     return namer.unit("score", basis.name, parent.replicate, what, (parent,), basis=basis)
 
 
-def _weights(plan: Plan) -> str | None:
-    return None if plan.model.weights is None else file_digest(plan.path(plan.model.weights))
+def _weights(plan: Plan) -> list[str | None] | None:
+    return None if plan.model.weights is None else _chosen(plan, plan.model.weights)
+
+
+def _chosen(plan: Plan, weights: WeightsPlan) -> list[str | None]:
+    """What determines the weights that are read of a file: what it holds, not its name."""
+    return [file_digest(plan.path(weights.file)), weights.key, weights.strip_prefix]
 
 
 def _evasion(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:

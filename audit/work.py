@@ -93,12 +93,14 @@ def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Varia
     row = VariantRow(unit.variant, unit.replicate, unit.method, unit.sparsity, 0.0, unit.kind == "control")
     history: tuple[Removal, ...] = ()
     if unit.kind == "dense" and plan.model.weights is not None:
-        inner, history = models.restore(plan.path(plan.model.weights), build, data)
+        found = models.restore(plan.model.weights, plan, build, data)
+        inner, history = found.model, found.history
+        row = replace(row, note=models.described(found, models.fresh(build, 0), None))
     elif unit.kind == "dense":
         inner = models.fresh(build, unit.seed)
         _train(inner, unit, context, plan.train.epochs if plan.train else 0, further=False)
     elif unit.kind == "checkpoint":
-        inner, history, row = _checkpoint(unit, context, row)
+        inner, history, row = _checkpoint(unit, made, context, row)
     else:
         parent = made[unit.parents[0]]
         inner = _load(parent, context)
@@ -139,8 +141,8 @@ def _scored(model: nn.Module, basis: Recipe, unit: Unit, context: Context) -> sc
 def _prune(
     unit: Unit, inner: nn.Module, context: Context, known: scoring.Known | None = None
 ) -> tuple[Pruned, str]:
-    """The dense model pruned as its method says, and how its training differs from the control's. ``known``: the
-    scores that the recipe wants; by default those that the unit's parents found."""
+    """The dense model pruned as its method says, and how its training differs from the control's. ``known``:
+    the scores that the recipe wants; by default those that the unit's parents found."""
     plan, data = context.plan, context.data
     assert plan.pruning is not None
     recipe = plan.pruning.recipes[unit.method]
@@ -162,14 +164,12 @@ def _prune(
 
 
 def _reference(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
-    """Make one reference model, as the variant that it stands beside was made but on its own half of the data;
-    keep what it says of the judged examples, and where others start from it, the model itself."""
+    """Make one reference model, as its variant was made but on a half of the data of its own; keep what it
+    says of the judged examples, and where others start from it, the model itself."""
     del made
-    plan, own = (
-        context.plan,
-        replace(context, data=references.halved(context.data, context.plan, unit.reference)),
-    )
-    build, example = models.builder(plan, own.data), own.data.test.x[:1]
+    plan, half = context.plan, references.halved(context.data, context.plan, unit.reference)
+    own = replace(context, data=half)
+    build, example = models.builder(plan, half), half.test.x[:1]
     if unit.method == "dense":
         inner = models.fresh(build, unit.seed)
         _train(inner, unit, own, plan.train.epochs if plan.train else 0, further=False)
@@ -187,17 +187,22 @@ def _reference(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> 
 
 
 def _checkpoint(
-    unit: Unit, context: Context, row: VariantRow
+    unit: Unit, made: Mapping[str, VariantRow], context: Context, row: VariantRow
 ) -> tuple[nn.Module, tuple[Removal, ...], VariantRow]:
     """A pruned checkpoint of the user's own."""
     plan, data = context.plan, context.data
     variant = next(v for v in plan.variant if v.name == unit.variant)
-    build = models.builder(plan, data, variant.build)
-    inner, history = models.restore(
-        plan.path(variant.weights), build, data, f"[[variant]] {variant.name!r} weights"
-    )
-    achieved = _achieved(inner, models.builder(plan, data), data)
-    return inner, history, replace(row, sparsity=None, achieved_sparsity=achieved)
+    build = models.builder(plan, data)
+    found = models.restore(
+        variant.weights, plan, models.builder(plan, data, variant.build), data,
+        f"[[variant]] {variant.name!r} weights",
+    )  # fmt: skip
+    original = _load(made[unit.parents[0]], context) if unit.parents else None
+    note = models.described(found, models.fresh(build, 0), original)
+    if original is None:
+        note += "; dense was trained by this plan: it is not the model that this one was pruned from"
+    achieved = _achieved(found.model, build, data)
+    return found.model, found.history, replace(row, sparsity=None, achieved_sparsity=achieved, note=note)
 
 
 def _achieved(inner: nn.Module, build: models.Build, data: Data) -> float:
