@@ -14,7 +14,7 @@ from attacks.registry import probes
 from audit import costs
 from audit.plan import Plan
 from audit.preflight import Subject
-from audit.units import Unit, code_version, identity
+from audit.unit import Unit, code_version, identity
 from pruning.methods import methods
 
 PACKAGES = (
@@ -36,7 +36,7 @@ def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
         "command": command,
         "subject": {
             "architecture": plan.model.build,
-            "weights": "trained" if plan.model.weights is None else plan.model.weights.name,
+            "weights": "trained" if plan.model.weights is None else plan.model.weights.file.name,
             "parameters": subject.parameters,
             "prunable_parameters": subject.prunable,
             "macs": subject.macs,

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from attacks.probe import Examples
 from audit.subject.data import Data
-from audit.units import Unit
+from audit.unit import Unit
 from audit.work import Context, Given, Result, perform
 from pruning.modes import one_thread
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
-    from audit.units import Unit
+    from audit.unit import Unit
 
 PLAIN_EVERY = 5.0
 """Seconds between plain lines."""

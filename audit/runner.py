@@ -17,7 +17,8 @@ from audit.preflight import Subject
 from audit.progress import Monitor
 from audit.schedule import Schedule, needed
 from audit.status import LOCK, RESULTS
-from audit.units import Unit, units
+from audit.unit import Unit
+from audit.units import units
 from audit.work import Context
 from reports.data.ledger import Ledger, LedgerError, UnitRow, kept
 

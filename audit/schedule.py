@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from audit.engine import Engine, WorkerDied
 from audit.progress import Monitor
-from audit.units import Unit
+from audit.unit import Unit
 from audit.work import Given, Result, crashed
 from reports.data.ledger import Ledger, VariantRow
 

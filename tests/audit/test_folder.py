@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from audit import runner
-from audit import units as audit_units
+from audit import unit as audit_unit
 from audit.errors import IncompleteError, PlanError
 from reports.data.results import read
 from reports.write import write
@@ -92,8 +92,8 @@ def test_another_version_of_the_code_is_refused_with_the_difference(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     execute(write_plan(small), tmp_path / "out")
-    old = audit_units.code_version()
-    monkeypatch.setattr(audit_units, "code_version", lambda: "other")
+    old = audit_unit.code_version()
+    monkeypatch.setattr(audit_unit, "code_version", lambda: "other")
     with pytest.raises(PlanError, match=f"another subject: code: {old} → other; nothing was written"):
         execute(write_plan(small), tmp_path / "out")
 

@@ -21,7 +21,8 @@ from audit import runner, work
 from audit.errors import IncompleteError, PlanError
 from audit.plan import load
 from audit.preflight import preflight
-from audit.units import Unit, units
+from audit.unit import Unit
+from audit.units import units
 from pruning import scoring
 from pruning.criteria import _gradients, _inputs
 from reports.data.ledger import Ledger
