@@ -149,7 +149,7 @@ def test_a_piece_that_fails_fails_its_probe_as_the_whole_would(
 def test_attacks_that_need_all_examples_are_not_cut(deep: dict[str, Any], write_plan: Write) -> None:
     deep["probes"]["evasion"]["attacks"] = ["fgsm", "art:DeepFool"]
     plan = load(write_plan(deep))
-    planned = units(plan, preflight(plan).data, "cpu", replace(HUGE, seconds=1.0))
+    planned = units(plan, preflight(plan).data, "cpu", replace(HUGE, seconds=1.0, aim=10.0))
     assert not [unit for unit in planned if unit.kind == "piece" and unit.probe == "evasion"]
     assert [unit for unit in planned if unit.kind == "piece" and unit.probe == "accuracy"]
 
