@@ -206,6 +206,8 @@ class Cut:
     """settings → forward and backward passes that one example takes, roughly."""
     piece: Callable[[Target, Any, torch.Generator, range], Part]
     join: Callable[[Target, Any, torch.Generator, Sequence[Part]], Sequence[Measurement]]
+    joining: Callable[[Any], float] = lambda settings: 0.0
+    """settings → passes that joining takes, roughly, of one example each."""
 
     def whole(self, target: Target, settings: Any, generator: torch.Generator) -> Sequence[Measurement]:
         """All in one piece."""

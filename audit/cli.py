@@ -123,10 +123,10 @@ def run(
     with gating.mistakes():
         judge_by = find(policy)
     subject = _subject(plan, root=root, quick=quick, device=device)
-    _examine(subject, plan)
+    tell = Console(stderr=True, soft_wrap=True) if log_json else console
+    _examine(subject, plan, console=tell)
     loaded = subject.plan
     folder = out or Path("runs") / loaded.name
-    tell = Console(stderr=True, soft_wrap=True) if log_json else console
     tell.print(
         f"Auditing {loaded.model.build} on {loaded.data.source}: {len(subject.data.test)} audit examples, "
         f"results in {folder}",
@@ -246,7 +246,9 @@ def preflight_command(
     _examine(subject, plan, facts)
 
 
-def _examine(subject: Any, path: Path | None, facts: dict[str, str] | None = None) -> None:
+def _examine(
+    subject: Any, path: Path | None, facts: dict[str, str] | None = None, console: Console = console
+) -> None:
     """Say on the terminal what the model's figures look like; a serious mistake is refused.
 
     ``facts``: what else there is to say of the plan, above it.

@@ -1,7 +1,8 @@
-"""What a plan will cost, from the time of one training step on this machine."""
+"""What a plan will cost, from the time of one pass forward and backward on this machine."""
 
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 
 import torch
@@ -10,20 +11,20 @@ from torch.nn import functional as F
 from audit import machine
 from audit.plan import Plan
 from audit.preflight import Subject
+from audit.progress import duration
 from audit.subject import models
+from audit.unit import MODELS, Unit
 from audit.units import units
 from audit.work import batch_size
 from pruning.modes import one_thread
-from pruning.recipe import Recipe
 from reports.gate import sizes
 from reports.gate.policy import Policy
 
 BATCH = 64
 ENOUGH = 5.0
 """Seconds after which a pass is not timed again."""
-STEPS_PER_EXAMPLE = {"quick": 600, "standard": 3000, "thorough": 15_000}
-"""Forward and backward passes that the default probes spend on one audit example, by evasion's level; order
-of magnitude."""
+LONG = 3600.0
+"""Seconds beyond which it is told what would make a run shorter."""
 
 
 def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
@@ -46,18 +47,30 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
     yield "models", ", ".join(f"{n} {kind}" for kind, n in count.items() if n)
     yield "probes", ", ".join(plan.probes)
     yield "policy", sizes.sentence(policy, design(plan), len(data.test), train)
-    per_example = step_seconds(subject)
-    epochs = (count["dense"] if plan.model.weights is None else 0) * (plan.train.epochs if plan.train else 0)
-    epochs += count["control"] * plan.finetune_epochs
-    recipes = plan.pruning.recipes if plan.pruning else {}
-    epochs += sum(_epochs(plan, recipes[unit.method]) for unit in work if unit.kind == "pruned")
-    level = plan.probes.get("evasion", {}).get("level", "quick")
-    steps = epochs * train + sum(count.values()) * len(data.test) * STEPS_PER_EXAMPLE[level]
-    cores = machine.cores()
-    yield (
-        "time",
-        f"about {max(1, round(steps * per_example / cores / 60))} min on {cores} cores (order of magnitude)",
-    )
+    measured = pace(subject)
+    cores = machine.workers(int(measured["bytes"]))
+    yield "time", " ".join(_time(work, measured["seconds"], cores))
+    free = machine.available_memory()
+    told = "" if free is None else f", {free / 2**30:.1f} GiB free"
+    yield "memory", f"about {measured['bytes'] / 2**30:.1f} GiB a worker{told}: {cores} workers at a time"
+
+
+def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
+    """How long the work takes, what of it takes how long, and what to do about it."""
+    each: defaultdict[str, float] = defaultdict(float)
+    for unit in work:
+        each["models" if unit.kind in (*MODELS, "reference", "score") else unit.family] += (
+            unit.passes * seconds
+        )
+    longest = sorted(each.items(), key=lambda item: -item[1])
+    total = sum(each.values()) / cores
+    yield f"about {max(1, round(total / 60))} min on {cores} cores (order of magnitude):"
+    yield ", ".join(f"{name} {duration(time / cores)}" for name, time in longest if time > 0) + "."
+    if total > LONG:
+        yield (
+            "Less of it: fewer audit_examples, seeds, sparsities, methods or ε; evasion at level quick. But "
+            "for the examples, what is left out can be added to the same folder later."
+        )
 
 
 def design(plan: Plan) -> sizes.Design:
@@ -78,13 +91,6 @@ def design(plan: Plan) -> sizes.Design:
     pruning = plan.pruning
     methods = len(pruning.recipes if pruning else ()) + len(plan.variant)
     return sizes.Design(methods, len(pruning.sparsities) if pruning else 1, len(plan.seeds), readings)
-
-
-def _epochs(plan: Plan, recipe: Recipe) -> int:
-    """Epochs that a variant is trained for after the dense training."""
-    if recipe.rewind is not None and plan.train is not None:
-        return plan.train.epochs * (recipe.steps or 1)
-    return plan.finetune_epochs if recipe.recovery == "fine-tune" else 0
 
 
 def pace(subject: Subject) -> dict[str, float]:

@@ -13,8 +13,6 @@ from audit.unit import Company, Namer, Unit, file_digest
 
 UNKNOWN = 50.0
 """Passes for each audit example, in order of magnitude, of a probe that does not say."""
-JOINED = 50
-"""Joining the pieces of a probe takes the passes of so many examples: attack health, mostly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +24,8 @@ class Cuts:
     ranges: list[range]
     passes: float
     """Of one example."""
+    joining: float = 0.0
+    """Passes that the join takes."""
 
     @property
     def pieces(self) -> list[range]:
@@ -46,9 +46,10 @@ def _cut(probe: Probe, settings: Any, sizes: Sizes, cutting: Cutting) -> Cuts:
     if probe.cut is None:
         return Cuts(sizes.test, 0, [], UNKNOWN)
     examples, passes = probe.cut.examples(sizes, settings), probe.cut.passes(settings)
+    joining = probe.cut.joining(settings)
     if not examples:
-        return Cuts(sizes.test, 0, [], passes)
-    return Cuts(examples, cutting.block(passes), cutting.shards(examples, passes), passes)
+        return Cuts(sizes.test, 0, [], passes, joining)
+    return Cuts(examples, cutting.block(passes), cutting.shards(examples, passes), passes, joining)
 
 
 def units(
@@ -88,7 +89,7 @@ def units(
             "probe", model.variant, model.replicate, what, (model,), (*fooling, *pieces),
             company, probe=probe, of=(model.variant,), sources=() if pieces else names, block=cut.block,
             pieces=len(pieces), examples=0 if pieces else cut.examples,
-            passes=cut.passes * (JOINED if pieces else cut.examples),
+            passes=cut.joining + (0 if pieces else cut.passes * cut.examples),
         ),
         seed=namer.seed("probe", model.replicate, what),
     )  # fmt: skip

@@ -96,6 +96,10 @@ def _run(
                 f"Resuming: {len(work) - len(todo)} of {len(work)} units are done.", highlight=False
             )
         slots = 1 if engine == "inline" else jobs or min(machine.workers(int(pace["bytes"])), len(todo))
+        if engine == "local" and slots > (bears := machine.workers(int(pace["bytes"]))) and not log_json:
+            console.print(
+                f"{slots} workers: this machine bears {bears}, by its cores and memory", highlight=False
+            )
         ledger.note(jobs=slots)
         chosen: Engine = Inline(context) if engine == "inline" else Local(context, slots)
         try:

@@ -149,7 +149,8 @@ def _models(plan: Plan, namer: Namer, members: int) -> Iterator[Unit]:
                     name = method if sparsity is None else f"{method}@{sparsity:g}"
                     yield namer.unit(
                         "pruned", name, seed, what, (parent, *scores),
-                        origin=parent.seed, method=method, sparsity=sparsity, passes=float(epochs * members),
+                        origin=parent.seed, method=method, sparsity=sparsity,
+                        passes=float(_epochs(plan, recipe) * members),
                     )  # fmt: skip
     for variant in plan.variant:
         code = sources(plan, variant.build or "")
@@ -161,3 +162,10 @@ def _models(plan: Plan, namer: Namer, members: int) -> Iterator[Unit]:
 def _score(namer: Namer, basis: Recipe, parent: Unit) -> Unit:
     what = {"basis": basis.model_dump(mode="json")}
     return namer.unit("score", basis.name, parent.replicate, what, (parent,), basis=basis)
+
+
+def _epochs(plan: Plan, recipe: Recipe) -> int:
+    """Epochs that a variant is trained for after the dense training."""
+    if recipe.rewind is not None and plan.train is not None:
+        return plan.train.epochs * (recipe.steps or 1)
+    return plan.finetune_epochs if recipe.recovery == "fine-tune" else 0

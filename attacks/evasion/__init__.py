@@ -97,6 +97,7 @@ CUT = Cut(
     lambda settings: _pieces.passes(settings, _attacks(None, settings)),
     _piece,
     _join,
+    _pieces.joining,
 )
 
 

@@ -23,6 +23,8 @@ from attacks.probe import Part, Sizes, Target, merged
 
 RIGHT, WORST, SOURCES, FROM = "right", "worst", "sources", "from"
 CORRUPTIONS = "corruptions"
+HEALTH = 30_000.0
+"""Passes that the checks of one norm take: some hundred of each example of their sample."""
 
 
 def cuttable(attacks: Mapping[str, EvasionAttack]) -> bool:
@@ -41,6 +43,11 @@ def passes(settings: Settings, attacks: Mapping[str, EvasionAttack]) -> float:
     each = sum(attack.cost for attack in attacks.values()) / 2
     radii = [len(settings.radii(norm)) if settings.every_eps else 1 for norm in settings.norms]
     return max(20.0, each * settings.restarts * sum(radii))
+
+
+def joining(settings: Settings) -> float:
+    """Passes, of one example each, that the health of the attacks takes."""
+    return HEALTH * len(settings.norms)
 
 
 def seeds(target: Target, settings: Settings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
