@@ -77,6 +77,7 @@ def render(results: Results, verdicts: Verdicts | None = None, baseline: Results
         settings=tables.settings_rows(about.get("plan", {})),
         methods=_methods(results),
         environment=_rows(about.get("environment", {})),
+        times=_rows(strip.times(results)),
         command=words.shown(about.get("command") or "", 2000),
         started=words.shown(about.get("started") or words.DASH),
         plan_digest=words.shown(about["plan_digest"]),

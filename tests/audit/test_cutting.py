@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from audit import runner, work
+from audit import about, runner, work
 from audit.cutting import AIM, LARGEST, Cutting
 from audit.plan import load
 from audit.preflight import preflight
@@ -162,6 +162,9 @@ def test_names_do_not_depend_on_the_cut_and_the_longest_way_goes_first(
     whole, fine = (units(plan, data, "cpu", cutting) for cutting in (BLOCKS, cut(1)))
     names = [{unit.label: unit.id for unit in some if unit.kind == "probe"} for some in (whole, fine)]
     assert names[0] == names[1]
+    subject = preflight(plan)
+    digests = {about.run(subject, some, "")["plan_digest"] for some in (whole, fine)}
+    assert len(digests) == 1
     long = ways(fine)
     assert all(long[parent] >= long[unit.id] for unit in fine for parent in unit.parents)
     done = {unit.id for unit in fine if unit.kind == "probe"}

@@ -280,6 +280,7 @@ def test_state_failures_threat_models_and_how_to_reproduce_are_there(page: Page,
     text = " ".join("".join(page.text).split())
     assert "251 of 252 units done, 1 failed" in text
     assert "RuntimeError: boom" in text
+    assert "Where the time went" in text
     for card in results.about["cards"].values():
         assert card["threat_model"] in text
         assert card["limits"] in text
