@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,9 +14,9 @@ from torch import Tensor, nn
 
 from attacks.evasion import Settings as EvasionSettings
 from attacks.evasion import perturbations
-from attacks.probe import Target, unavailable
+from attacks.probe import Held, Target, unavailable
 from attacks.registry import probes
-from audit import costs, scores
+from audit import costs, references, scores
 from audit.means import difference, means, trained
 from audit.plan import Plan
 from audit.subject import models
@@ -25,6 +26,7 @@ from audit.subject.features import features
 from audit.units import MODELS, Unit, file_digest
 from pruning import masks, measure, procedure, prunable, scoring, storage
 from pruning.prune import Pruned, prune
+from pruning.recipe import Recipe
 from pruning.removal import Removal
 from reports.data.ledger import MeasurementRow, VariantRow
 
@@ -60,8 +62,8 @@ def perform(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Res
         if unit.kind in MODELS:
             variant = _make(unit, made, context)
             return Result(time.perf_counter() - start, variant=variant)
-        if unit.kind in ("score", "perturbations"):  # what they find is kept in a file, for other units
-            (_score if unit.kind == "score" else _perturb)(unit, made, context)
+        if unit.kind in KEPT:
+            KEPT[unit.kind](unit, made, context)
             return Result(time.perf_counter() - start)
         rows = (_costs if unit.kind == "cost" else _probe)(unit, made, context)
         return Result(time.perf_counter() - start, measurements=tuple(rows))
@@ -123,24 +125,31 @@ def _train(inner: nn.Module, unit: Unit, context: Context, epochs: int, *, furth
 
 def _score(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
     """Score a dense model, and keep the scores in the run's folder."""
-    plan, data = context.plan, context.data
     assert unit.basis is not None
-    found = scoring.score(
-        _load(made[unit.parents[0]], context).to(context.device), unit.basis,
-        example_input=data.test.x[:1], generator=torch.Generator().manual_seed(unit.seed),
-        sample=scores.sample(plan, data, context.device),
-    )  # fmt: skip
+    found = _scored(_load(made[unit.parents[0]], context), unit.basis, unit, context)
     scoring.save(found, scores.file(context.out, unit.id))
 
 
-def _prune(unit: Unit, inner: nn.Module, context: Context) -> tuple[Pruned, str]:
-    """The dense model pruned as its method says, and how its training differs from the control's."""
+def _scored(model: nn.Module, basis: Recipe, unit: Unit, context: Context) -> scoring.Scores:
+    return scoring.score(
+        model.to(context.device), basis,
+        example_input=context.data.test.x[:1], generator=torch.Generator().manual_seed(unit.seed),
+        sample=scores.sample(context.plan, context.data, context.device),
+    )  # fmt: skip
+
+
+def _prune(
+    unit: Unit, inner: nn.Module, context: Context, known: scoring.Known | None = None
+) -> tuple[Pruned, str]:
+    """The dense model pruned as its method says, and how its training differs from the control's. ``known``:
+    the scores that the recipe wants; by default those that the unit's parents found."""
     plan, data = context.plan, context.data
     assert plan.pruning is not None
     recipe = plan.pruning.recipes[unit.method]
     example = data.test.x[:1]
     generator = torch.Generator().manual_seed(unit.seed)
-    known = scores.known(recipe, unit.parents[1:], context.out)
+    if known is None:
+        known = scores.known(recipe, unit.parents[1:], context.out)
     sample = scores.sample(plan, data, "cpu")
 
     def one_shot(model: nn.Module, sparsity: float | None, kept: masks.Masks | None = None) -> Pruned:
@@ -152,6 +161,29 @@ def _prune(unit: Unit, inner: nn.Module, context: Context) -> tuple[Pruned, str]
     with_these = means(plan, data, context.device, one_shot, seed=unit.seed, origin=unit.origin)
     pruned = procedure.follow(inner, recipe, unit.sparsity, with_these, example)
     return pruned, difference(plan, recipe, with_these)
+
+
+def _reference(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
+    """Make one reference model, as its variant was made but on a half of the data of its own; keep what it
+    says of the judged examples, and where others start from it, the model itself."""
+    del made
+    plan, half = context.plan, references.halved(context.data, context.plan, unit.reference)
+    own = replace(context, data=half)
+    build, example = models.builder(plan, half), half.test.x[:1]
+    if unit.method == "dense":
+        inner = models.fresh(build, unit.seed)
+        _train(inner, unit, own, plan.train.epochs if plan.train else 0, further=False)
+        storage.save(inner, references.model_file(context.out, unit.id))
+    else:
+        inner = storage.load(references.model_file(context.out, unit.parents[0]), build, example)
+        if unit.method == "dense-finetuned":
+            _train(inner, unit, own, plan.finetune_epochs, further=True)
+        else:
+            assert plan.pruning is not None
+            bases = scoring.bases(plan.pruning.recipes[unit.method])
+            known = {basis: _scored(inner, basis, unit, own) for basis in bases}
+            inner = _prune(unit, inner, own, known)[0].model
+    references.keep(inner, plan, context.data, context.device, references.file(context.out, unit.id))
 
 
 def _checkpoint(
@@ -260,7 +292,29 @@ def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Tar
         others=lambda: _others(unit, context),
         features=features(plan, data),
         adaptive=adaptive(plan) if unit.probe == "evasion" else None,
+        **(_held(unit, made, context) if unit.probe == "membership" else {}),
     )  # fmt: skip
+
+
+def _held(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> dict[str, Any]:
+    """What a membership attacker has beside the model: reference models, and other models of the subject."""
+    plan, data, out, company = context.plan, context.data, context.out, unit.company
+    kind = made[unit.parents[0]].method
+    missing = references.FOREIGN if kind == "checkpoint" else ""
+
+    def model(variant: str, held: str, units: tuple[str, ...]) -> Held:
+        if held not in made:
+            raise ValueError(f"{variant} could not be made, see its own error")
+        whole = models.wrap(_load(made[held], context), plan, data).to(context.device)
+        return Held(whole, lambda: references.gathered(units, plan, data, out))
+
+    return {
+        "references": lambda: references.gathered(company.references, plan, data, out, missing),
+        "dense_references": None
+        if unit.variant in ("dense", "dense-finetuned")
+        else lambda: references.gathered(company.dense, plan, data, out),
+        "held": lambda: {variant: model(variant, held, units) for variant, held, units in company.held},
+    }
 
 
 def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list[MeasurementRow]:
@@ -277,3 +331,7 @@ def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
         )
         for m in found
     ]  # fmt: skip
+
+
+KEPT = {"score": _score, "perturbations": _perturb, "reference": _reference}
+"""Units whose find is kept in a file, for other units."""
