@@ -2,10 +2,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pruning_networks import one_shot
+from pruning_networks import one_shot, random_weights
 from torch import Tensor, nn
 
-from pruning import prunable, removal, units
+from pruning import coupling, prunable, removal
 from pruning.errors import PruningError
 from pruning.methods import methods
 from pruning.prune import prune
@@ -32,7 +32,7 @@ def one_unit(case) -> int:
     """The most prunable weights that any one unit of the dense model owns: an upper bound of a step."""
     shapes = {name: layer.weight.shape for name, layer in prunable.layers(case.model).items()}
     most = 0
-    for group in units.find(case.model, case.x):
+    for group in coupling.find(case.model, case.x):
         for unit in range(group.size):
             most = max(
                 most,
@@ -141,7 +141,7 @@ def test_the_filters_of_smallest_norm_go(name, generator):
 
 
 def test_groups_follow_residual_streams_and_spare_the_logits(residual):
-    groups = units.find(residual.model, residual.x)
+    groups = coupling.find(residual.model, residual.x)
     assert {frozenset((m.layer, m.direction) for m in group.members) for group in groups} == {
         frozenset(stream)
         for stream in (
@@ -190,15 +190,16 @@ class Shaped(nn.Module):
 
 
 class Shuffled(nn.Module):
-    """Reverses its channels: tracing takes that for an elementwise operation."""
+    """Shifts its channels by one: without the last, which is the first to go, others come to its place."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, 8, 3)
         self.head = nn.Conv2d(8, 10, 4)
+        nn.init.zeros_(self.conv.weight[-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.relu(self.conv(x)).flip(1)).flatten(1)
+        return self.head(torch.relu(self.conv(x)).roll(1, 1)).flatten(1)
 
 
 class Grouped(nn.Sequential):
@@ -226,15 +227,23 @@ def test_models_that_cannot_lose_units_are_refused(model, message, generator):
         prune(model, FILTER_L2, 0.5, example_input=x, generator=generator)
 
 
-def test_neurons_reshaped_into_maps_stay(generator):
-    model = nn.Sequential(
-        nn.Linear(6, 16),
-        nn.ReLU(),
-        nn.Unflatten(1, (4, 2, 2)),
-        nn.Conv2d(4, 5, 1),
-        nn.Flatten(),
+def reshaped() -> nn.Sequential:
+    """Sixteen neurons become four maps, a number written down; what follows could lose filters."""
+    return nn.Sequential(
+        nn.Linear(6, 16), nn.ReLU(), nn.Unflatten(1, (4, 2, 2)), nn.Conv2d(4, 5, 1), nn.Flatten(),
         nn.Linear(20, 3),
+    )  # fmt: skip
+
+
+def test_what_cannot_lose_units_is_left_whole_and_told_with_its_share(generator):
+    model, x = random_weights(reshaped()), torch.rand(2, 6, generator=generator)
+    pruned = prune(model, FILTER_L2, 0.3, example_input=x, generator=generator)
+    assert {step.layer for step in pruned.history} == {"3"}
+    assert pruned.model[0].out_features == 16
+    share = 96 / (96 + 20 + 60)
+    assert pruned.note == (
+        f"left whole: 0 ({share:.1%} of the prunable weights), whose units cannot be removed exactly"
     )
-    x = torch.rand(2, 6, generator=generator)
-    assert [group.root for group in units.find(model, x)] == ["3"]
-    assert prune(model, FILTER_L2, 0.3, example_input=x, generator=generator).model[0].out_features == 16
+    masked = removal.masked(model, pruned.history, x)
+    torch.testing.assert_close(pruned.model(x), masked(x), atol=1e-5, rtol=1e-5)
+    assert prune(model, Recipe(), 0.3, example_input=x, generator=generator).note == ""
