@@ -59,6 +59,7 @@ def prune(
     if not recipe.sweeps and sparsity is not None:
         raise PruningError(f"{recipe.name} has a threshold, from which its sparsity follows: ask for none")
 
+    prunable.watch(model, example_input)
     found = dict(known or {})
 
     def scores_of(used: Recipe) -> Scores:

@@ -68,7 +68,7 @@ def of_units(
     groups = coupling.spare(every, prunable.excluded(model, recipe.exclude))
     found = scores_of(recipe)
     worths = units.worth(groups, found.weights, recipe)
-    shapes = {name: layer.get_parameter("weight").shape for name, layer in prunable.layers(model).items()}
+    shapes = {prunable.layer_of(name): w.shape for name, w in prunable.weights(model).items()}
     taken: dict[str, int] = {}
     if recipe.like is not None:
         other = of_units(model, recipe.like, sparsity, scores_of, every)

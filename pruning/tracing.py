@@ -9,7 +9,9 @@ its layer, whatever is not known here), its name becomes one with the frozen nam
 The idea of coupled channels is that of Fang et al. 2023, *DepGraph*, arXiv:2301.12900.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from pruning import prunable
 from pruning.errors import PruningError
 from pruning.modes import evaluating
 from pruning.prunable import LAYERS
@@ -31,7 +34,18 @@ FROZEN = 0
 """The name of what cannot go."""
 
 _SAME = frozenset(
-    {"_prelu_kernel", "_to_copy", "alias", "clone", "copy", "detach", "hardswish", "lift_fresh", "rsub"}
+    {
+        "_prelu_kernel",
+        "native_dropout",
+        "_to_copy",
+        "alias",
+        "clone",
+        "copy",
+        "detach",
+        "hardswish",
+        "lift_fresh",
+        "rsub",
+    }
 )
 _MOVES = frozenset(
     {
@@ -74,20 +88,19 @@ class Channels:
 
 
 def channels(model: nn.Module, example_input: Tensor) -> Channels:
-    """Trace a model in eval mode. The model is left as it was.
+    """Trace a model in eval mode, and where layers run in training only, in that too: they must still fit.
 
-    ``example_input``: (N, …), of which the first is run. Raises PruningError, which names the layer in which
-    the model broke, if it cannot run it.
+    The model is left as it was. ``example_input``: (N, …), of which the first is run. Raises PruningError,
+    which names the layer in which the model broke, if it cannot run it.
     """
     trace = _Trace()
-    hooks = [hook for name, module in model.named_modules() for hook in _watch(trace, name, module)]
-    try:
-        with trace:
-            out = logits(model, example_input[:1])
-        trace.freeze(out)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with _followed(trace, model):
+        trace.freeze(logits(model, example_input[:1]))
+    if prunable.trains_more(model):
+        copied = copy.deepcopy(model).train()  # batch norms take what they see
+        twice = torch.cat([example_input[:1]] * 2)  # of one alone they know no variance
+        with _followed(trace, copied), torch.no_grad(), torch.random.fork_rng(), suppress(Exception):
+            trace.freeze(copied(twice))
     return trace.result()
 
 
@@ -161,7 +174,7 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def enter(self, name: str, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         """A layer is called: what arrives are the columns of its weight."""
         self._inside += 1
-        if self._inside > 1 or name in self._out:
+        if self._inside > 1 or name in self._out:  # within another layer, or once more
             pass
         elif isinstance(layer, LAYERS):
             weight = layer.get_parameter("weight")
@@ -232,8 +245,7 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, _name: str, _func: Any, args: Any, given: Any, before: Mapping[int, Track], out: Any
     ) -> bool:
         """Channels that meet become one; a constant or a frozen tensor must not differ between channels."""
-        if not isinstance(out, Tensor):
-            return False
+        out = out[0] if isinstance(out, tuple) else out
         operands = [t for t in tree_leaves((args, given)) if isinstance(t, Tensor) and t.dim()]
         places = {before[id(t)].dim - t.dim() for t in operands if id(t) in before}
         if len(places) != 1:
@@ -344,6 +356,17 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         differ = some != others
         if differ.any():
             self._equal.append((some[differ], others[differ]))
+
+
+@contextmanager
+def _followed(trace: _Trace, model: nn.Module) -> Iterator[None]:
+    hooks = [hook for name, module in model.named_modules() for hook in _watch(trace, name, module)]
+    try:
+        with trace:
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _watch(trace: _Trace, name: str, module: nn.Module) -> Iterator[Any]:

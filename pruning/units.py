@@ -36,7 +36,7 @@ def sound(
     Groups are tried together, then by halves, with every other unit gone. Raises PruningError, with what went
     wrong, if none is sound.
     """
-    shapes = {name: layer.get_parameter("weight").shape for name, layer in prunable.layers(model).items()}
+    shapes = {prunable.layer_of(name): w.shape for name, w in prunable.weights(model).items()}
     kept: list[UnitGroup] = []
     problems: dict[str, str] = {}
 

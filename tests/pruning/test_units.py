@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pruning_networks import one_shot, random_weights
 from torch import Tensor, nn
 
-from pruning import coupling, prunable, removal
+from pruning import coupling, measure, prunable, removal
 from pruning.errors import PruningError
 from pruning.methods import methods
 from pruning.prune import prune
@@ -247,3 +247,91 @@ def test_what_cannot_lose_units_is_left_whole_and_told_with_its_share(generator)
     masked = removal.masked(model, pruned.history, x)
     torch.testing.assert_close(pruned.model(x), masked(x), atol=1e-5, rtol=1e-5)
     assert prune(model, Recipe(), 0.3, example_input=x, generator=generator).note == ""
+
+
+class Auxiliary(nn.Module):
+    """A head beside the trunk that runs while training only, and holds most of the weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.head = nn.Linear(6, 8), nn.Linear(8, 3)
+        self.side = nn.Sequential(nn.Linear(8, 40), nn.ReLU(), nn.Linear(40, 3))
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        x = torch.relu(self.trunk(x))
+        return (self.head(x), self.side(x)) if self.training else self.head(x)
+
+
+@pytest.mark.parametrize(
+    "recipe", [Recipe(), Recipe(granularity="unit"), Recipe(criterion="synflow")], ids=str
+)
+def test_layers_that_never_run_are_neither_pruned_nor_counted(recipe, generator):
+    model, x = random_weights(Auxiliary()), torch.rand(2, 6, generator=generator)
+    flags = {name: p.requires_grad for name, p in model.named_parameters()}
+    pruned = prune(model, recipe, 0.5, example_input=x, generator=generator)
+    assert pruned.achieved == pytest.approx(0.5, abs=0.06)  # of 72 weights, not of 512
+    assert sum(int(w.count_nonzero()) for w in prunable.weights(pruned.model).values()) <= 40
+    assert (
+        all(
+            torch.equal(a, b)
+            for a, b in zip(
+                model.side.state_dict().values(), pruned.model.side.state_dict().values(), strict=True
+            )
+        )
+        or recipe.granularity == "unit"
+    )
+    assert {name: p.requires_grad for name, p in model.named_parameters()} == flags
+    assert measure.size(model, x).prunable == 72
+    assert prunable.told(model)[0].startswith("never run, not counted: side.0, side.2 (")
+    assert pruned.model.train()(x)[1].shape == (2, 3)  # what trains it still fits
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.attention(x, x, x, need_weights=False)[0].mean(1))
+
+
+def test_what_makes_queries_keys_and_values_is_pruned_and_counted(generator):
+    model, x = random_weights(Attention()), torch.rand(2, 5, 8, generator=generator)
+    pruned = prune(model, Recipe(), 0.8, example_input=x, generator=generator)
+    total = 3 * 64 + 64 + 24
+    assert measure.size(pruned.model, x).prunable == total
+    assert list(pruned.masks) == ["attention.in_proj_weight", "attention.out_proj.weight", "head.weight"]
+    assert sum(int((~mask).sum()) for mask in pruned.masks.values()) == round(0.8 * total)
+    assert (pruned.model.attention.in_proj_weight == 0).any()
+    shares = measure.layer_sparsity(pruned.model, prunable.counts(model))
+    assert set(shares) == {"attention.in_proj", "attention.out_proj", "head"}
+    spared = prune(model, Recipe(exclude=("attention.*",)), 0.05, example_input=x, generator=generator)
+    assert list(spared.masks) == ["head.weight"]
+
+
+class Conv1D(nn.Module):
+    """As Hugging Face's, whose weight stands the other way."""
+
+    def __init__(self, nf: int, nx: int) -> None:
+        super().__init__()
+        self.nf, self.nx, self.weight, self.bias = (
+            nf,
+            nx,
+            nn.Parameter(torch.ones(nx, nf)),
+            nn.Parameter(torch.zeros(nf)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, x, self.weight)
+
+
+def test_hugging_faces_conv1d_counts_and_a_weight_normed_layer_is_told(generator):
+    normed = nn.utils.parametrizations.weight_norm(nn.Linear(6, 6))
+    model = random_weights(nn.Sequential(Conv1D(6, 4), nn.ReLU(), normed, nn.Linear(6, 3)))
+    x = torch.rand(2, 4, generator=generator)
+    pruned = prune(model, Recipe(), 0.5, example_input=x, generator=generator)
+    assert {name: mask.numel() for name, mask in pruned.masks.items()} == {"0.weight": 24, "3.weight": 18}
+    assert prunable.told(model) == [
+        "not prunable: 2.parametrizations.weight.original0, 2.parametrizations.weight.original1 "
+        f"({42 / (24 + 6 + 36 + 6 + 6 + 18 + 3):.1%} of all parameters)"
+    ]
