@@ -55,11 +55,7 @@ def find(model: nn.Module, example_input: Tensor, excluded: Collection[str] = ()
     layers = prunable.layers(model)
     places = _number({name: known.out[name].tolist() for name in layers if name in known.out})
     order = list(dict.fromkeys(root for root, _ in places.values()))
-    highest = max(places, default=0)
-    number = torch.full(
-        (highest + 2,), -1
-    )  # of a unit of the trace in its group; the last place is that of −1
-    group = torch.full((highest + 2,), -1)
+    number, group = torch.full((2, known.units + 1), -1)  # the last place is that of −1
     for unit, (root, place) in places.items():
         number[unit], group[unit] = place, order.index(root)
     members: list[list[Member]] = [[] for _ in order]

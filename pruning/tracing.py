@@ -85,6 +85,8 @@ class Channels:
     """Convolutions and linear layers (rows of the weight), batch norms and PReLUs."""
     into: Mapping[str, Units]
     """Convolutions and linear layers: columns of the weight. Depthwise convolutions have none."""
+    units: int
+    """Their numbers are below this."""
 
 
 def channels(model: nn.Module, example_input: Tensor) -> Channels:
@@ -163,6 +165,7 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return Channels(
             {name: units[names.numpy()] for name, names in self._out.items()},
             {name: units[names.numpy()] for name, names in self._into.items()},
+            len(units),
         )
 
     def freeze(self, value: Any) -> None:
