@@ -18,7 +18,7 @@ from audit.units import Unit, code_version
 from pruning.methods import methods
 
 PACKAGES = (
-    "prune-audit", "torch", "torchvision", "adversarial-robustness-toolbox", "torch-pruning", "numpy",
+    "prune-audit", "torch", "torchvision", "adversarial-robustness-toolbox", "numpy",
     "scipy", "scikit-learn", "pandas",
 )  # fmt: skip
 

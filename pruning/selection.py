@@ -66,6 +66,8 @@ def of_units(
     """
     weights = scoring.weights(model, recipe)
     groups = coupling.spare(every, prunable.excluded(model, recipe.exclude))
+    if not groups:
+        raise PruningError(f"exclude = {list(recipe.exclude)} leaves no filter or neuron that can be removed")
     found = scores_of(recipe)
     worths = units.worth(groups, found.weights, recipe)
     shapes = {prunable.layer_of(name): w.shape for name, w in prunable.weights(model).items()}

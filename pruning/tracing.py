@@ -282,17 +282,18 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         changed = [named(value) for value in (args[:2] if name == "constant_pad_nd" else args)]
         moved = func(*changed, **given)
-        dims = [track.dim for track in before.values()]
+        first = next(t for t in tree_leaves(args) if isinstance(t, Tensor) and id(t) in before)
         for tensor, names in zip(tree_leaves(out), tree_leaves(moved), strict=True):
-            track = self._along_one(names, dims[0])
+            same = before[id(first)].dim if names.dim() == first.dim() else None
+            track = self._along_one(names, same)
             if track is None:
                 return False
             self._tracks[tensor] = track
         return True
 
-    def _along_one(self, names: Tensor, dim: int) -> Track | None:
+    def _along_one(self, names: Tensor, dim: int | None) -> Track | None:
         """Names as a track. Where they differ along several dimensions, those that share a place in one of
-        them become one: only whole slices of a tensor can go."""
+        them (``dim``, else the longest) become one: only whole slices of a tensor can go."""
         varying = [d for d in range(names.dim()) if bool((names != names.narrow(d, 0, 1)).any())]
         if not varying:
             alone = [d for d in range(names.dim()) if names.shape[d] == 1 and (d or names.dim() == 1)]
