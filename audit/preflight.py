@@ -17,7 +17,7 @@ from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
 from pruning import coupling, measure, prunable, scoring, units
-from pruning.errors import PruningError
+from pruning.errors import PruningError, at_most
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,11 @@ def _check_recipes(plan: Plan, inner: nn.Module, data: Data) -> tuple[str, ...]:
             prunable.excluded(inner, recipe.exclude)
             if recipe.granularity == "unit" and not tried:
                 example, tried = data.test.x[:1], True
-                note = units.sound(inner, coupling.find(inner, example), example)[1]
-                left += [note] if note else []
+                groups, note = units.sound(inner, coupling.find(inner, example), example)
+                most = (
+                    f"removing units, at most {at_most(units.reach(inner, groups))} of the prunable weights"
+                )
+                left += [words for words in (most, note) if words]
         except PruningError as error:
             raise PlanError(f"[pruning] methods: {name}: {error}") from None
     return tuple(left)

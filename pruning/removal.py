@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -81,17 +82,18 @@ def tried(model: nn.Module, gone: Gone, example_input: Tensor) -> tuple[nn.Modul
     smaller = without(model, gone)
     if not gone:
         return smaller, ""
-    noise = torch.rand(example_input[:1].shape, generator=torch.Generator().manual_seed(0))
-    probe = noise.to(example_input.dtype)
-    zeros, removed = zeroed(model, gone).cpu(), copy.deepcopy(smaller).cpu()
-    # on the CPU: accelerators round products too coarsely (TF32) for the comparison
+    zeros, removed = zeroed(model, gone), smaller
+    if any(not tensor.is_cpu for tensor in (*model.parameters(), *model.buffers())):
+        # accelerators round products too coarsely (TF32) for the comparison
+        zeros, removed = zeros.cpu(), copy.deepcopy(smaller).cpu()
     named = prunable.layers(model)
     layers = [name for name, (rows, _) in gone.items() if name in named and rows.any()]
     try:
-        expected = tracing.logits(zeros, probe)
+        probe, expected = _probed(zeros, example_input)
         found = check_runs(removed, probe, expected.shape, layers)
         if _differ(expected, found, 1e-6) and example_input.is_floating_point():  # or is it rounding?
-            expected, found = (tracing.logits(m.double(), probe.double()) for m in (zeros, removed))
+            zeros, removed = zeros.double(), copy.deepcopy(removed).double()
+            expected, found = (tracing.logits(m, probe.double()) for m in (zeros, removed))
             if _differ(expected, found, 1e-9):
                 difference = float((expected - found).abs().max())
                 return smaller, (
@@ -101,6 +103,18 @@ def tried(model: nn.Module, gone: Gone, example_input: Tensor) -> tuple[nn.Modul
     except PruningError as error:
         return smaller, str(error)
     return smaller, ""
+
+
+def _probed(model: nn.Module, example_input: Tensor) -> tuple[Tensor, Tensor]:
+    """Noise of one example's shape, and the logits; of large images half of it where the model takes that."""
+    generator = torch.Generator().manual_seed(0)
+    shape = example_input[:1].shape
+    if len(shape) == 4 and min(shape[2:]) >= 128:
+        half = torch.rand(*shape[:2], *(side // 64 * 32 for side in shape[2:]), generator=generator)
+        with suppress(PruningError):
+            return half.to(example_input.dtype), tracing.logits(model, half.to(example_input.dtype))
+    noise = torch.rand(shape, generator=generator).to(example_input.dtype)
+    return noise, tracing.logits(model, noise)
 
 
 def _differ(expected: Tensor, found: Tensor, tolerance: float) -> bool:
@@ -116,9 +130,9 @@ def zeroed(model: nn.Module, gone: Gone) -> nn.Module:
             layer = same.get_submodule(name)
             if isinstance(layer, prunable.LAYERS):
                 weight = layer.get_parameter("weight")
-                weight[rows.to(weight.device)] = 0
+                weight.index_fill_(0, rows.nonzero().flatten().to(weight.device), 0)
                 if len(columns):
-                    weight[:, columns.to(weight.device)] = 0
+                    weight.index_fill_(1, columns.nonzero().flatten().to(weight.device), 0)
                 if isinstance(layer.bias, Tensor):
                     layer.bias[rows.to(weight.device)] = 0
     return same
