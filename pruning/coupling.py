@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pruning import prunable, tracing
 from pruning.errors import PruningError
-from pruning.removal import Gone, Removal
+from pruning.removal import Gone, Removal, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,9 @@ def find(model: nn.Module, example_input: Tensor, excluded: Collection[str] = ()
     groups = spare(every, excluded)
     if not any(group.size > 1 for group in groups):
         raise PruningError(
-            f"{type(model).__name__} has no filter or neuron that can be removed (the output layer keeps its "
-            "width, every layer at least one unit): use granularity 'weight'"
+            f"{type(model).__name__} has no filter or neuron that can be removed from {named(list(layers))} "
+            "(the output layer keeps its width, every layer at least one unit, and channels stay that cannot "
+            "be taken out exactly): use granularity 'weight'"
         )
     return groups
 

@@ -55,13 +55,19 @@ def masked(model: nn.Module, history: History, example_input: Tensor) -> nn.Modu
     return zeroed(model, resolve(model, history, example_input))
 
 
+def named(layers: Sequence[str]) -> str:
+    """Layers in a sentence, each once, the first five."""
+    names = list(dict.fromkeys(layers))
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
 def check_runs(smaller: nn.Module, example_input: Tensor, width: torch.Size, layers: Sequence[str]) -> Tensor:
     """The logits of a smaller model.
 
     Raises PruningError, which names these layers, if it does not run or answers in another shape than
     ``width``.
     """
-    culprits = ", ".join(dict.fromkeys(layers))
+    culprits = named(layers)
     try:
         now = tracing.logits(smaller, example_input[:1])
     except PruningError as error:
@@ -86,8 +92,8 @@ def tried(model: nn.Module, gone: Gone, example_input: Tensor) -> tuple[nn.Modul
     if any(not tensor.is_cpu for tensor in (*model.parameters(), *model.buffers())):
         # accelerators round products too coarsely (TF32) for the comparison
         zeros, removed = zeros.cpu(), copy.deepcopy(smaller).cpu()
-    named = prunable.layers(model)
-    layers = [name for name, (rows, _) in gone.items() if name in named and rows.any()]
+    counted = prunable.layers(model)
+    layers = [name for name, (rows, _) in gone.items() if name in counted and rows.any()]
     try:
         probe, expected = _probed(zeros, example_input)
         found = check_runs(removed, probe, expected.shape, layers)
@@ -97,7 +103,7 @@ def tried(model: nn.Module, gone: Gone, example_input: Tensor) -> tuple[nn.Modul
             if _differ(expected, found, 1e-9):
                 difference = float((expected - found).abs().max())
                 return smaller, (
-                    f"removing units of {', '.join(layers)} changes what the model computes (by "
+                    f"removing units of {named(layers)} changes what the model computes (by "
                     f"{difference:.2g}): its channels are mixed in a way that cannot be traced"
                 )
     except PruningError as error:

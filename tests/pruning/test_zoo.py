@@ -20,6 +20,7 @@ from pruning.prune import Pruned, prune
 from pruning.recipe import Recipe
 from pruning.sample import Sample
 
+pytestmark = pytest.mark.filterwarnings("ignore:The default weight initialization of GoogleNet")
 CLASSES = 10
 ZOO = (
     "resnet18", "resnet50", "vgg11_bn", "densenet121", "mobilenet_v2", "mobilenet_v3_small",
