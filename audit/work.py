@@ -184,7 +184,7 @@ def _prune(
 
     with_these = means(plan, data, context.device, one_shot, seed=unit.seed, origin=unit.origin)
     pruned = procedure.follow(inner, recipe, unit.sparsity, with_these, example)
-    return pruned, difference(plan, recipe, with_these)
+    return pruned, "; ".join(filter(None, (difference(plan, recipe, with_these), pruned.note)))
 
 
 def _reference(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
@@ -259,7 +259,7 @@ def _costs(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
     found = costs.measure_all(
         {name: _load(row, context) for name, row in rows.items()},
         {name: _file(row, context) for name, row in rows.items()},
-        {name: layer.get_parameter("weight").numel() for name, layer in prunable.layers(dense).items()},
+        prunable.counts(dense),
         unit.replicate, context.data.test.x[:1], context.device,
     )  # fmt: skip
     for name in unit.of:
