@@ -10,7 +10,7 @@ from reports.language.metrics import metric as about_metric
 from reports.stats.compare import Comparison
 from reports.story import savings
 from reports.story.analysis import Analysis
-from reports.story.reach import Reach, reaches, shown_variant, worst
+from reports.story.reach import MET, Reach, reaches, shown_variant, worst
 
 
 def policy_name(verdicts: Verdicts) -> str:
@@ -34,6 +34,8 @@ def headline(a: Analysis, verdicts: Verdicts) -> list[str]:
         return ["The dense model has no clean accuracy here, so nothing can be said about what pruning did."]
     found = list(_answer(a, verdicts))
     shown = shown_variant(a, verdicts)
+    if shown is not None and (too := _dense_too(verdicts, shown)):
+        found.insert(1, too)
     if shown is not None and (open_ := left_open(verdicts, shown)):
         found.append(f"For {method_title(results, shown)}, {open_}.")
     if shown is not None:
@@ -102,6 +104,20 @@ def _answer(a: Analysis, verdicts: Verdicts) -> Iterator[str]:
         why = f": {told(stops)}" if stops is not None else ""
         title = method_title(a.results, mildest)
         yield f"Do not ship any pruned version: {many} {policy}, even {title}, the mildest of them{why}."
+
+
+def _dense_too(verdicts: Verdicts, shown: str) -> str:
+    """Where a rule that keeps the variant from passing is not met by dense either: no pruning is to blame."""
+    mine = {d.rule.id for d in verdicts.decisions if d.variant == shown and d.status not in MET}
+    dense = worst(verdicts, "dense")
+    if dense is None or dense.rule.id not in mine:
+        return ""
+    verb = {
+        "fail": "fails",
+        "not_run": "is not fully measured for",
+        "waived": "is let through by waivers by",
+    }.get(dense.status, "is not shown to meet")
+    return f"Dense itself {verb} the policy: {told(dense)}."
 
 
 def _sparser(a: Analysis, best: str, met: list[str]) -> Iterator[str]:

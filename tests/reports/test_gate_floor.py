@@ -1,10 +1,14 @@
 """Runs of the dense model alone: a preset must not pass what it says nothing of, or what nobody measured."""
 
+import io
+
 import numpy as np
 import pytest
 from gate_lab_run import Make, row, rule, verdicts
+from rich.console import Console
 from scipy import stats
 
+from audit import gating
 from reports.data.ledger import MeasurementRow
 from reports.data.results import Results
 from reports.gate.judge import judge
@@ -133,3 +137,24 @@ def test_a_pruned_model_is_held_to_the_floor_too(make: Make) -> None:
     assert found["robustness", "m@0.5"] == "pass"
     assert found["robustness-floor", "m@0.5"] == "fail"
     assert np.all([found["robustness-floor", name] == "fail" for name in ("dense", "m@0.5")])
+
+
+def test_what_dense_does_not_meet_either_is_told_beside_the_answer(make: Make) -> None:
+    rows = [r for name in ("dense", "m@0.5") for seed in range(3) for r in model(0, seed=seed, variant=name)]
+    found = judge(make(rows), preset("standard"))
+    said = headline(analyse(make(rows)), found)
+    assert said[0].startswith("Do not ship any pruned version")
+    assert said[1].startswith("Dense itself fails the policy: robust accuracy at ε = 0.01 is 0.0% of clean")
+
+
+def test_the_terminal_has_the_answer_first_and_a_line_a_variant(make: Make) -> None:
+    rows = [r for name in ("dense", "m@0.5") for seed in range(3) for r in model(0, seed=seed, variant=name)]
+    results = make(rows)
+    found = judge(results, preset("standard"))
+    console = Console(file=io.StringIO(), width=400)
+    gating.summary(results, found, console)
+    said = console.file.getvalue().strip().splitlines()  # type: ignore[attr-defined]
+    assert said[0] == headline(analyse(results), found)[0]
+    (line,) = [line for line in said if line.startswith("m at 50%")]
+    assert line.split()[3:6] == ["FAIL", "95.0%", "0.0%"]
+    assert line.rstrip().endswith("robust accuracy at ε = 0.01: 0.0% of clean (≥ 25.0% of clean)")
