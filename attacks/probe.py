@@ -1,7 +1,7 @@
 """The nouns of an attack: what it is given (Target), returns (Measurement) and says of itself (Card)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -54,6 +54,39 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
+class References:
+    """What R models whose training sets are known say of the N examples that membership is judged on.
+
+    The first ``members`` examples are the beginning of the target's members, the others that of its
+    non-members, each in the order of :func:`attacks._sampling.fixed_sample`.
+    """
+
+    logits: NDArray[np.float32]
+    """(R, N, queries, classes); the first query is the input as it is, the others are its augmentations."""
+    inside: NDArray[np.bool_]
+    """Whether an example was in a model's training set, (R, N): at random, for members and others alike."""
+    members: int
+    note: str = ""
+    """What a reader of figures taken by them must know."""
+
+    def __len__(self) -> int:
+        return len(self.inside)
+
+    def __getitem__(self, index: NDArray[np.intp]) -> "References":
+        """Those examples alone, in that order."""
+        members = int((index < self.members).sum())
+        return replace(self, logits=self.logits[:, index], inside=self.inside[:, index], members=members)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Another model of the same subject that a membership attacker holds, with references like it."""
+
+    model: nn.Module
+    references: Callable[[], References | None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One model under attack, with the data an attacker may use against it.
 
@@ -82,6 +115,13 @@ class Target:
     """The user's own evasion attack (see :mod:`attacks.evasion._adaptive`)."""
     features: Features | None = None
     """Where features are not alike: their scales and bounds, and which cannot change; for evasion alone."""
+    references: Callable[[], References | None] | None = None
+    """Reads what reference models, made as the target was, say of members and non-members."""
+    dense_references: Callable[[], References | None] | None = None
+    """The same of references that were left dense: for an attacker who does not know the pruning recipe; None
+    for a target that is dense itself."""
+    held: Callable[[], Mapping[str, Held]] | None = None
+    """Other models that were trained on the same members, by name: ``dense``, and other pruned versions."""
     batch_size: int = 256
 
     @property
@@ -97,7 +137,8 @@ class Measurement:
     ``low`` and ``high`` bound a 95% interval around ``value``. ``outcomes`` holds the figures' per-example
     evidence (same order for every variant, so that variants can be compared in pairs):
     ``{"correct": bool[n]}`` for rates over test examples, ``{"score": f32[n], "member": bool[n]}`` for
-    membership (higher score: more likely a member), ``{"agree": bool[n]}`` for extraction fidelity.
+    membership (higher score: more likely a member; the AUC's also has ``label`` and ``index``, the example's
+    place among all members or non-members), ``{"agree": bool[n]}`` for extraction fidelity.
     """
 
     metric: str

@@ -15,14 +15,35 @@ import attacks
 import audit
 import pruning
 from attacks.registry import plugins
-from audit.plan import Plan
+from audit import references
+from audit.plan import Plan, PruningPlan, WeightsPlan
 from audit.subject.data import Data
 from pruning import scoring
 from pruning.recipe import Recipe
 from reports.data.ledger import canonical
 
-Kind = Literal["dense", "control", "score", "pruned", "checkpoint", "perturbations", "probe", "cost"]
+Kind = Literal[
+    "dense", "control", "score", "pruned", "checkpoint", "reference", "perturbations", "probe", "cost"
+]
 MODELS = ("dense", "control", "pruned", "checkpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What a membership probe is given beside its model, by unit ids."""
+
+    references: tuple[str, ...] = ()
+    """Reference models made as the model was, in order."""
+    dense: tuple[str, ...] = ()
+    """The same left dense."""
+    held: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    """Other models that an attacker holds: variant, unit, and its references."""
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """All of them, once each."""
+        held = (unit for _, model, references in self.held for unit in (model, *references))
+        return tuple(dict.fromkeys((*self.references, *self.dense, *held)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +75,17 @@ class Unit:
     """The variants that are measured, one for each parent."""
     sources: tuple[str, ...] = ()
     """The variants whose perturbations are tried, one for each parent after the first."""
+    reference: int = -1
+    """Of a reference model: its number."""
+    company: Company = Company()
+    """Of a membership probe."""
 
     @property
     def label(self) -> str:
         """For people: what is being done to which model."""
         verbs = {
             "dense": "train", "control": "fine-tune", "pruned": "prune", "checkpoint": "load",
-            "perturbations": "perturb for",
+            "perturbations": "perturb for", "reference": f"reference {self.reference + 1} of",
         }  # fmt: skip
         return f"{verbs.get(self.kind, self.probe or self.kind)} {self.variant} seed {self.replicate}"
 
@@ -113,6 +138,7 @@ class _Namer:
         replicate: int,
         what: Mapping[str, Any],
         parents: tuple[Unit, ...] = (),
+        company: Company = Company(),
         **more: Any,
     ) -> Unit:
         name = {
@@ -126,7 +152,7 @@ class _Namer:
         if kind == "probe":  # the same attacker, with the same luck, meets every variant of a replicate
             del drawn["variant"], drawn["parents"]
         seed = int(_hash(drawn)[:15], 16)
-        ids = tuple(parent.id for parent in parents)
+        ids = (*(parent.id for parent in parents), *company.units)
         return Unit(
             _hash({**name, "parents": ids, "machine": self._machine}),
             seed,
@@ -134,6 +160,7 @@ class _Namer:
             variant,
             replicate,
             ids,
+            company=company,
             **more,
         )
 
@@ -144,10 +171,12 @@ def units(plan: Plan, data: Data, device: str) -> list[Unit]:
     makers = list(_models(plan, namer))
     models = [unit for unit in makers if unit.kind in MODELS]
     perturbed = _perturbations(plan, namer, models)
+    copies = _references(plan, data, namer)
     measured = []
     for model in models:
         for probe, settings in plan.probes.items():
             sources = _sources_of(model, models) if probe == "evasion" and perturbed else ()
+            company = _company(plan, model, models, copies) if probe == "membership" else Company()
             measured.append(
                 namer.unit(
                     "probe",
@@ -159,6 +188,7 @@ def units(plan: Plan, data: Data, device: str) -> list[Unit]:
                         **(_evasion(plan, settings) if probe == "evasion" else {}),
                     },
                     (model, *(perturbed[source.id] for source in sources)),
+                    company=company,
                     probe=probe,
                     of=(model.variant,),
                     sources=tuple(source.variant for source in sources),
@@ -169,7 +199,69 @@ def units(plan: Plan, data: Data, device: str) -> list[Unit]:
         ours = tuple(model for model in models if model.replicate == replicate)
         names = tuple(model.variant for model in ours)
         costs.append(namer.unit("cost", "all variants", replicate, {}, ours, probe="cost", of=names))
-    return [*makers, *perturbed.values(), *measured, *costs]
+    beside = [unit for some in copies.values() for unit in some]
+    return [*makers, *beside, *perturbed.values(), *measured, *costs]
+
+
+def _references(plan: Plan, data: Data, namer: _Namer) -> dict[str, tuple[Unit, ...]]:
+    """The reference models by variant, for all its seeds; empty if the plan wants, or can have, none."""
+    wanted = references.settings(plan)
+    if wanted is None or references.lacking(plan, data):
+        return {}
+    asked = {"examples": wanted.examples, "augmented": wanted.augmented_references}
+    seed, count, epochs = plan.seeds[0], wanted.references, plan.finetune_epochs
+
+    def each(variant: str, what: Mapping[str, Any], dense: tuple[Unit, ...], **more: Any) -> tuple[Unit, ...]:
+        """``dense``: their parents."""
+        return tuple(
+            namer.unit(
+                "reference", variant, seed, {**asked, **what, "reference": i}, dense[i : i + 1],
+                reference=i, origin=dense[i].seed if dense else 0, **more,
+            )
+            for i in range(count)
+        )  # fmt: skip
+
+    dense = each("dense", {}, (), method="dense")
+    found = {"dense": dense}
+    if plan.pruning is None:
+        return found
+    if epochs:
+        found["dense-finetuned"] = each(
+            "dense-finetuned", {"epochs": epochs}, dense, method="dense-finetuned"
+        )
+    for variant, method, sparsity in _variants(plan.pruning):
+        what = {"recipe": plan.pruning.recipes[method].model_dump(mode="json"), "sparsity": sparsity}
+        found[variant] = each(variant, {**what, "epochs": epochs}, dense, method=method, sparsity=sparsity)
+    return found
+
+
+def _variants(pruning: PruningPlan) -> Iterator[tuple[str, str, float | None]]:
+    """Name, method and sparsity of every pruned model."""
+    for method, recipe in pruning.recipes.items():
+        for sparsity in pruning.sparsities if recipe.sweeps else (None,):
+            yield method if sparsity is None else f"{method}@{sparsity:g}", method, sparsity
+
+
+def _company(plan: Plan, model: Unit, models: list[Unit], copies: Mapping[str, tuple[Unit, ...]]) -> Company:
+    """What the attackers of the plan are given beside a model."""
+    attackers = plan.probes["membership"].get("attackers", ())
+
+    def ids(variant: str) -> tuple[str, ...]:
+        return tuple(unit.id for unit in copies.get(variant, ()))
+
+    pruned = model.kind in ("pruned", "checkpoint")
+    held = []
+    if pruned and attackers:
+        others = [other for other in models if other.id != model.id and other.replicate == model.replicate]
+        held = [
+            m for m in _sources_of(model, models) if m.kind == "dense" and {"pair", "versions"} & {*attackers}
+        ]
+        held += [m for m in others if m.kind == "pruned" and "versions" in attackers]
+    return Company(
+        ids(model.variant),
+        ids("dense") if pruned and "recipe_unknown" in attackers else (),
+        tuple((other.variant, other.id, ids(other.variant)) for other in held),
+    )
 
 
 def _perturbations(plan: Plan, namer: _Namer, models: list[Unit]) -> dict[str, Unit]:
@@ -229,8 +321,9 @@ def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
                         origin=parent.seed, method=method, sparsity=sparsity,
                     )  # fmt: skip
     for variant in plan.variant:
-        files = {"build": variant.build, "weights": file_digest(plan.path(variant.weights))}
-        yield namer.unit("checkpoint", variant.name, plan.seeds[0], files, method="checkpoint")
+        files = {"build": variant.build, "weights": _chosen(plan, variant.weights)}
+        parents = tuple(dense.values()) if plan.model.weights is not None else ()  # its dense original
+        yield namer.unit("checkpoint", variant.name, plan.seeds[0], files, parents, method="checkpoint")
 
 
 def _score(namer: _Namer, basis: Recipe, parent: Unit) -> Unit:
@@ -238,8 +331,13 @@ def _score(namer: _Namer, basis: Recipe, parent: Unit) -> Unit:
     return namer.unit("score", basis.name, parent.replicate, what, (parent,), basis=basis)
 
 
-def _weights(plan: Plan) -> str | None:
-    return None if plan.model.weights is None else file_digest(plan.path(plan.model.weights))
+def _weights(plan: Plan) -> list[str | None] | None:
+    return None if plan.model.weights is None else _chosen(plan, plan.model.weights)
+
+
+def _chosen(plan: Plan, weights: WeightsPlan) -> list[str | None]:
+    """What determines the weights that are read of a file: what it holds, not its name."""
+    return [file_digest(plan.path(weights.file)), weights.key, weights.strip_prefix]
 
 
 def _evasion(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,9 +14,9 @@ from torch import Tensor, nn
 
 from attacks.evasion import Settings as EvasionSettings
 from attacks.evasion import perturbations
-from attacks.probe import Target, unavailable
+from attacks.probe import Held, Target, unavailable
 from attacks.registry import probes
-from audit import costs, scores
+from audit import costs, references, scores
 from audit.means import difference, means, trained
 from audit.plan import Plan
 from audit.subject import models
@@ -25,6 +26,7 @@ from audit.subject.features import features
 from audit.units import MODELS, Unit, file_digest
 from pruning import masks, measure, procedure, prunable, scoring, storage
 from pruning.prune import Pruned, prune
+from pruning.recipe import Recipe
 from pruning.removal import Removal
 from reports.data.ledger import MeasurementRow, VariantRow
 
@@ -60,8 +62,8 @@ def perform(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Res
         if unit.kind in MODELS:
             variant = _make(unit, made, context)
             return Result(time.perf_counter() - start, variant=variant)
-        if unit.kind in ("score", "perturbations"):  # what they find is kept in a file, for other units
-            (_score if unit.kind == "score" else _perturb)(unit, made, context)
+        if unit.kind in KEPT:
+            KEPT[unit.kind](unit, made, context)
             return Result(time.perf_counter() - start)
         rows = (_costs if unit.kind == "cost" else _probe)(unit, made, context)
         return Result(time.perf_counter() - start, measurements=tuple(rows))
@@ -91,12 +93,14 @@ def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Varia
     row = VariantRow(unit.variant, unit.replicate, unit.method, unit.sparsity, 0.0, unit.kind == "control")
     history: tuple[Removal, ...] = ()
     if unit.kind == "dense" and plan.model.weights is not None:
-        inner, history = models.restore(plan.path(plan.model.weights), build, data)
+        found = models.restore(plan.model.weights, plan, build, data)
+        inner, history = found.model, found.history
+        row = replace(row, note=models.described(found, models.fresh(build, 0), None))
     elif unit.kind == "dense":
         inner = models.fresh(build, unit.seed)
         _train(inner, unit, context, plan.train.epochs if plan.train else 0, further=False)
     elif unit.kind == "checkpoint":
-        inner, history, row = _checkpoint(unit, context, row)
+        inner, history, row = _checkpoint(unit, made, context, row)
     else:
         parent = made[unit.parents[0]]
         inner = _load(parent, context)
@@ -121,24 +125,31 @@ def _train(inner: nn.Module, unit: Unit, context: Context, epochs: int, *, furth
 
 def _score(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
     """Score a dense model, and keep the scores in the run's folder."""
-    plan, data = context.plan, context.data
     assert unit.basis is not None
-    found = scoring.score(
-        _load(made[unit.parents[0]], context).to(context.device), unit.basis,
-        example_input=data.test.x[:1], generator=torch.Generator().manual_seed(unit.seed),
-        sample=scores.sample(plan, data, context.device),
-    )  # fmt: skip
+    found = _scored(_load(made[unit.parents[0]], context), unit.basis, unit, context)
     scoring.save(found, scores.file(context.out, unit.id))
 
 
-def _prune(unit: Unit, inner: nn.Module, context: Context) -> tuple[Pruned, str]:
-    """The dense model pruned as its method says, and how its training differs from the control's."""
+def _scored(model: nn.Module, basis: Recipe, unit: Unit, context: Context) -> scoring.Scores:
+    return scoring.score(
+        model.to(context.device), basis,
+        example_input=context.data.test.x[:1], generator=torch.Generator().manual_seed(unit.seed),
+        sample=scores.sample(context.plan, context.data, context.device),
+    )  # fmt: skip
+
+
+def _prune(
+    unit: Unit, inner: nn.Module, context: Context, known: scoring.Known | None = None
+) -> tuple[Pruned, str]:
+    """The dense model pruned as its method says, and how its training differs from the control's. ``known``:
+    the scores that the recipe wants; by default those that the unit's parents found."""
     plan, data = context.plan, context.data
     assert plan.pruning is not None
     recipe = plan.pruning.recipes[unit.method]
     example = data.test.x[:1]
     generator = torch.Generator().manual_seed(unit.seed)
-    known = scores.known(recipe, unit.parents[1:], context.out)
+    if known is None:
+        known = scores.known(recipe, unit.parents[1:], context.out)
     sample = scores.sample(plan, data, "cpu")
 
     def one_shot(model: nn.Module, sparsity: float | None, kept: masks.Masks | None = None) -> Pruned:
@@ -152,18 +163,46 @@ def _prune(unit: Unit, inner: nn.Module, context: Context) -> tuple[Pruned, str]
     return pruned, difference(plan, recipe, with_these)
 
 
+def _reference(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
+    """Make one reference model, as its variant was made but on a half of the data of its own; keep what it
+    says of the judged examples, and where others start from it, the model itself."""
+    del made
+    plan, half = context.plan, references.halved(context.data, context.plan, unit.reference)
+    own = replace(context, data=half)
+    build, example = models.builder(plan, half), half.test.x[:1]
+    if unit.method == "dense":
+        inner = models.fresh(build, unit.seed)
+        _train(inner, unit, own, plan.train.epochs if plan.train else 0, further=False)
+        storage.save(inner, references.model_file(context.out, unit.id))
+    else:
+        inner = storage.load(references.model_file(context.out, unit.parents[0]), build, example)
+        if unit.method == "dense-finetuned":
+            _train(inner, unit, own, plan.finetune_epochs, further=True)
+        else:
+            assert plan.pruning is not None
+            bases = scoring.bases(plan.pruning.recipes[unit.method])
+            known = {basis: _scored(inner, basis, unit, own) for basis in bases}
+            inner = _prune(unit, inner, own, known)[0].model
+    references.keep(inner, plan, context.data, context.device, references.file(context.out, unit.id))
+
+
 def _checkpoint(
-    unit: Unit, context: Context, row: VariantRow
+    unit: Unit, made: Mapping[str, VariantRow], context: Context, row: VariantRow
 ) -> tuple[nn.Module, tuple[Removal, ...], VariantRow]:
     """A pruned checkpoint of the user's own."""
     plan, data = context.plan, context.data
     variant = next(v for v in plan.variant if v.name == unit.variant)
-    build = models.builder(plan, data, variant.build)
-    inner, history = models.restore(
-        plan.path(variant.weights), build, data, f"[[variant]] {variant.name!r} weights"
-    )
-    achieved = _achieved(inner, models.builder(plan, data), data)
-    return inner, history, replace(row, sparsity=None, achieved_sparsity=achieved)
+    build = models.builder(plan, data)
+    found = models.restore(
+        variant.weights, plan, models.builder(plan, data, variant.build), data,
+        f"[[variant]] {variant.name!r} weights",
+    )  # fmt: skip
+    original = _load(made[unit.parents[0]], context) if unit.parents else None
+    note = models.described(found, models.fresh(build, 0), original)
+    if original is None:
+        note += "; dense was trained by this plan: it is not the model that this one was pruned from"
+    achieved = _achieved(found.model, build, data)
+    return found.model, found.history, replace(row, sparsity=None, achieved_sparsity=achieved, note=note)
 
 
 def _achieved(inner: nn.Module, build: models.Build, data: Data) -> float:
@@ -253,7 +292,29 @@ def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Tar
         others=lambda: _others(unit, context),
         features=features(plan, data),
         adaptive=adaptive(plan) if unit.probe == "evasion" else None,
+        **(_held(unit, made, context) if unit.probe == "membership" else {}),
     )  # fmt: skip
+
+
+def _held(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> dict[str, Any]:
+    """What a membership attacker has beside the model: reference models, and other models of the subject."""
+    plan, data, out, company = context.plan, context.data, context.out, unit.company
+    kind = made[unit.parents[0]].method
+    missing = references.FOREIGN if kind == "checkpoint" else ""
+
+    def model(variant: str, held: str, units: tuple[str, ...]) -> Held:
+        if held not in made:
+            raise ValueError(f"{variant} could not be made, see its own error")
+        whole = models.wrap(_load(made[held], context), plan, data).to(context.device)
+        return Held(whole, lambda: references.gathered(units, plan, data, out))
+
+    return {
+        "references": lambda: references.gathered(company.references, plan, data, out, missing),
+        "dense_references": None
+        if unit.variant in ("dense", "dense-finetuned")
+        else lambda: references.gathered(company.dense, plan, data, out),
+        "held": lambda: {variant: model(variant, held, units) for variant, held, units in company.held},
+    }
 
 
 def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list[MeasurementRow]:
@@ -270,3 +331,7 @@ def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
         )
         for m in found
     ]  # fmt: skip
+
+
+KEPT = {"score": _score, "perturbations": _perturb, "reference": _reference}
+"""Units whose find is kept in a file, for other units."""
