@@ -12,7 +12,7 @@ from audit import gating
 from reports.data.ledger import MeasurementRow
 from reports.data.results import Results
 from reports.gate.judge import judge
-from reports.gate.policy import PolicyError, parse, preset
+from reports.gate.policy import Policy, PolicyError, parse, preset
 from reports.gate.status import limit_short, limit_words, told
 from reports.page.render import render
 from reports.story.analysis import analyse
@@ -63,7 +63,7 @@ def test_a_probe_that_crashed_and_of_which_no_rule_speaks_passes_nothing(make: M
     assert (found.status, found.exit_code, found.on("dense")) == ("not_run", 4, "not_run")
     assert "extraction crashed on dense, and no rule of this policy speaks of it" in found.remarks
     (said,) = headline(analyse(results), found)
-    assert "meets" not in said
+    assert "Extraction crashed: it is not shown to meet the policy “standard”" in said
 
 
 def test_a_run_without_attacks_passes_no_preset(make: Make) -> None:
@@ -158,3 +158,26 @@ def test_the_terminal_has_the_answer_first_and_a_line_a_variant(make: Make) -> N
     (line,) = [line for line in said if line.startswith("m at 50%")]
     assert line.split()[3:6] == ["FAIL", "95.0%", "0.0%"]
     assert line.rstrip().endswith("robust accuracy at ε = 0.01: 0.0% of clean (≥ 25.0% of clean)")
+
+
+def test_what_fails_is_not_called_undecided_too(make: Make) -> None:
+    rows = [r for name in ("dense", "m@0.5") for seed in range(3) for r in model(0, seed=seed, variant=name)]
+    rows += [row("membership_auc", (0.6, 0.5, 0.7), "m@0.5", 0, probe="membership", attack="lira")]
+    results = make(rows)
+    said = " ".join(headline(analyse(results), judge(results, preset("strict"))))
+    assert "Do not ship any pruned version" in said
+    assert "not decided" not in said
+
+
+def test_a_pruned_model_of_which_a_probe_crashed_is_not_the_one_to_ship(make: Make) -> None:
+    """Its rules all pass, and none of them speaks of what crashed."""
+    policy = Policy((rule(metric="accuracy", min=0.5, variants=["*"]),), name="house")
+    rows = [r for name in ("dense", "m@0.5", "m@0.9") for r in model(900, variant=name)]
+    assert judge(make(rows), policy).status == "pass"
+    rows.append(row("extraction_fidelity", NONE, "m@0.9", probe="extraction", status="failed"))
+    results = make(rows)
+    found = judge(results, policy)
+    assert (found.on("m@0.5"), found.on("m@0.9"), found.status) == ("pass", "not_run", "not_run")
+    said = headline(analyse(results), found)
+    assert said[0].startswith("Ship m at 50%")
+    assert said[1] == "Beyond it, at 90%, not all that was planned was measured."
