@@ -20,7 +20,7 @@ from reports.page.matrix import matrix
 from reports.story import standards
 from reports.story.analysis import analyse
 from reports.story.reach import shown_variant
-from reports.story.summary import summarise
+from reports.story.summary import NOT_EQUAL, summarise
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -58,6 +58,7 @@ def render(results: Results, verdicts: Verdicts | None = None, baseline: Results
         used=[mark for state, mark in status.MARKS.items() if verdicts.count(state)],
         requirement=status.requirement,
         summary=summarise(analysis, verdicts),
+        not_equal=NOT_EQUAL,
         tiles=tiles.tiles(analysis, verdicts, variant),
         tiles_heading=tiles.heading(analysis, variant),
         savings=tiles.savings(results, variant),

@@ -55,8 +55,10 @@ def _alone(a: Analysis, verdicts: Verdicts) -> str:
     if crashed and (stops is None or stops.status not in ("fail", "not_run")):
         return f"{lead}. {crashed}: it is not shown to meet {policy_name(verdicts)}."
     if stops is None:
+        whole = verdicts.applied == len(verdicts.policy.rules)
+        part = "" if whole else f", of which {verdicts.applied_words} to it"
         said = {
-            "pass": f"and meets {policy_name(verdicts)}, of which {verdicts.applied_words} to it",
+            "pass": f"and meets {policy_name(verdicts)}{part}",
             "not_applicable": f"and no rule of {policy_name(verdicts)} is for it: it is not judged",
         }.get(verdicts.on("dense"), "but the run is not finished: it is not shown to meet any policy")
         return f"{lead}, {said}."
