@@ -85,7 +85,8 @@ def _plays(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _at(name: str, attacker: str) -> At:
-    return {"attack": name, "attacker": attacker} if attacker else {"attack": name}
+    """Conditions of a row; the name has the attacker, too, so that a name alone finds one row."""
+    return {"attack": f"{name}@{attacker}", "attacker": attacker} if attacker else {"attack": name}
 
 
 def _all(settings: Settings, status: Status, note: str) -> list[Measurement]:

@@ -432,7 +432,7 @@ def test_who_holds_two_models_does_not_do_worse(overfitted: Target, train: Calla
         replace(overfitted, held=lambda: {"dense": other}),
         Settings(attacks=("loss",), attackers=("pair",)), generator(),
     )  # fmt: skip
-    assert pick(list(rows), "membership_auc", "loss", attacker="pair").value == pytest.approx(areas[0].value)
+    assert pick(list(rows), "membership_auc", "loss@pair", attacker="pair").value == pytest.approx(areas[0].value)
 
 
 # What references must be
@@ -458,7 +458,7 @@ def test_collapsed_references_are_left_out_and_told():
 def test_without_references_the_rows_say_so(target: Target):
     rows = list(run(target, Settings(attackers=("recipe_unknown", "pair"), fpr=0.1), generator()))
     for row in rows:
-        needs = KNOWN[str(row.at["attack"])].needs == "references" or "attacker" in row.at
+        needs = KNOWN[str(row.at["attack"]).partition("@")[0]].needs == "references" or "attacker" in row.at
         assert row.status == ("not_applicable" if needs else "ok"), row
         assert not needs or row.note
     empty = References(np.zeros((0, 0, 1, 10), np.float32), np.zeros((0, 0), bool), 0, note="weights only")
