@@ -3,6 +3,8 @@
 import json
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from audit import __version__
 from audit.errors import AuditError, IncompleteError, PlanError
@@ -115,6 +118,7 @@ def run(
     with gating.mistakes():
         judge_by = find(policy)
     subject = _subject(plan, root=root, quick=quick, device=device)
+    _examine(subject, plan)
     loaded = subject.plan
     folder = out or Path("runs") / loaded.name
     console.print(
@@ -210,10 +214,27 @@ def preflight_command(
     with gating.mistakes():
         judge_by = find(policy)
     subject = _subject(plan, root=root, quick=quick, device=device)
-    table = Table(show_header=False, box=None)
-    for name, value in estimate.facts(subject, judge_by):
-        table.add_row(name, value)
-    console.print(table, highlight=False)
+    facts = dict(estimate.facts(subject, judge_by))
+    _examine(subject, plan, facts)
+
+
+def _examine(subject: Any, path: Path | None, facts: dict[str, str] | None = None) -> None:
+    """Say on the terminal what the model's figures look like; a serious mistake is refused.
+
+    ``facts``: what else there is to say of the plan, above it.
+    """
+    from audit.preflight import examine
+
+    found = examine(subject)
+    if facts is not None:
+        table = Table(show_header=False, box=None)
+        for name, value in [*facts.items(), *found.figures]:
+            table.add_row(name, Text(value))
+        console.print(table, highlight=False)
+    for warning in found.warnings:
+        console.print(f"Warning: {warning}", highlight=False, markup=False)
+    with _named(path):
+        found.refuse()
 
 
 @app.command()
@@ -299,9 +320,18 @@ def _subject(path: Path | None, *, root: Path | None, quick: bool, device: Devic
     path = path or Path(__file__).parent / "plans" / "demo.toml"
     loaded = plans.load(path, root=root, quick=quick)
     runs_on = device_of(device.value)
-    try:
+    with _named(path):
         return preflight(loaded, runs_on)
+
+
+@contextmanager
+def _named(path: Path | None) -> Iterator[None]:
+    """Mistakes in a plan are said with its name."""
+    try:
+        yield
     except AuditError as error:
+        if path is None:
+            raise
         raise type(error)("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
 
 

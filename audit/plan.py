@@ -13,6 +13,13 @@ from audit.errors import PlanError
 from pruning.methods import resolve
 from pruning.recipe import Recipe
 
+Mistake = Literal[
+    "not-finite", "train-mode", "probabilities", "constant", "normalised-twice", "not-normalised",
+    "normalised-otherwise", "channels-reversed", "labels-off-by-one", "labels-permuted", "class-order",
+    "test-in-train", "chance", "train-not-members", "unexpected-accuracy", "inputs-normalised",
+]  # fmt: skip
+"""What preflight may find that a plan looks like (:mod:`audit.mistakes`)."""
+
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 
 
@@ -59,6 +66,8 @@ class ModelPlan(Section):
     build: str
     weights: WeightsPlan | None = None
     normalise: Normalise | None = None
+    expected_accuracy: float | None = Field(default=None, gt=0, le=1, exclude=True)
+    """What the weights reach on held-out examples, as their maker says: checked before anything runs."""
 
 
 class FeaturesPlan(Section):
@@ -184,6 +193,8 @@ class Plan(Section):
     pruning: PruningPlan | None = None
     variant: tuple[VariantPlan, ...] = ()
     probes: Mapping[str, Any] = Field(default_factory=dict, validate_default=True)
+    accept: tuple[Mistake, ...] = ()
+    """What preflight would refuse, and is meant so."""
     name: str = Field(default="plan", exclude=True)
     folder: Path = Field(default=Path(), exclude=True)
 
