@@ -432,7 +432,9 @@ def test_who_holds_two_models_does_not_do_worse(overfitted: Target, train: Calla
         replace(overfitted, held=lambda: {"dense": other}),
         Settings(attacks=("loss",), attackers=("pair",)), generator(),
     )  # fmt: skip
-    assert pick(list(rows), "membership_auc", "loss@pair", attacker="pair").value == pytest.approx(areas[0].value)
+    assert pick(list(rows), "membership_auc", "loss@pair", attacker="pair").value == pytest.approx(
+        areas[0].value
+    )
 
 
 # What references must be
