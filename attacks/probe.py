@@ -119,9 +119,10 @@ class Target:
     """Reads what reference models, made as the target was, say of members and non-members."""
     dense_references: Callable[[], References | None] | None = None
     """The same of references that were left dense: for an attacker who does not know the pruning recipe; None
-    for a target that is dense itself."""
+    for a target that is dense itself, whose recipe there is none of."""
     held: Callable[[], Mapping[str, Held]] | None = None
-    """Other models that were trained on the same members, by name: ``dense``, and other pruned versions."""
+    """Other models that were trained on the same members, by name: ``dense``, and other pruned versions; none
+    for a dense target, which is held against its pruned versions as it is alone."""
     batch_size: int = 256
 
     @property

@@ -37,8 +37,8 @@ def draw(results: Results) -> Chart | None:
         f"one class, the largest of several and therefore a little too high. {means(results)}"
     )
     rate = min((c["fpr"] for c in results.select("membership_tpr", key.at)["conditions"]), default=None)
-    heads = ("Variant", f"Most exposed {NAMED}", "Rank correlation with dense", "Overlap of the top 1%")
-    heads += tuple(
+    first = ("Variant", f"Most exposed {NAMED}", "Rank correlation with dense", "Overlap of the top 1%")
+    precise = tuple(
         f"Precision at prior {percent(prior)}" + (f", FPR {percent(rate)}" if rate else "")
         for prior in PRIORS
     )
@@ -53,7 +53,7 @@ def draw(results: Results) -> Chart | None:
         for name in results.names()
         if name in seen
     )
-    return Chart(caption, (), Table(f"{TITLE}, {attack}", (*heads, "Class most exposed"), rows))
+    return Chart(caption, (), Table(f"{TITLE}, {attack}", (*first, *precise, "Class most exposed"), rows))
 
 
 def _named(seeds: dict[int, Evidence]) -> str:
