@@ -138,8 +138,9 @@ class Measurement:
     ``low`` and ``high`` bound a 95% interval around ``value``. ``outcomes`` holds the figures' per-example
     evidence (same order for every variant, so that variants can be compared in pairs):
     ``{"correct": bool[n]}`` for rates over test examples, ``{"score": f32[n], "member": bool[n]}`` for
-    membership (higher score: more likely a member; the AUC's also has ``label`` and ``index``, the example's
-    place among all members or non-members), ``{"agree": bool[n]}`` for extraction fidelity.
+    membership (higher score: more likely a member; the AUC's may have ``label`` and ``index``, the example's
+    place among all members or non-members; a rate at few false positives has ``accused`` in place of the
+    score), ``{"agree": bool[n]}`` for extraction fidelity.
     """
 
     metric: str

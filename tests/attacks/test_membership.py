@@ -143,6 +143,11 @@ def test_figures_follow_from_the_outcomes(target: Target):
         score, member = found.outcomes["score"], found.outcomes["member"]
         assert score.dtype == np.float32
         assert found.value == pytest.approx(roc_auc_score(member, score), abs=1e-9)
+        low = pick(rows, "membership_tpr", attack)
+        if low.status == "ok":
+            accused, inside = low.outcomes["accused"], low.outcomes["member"]
+            assert low.value == accused[inside].mean()
+            assert accused[~inside].mean() <= 0.01
         decided = pick(rows, "membership_balanced_accuracy", attack)
         decision = decided.outcomes["correct"] == decided.outcomes["member"]
         assert decided.value == pytest.approx(balanced_accuracy_score(decided.outcomes["member"], decision))
