@@ -333,7 +333,7 @@ def _no_twice(values: Any, what: str) -> None:
 
 
 def _quick(table: dict[str, Any]) -> dict[str, Any]:
-    """A smoke run of the plan: one seed, the outermost sparsities, at most 200 examples, quick evasion."""
+    """A smoke run of the plan: one seed, the outermost sparsities, at most 200 examples, level ``quick``."""
     table = {**table, "data": {**table.get("data", {})}}
     table["data"]["audit_examples"] = min(int(table["data"].get("audit_examples", 1000)), 200)
     if "pruning" in table:
@@ -344,6 +344,8 @@ def _quick(table: dict[str, Any]) -> dict[str, Any]:
         pruning["seeds"] = list(pruning.get("seeds", defaults.seeds))[:1]
         table["pruning"] = pruning
     tables = table.get("probes", {})
-    if isinstance(tables, dict) and isinstance(evasion := tables.get("evasion", {}), dict):
-        table["probes"] = {**tables, "evasion": {**evasion, "level": "quick"}}
+    for probe in ("evasion", "membership"):
+        if isinstance(tables, dict) and isinstance(settings := tables.get(probe, {}), dict):
+            tables = {**tables, probe: {**settings, "level": "quick"}}
+            table["probes"] = tables
     return table
