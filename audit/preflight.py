@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from attacks.settings import ProbeSettings
-from audit import evidence, means, mistakes
+from audit import epsilon, evidence, means, mistakes
 from audit.errors import PlanError, RefusedError
 from audit.mistakes import Mistake
 from audit.plan import Plan
@@ -43,6 +43,7 @@ def device_of(name: str) -> str:
 def preflight(plan: Plan, device: str = "cpu") -> Subject:
     """Load everything that the plan names. Raises PlanError or RefusedError at the first mistake."""
     data = subject_data.load(plan)
+    plan = epsilon.filled(plan, data)
     build = models.builder(plan, data)
     if plan.model.weights is not None:
         inner, _ = models.restore(plan.path(plan.model.weights), build, data)
@@ -157,6 +158,10 @@ def examine(subject: Subject) -> Examination:
         seen = evidence.gather(pruned, plan, data, subject.device)
         findings += [Finding(variant.name, mistake) for mistake in mistakes.of(seen)]
         figures.append((f"accuracy, {variant.name}", mistakes.accuracy(seen)))
+    if radii := epsilon.sentence(plan, data):
+        figures.append(("ε", radii))
+    if scaled := mistakes.inputs_normalised(data.test.x):
+        findings.append(Finding("dense", scaled))
     if twins := mistakes.shared(*evidence.overlap(data)):
         findings.append(Finding("dense", twins))
     return Examination(tuple(figures), tuple(findings), plan.accept)
