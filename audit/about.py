@@ -34,7 +34,7 @@ def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
         "command": command,
         "subject": {
             "architecture": plan.model.build,
-            "weights": "trained" if plan.model.weights is None else plan.model.weights.name,
+            "weights": "trained" if plan.model.weights is None else plan.model.weights.file.name,
             "parameters": subject.parameters,
             "prunable_parameters": subject.prunable,
             "macs": subject.macs,

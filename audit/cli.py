@@ -243,6 +243,27 @@ def _examine(subject: Any, path: Path | None, facts: dict[str, str] | None = Non
 
 
 @app.command()
+def convert(
+    old: Annotated[
+        Path, typer.Argument(metavar="OLD", help="A checkpoint, of any kind that is safe to read.")
+    ],
+    new: Annotated[Path, typer.Argument(metavar="NEW.safetensors", help="Where to write its weights.")],
+    key: Annotated[
+        str | None, typer.Option(help="Which of its entries holds the weights; by default the usual one.")
+    ] = None,
+    strip_prefix: Annotated[
+        str | None, typer.Option(help="What the weights' names begin with; others are left out.")
+    ] = None,
+) -> None:
+    """Write a checkpoint's weights as safetensors: unwrapped, masks folded in. Runs no code of the file."""
+    from audit.subject import checkpoints
+
+    for line in checkpoints.convert(old, new, key, strip_prefix):
+        console.print(f"- {line}", highlight=False, markup=False)
+    console.print(f"Wrote {new}", highlight=False, markup=False)
+
+
+@app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write.")] = Path(),
 ) -> None:

@@ -32,6 +32,8 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
     }
     train = 0 if data.train is None else len(data.train)
     yield "model", f"{plan.model.build}: {subject.parameters:,} parameters, {subject.macs:,} multiply-adds"
+    for name, words in subject.weights.items():
+        yield f"weights of {name}", words
     yield (
         "data",
         f"{plan.data.source}: inputs {data.input_shape} in {list(data.bounds)}, {len(data.classes)} classes",

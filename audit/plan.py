@@ -44,11 +44,27 @@ class Normalise(Section):
         return self
 
 
+class WeightsPlan(Section):
+    """A file of weights; a path alone is its ``file``."""
+
+    file: Path
+    key: str | None = None
+    """Which of the file's entries holds the state dict (``state_dict_ema``); by default the usual one."""
+    strip_prefix: str | None = None
+    """What the names of the weights begin with (``student.``); others are left out. By default whatever parts
+    the file's names from the model's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path(cls, given: Any) -> Any:
+        return {"file": given} if isinstance(given, str | Path) else given
+
+
 class ModelPlan(Section):
     """The model under audit: what builds it, and the weights it has (absent: trained by [train])."""
 
     build: str
-    weights: Path | None = None
+    weights: WeightsPlan | None = None
     normalise: Normalise | None = None
     expected_accuracy: float | None = Field(default=None, gt=0, le=1, exclude=True)
     """What the weights reach on held-out examples, as their maker says: checked before anything runs."""
@@ -156,7 +172,7 @@ class VariantPlan(Section):
     """A pruned checkpoint of the user's own, audited beside the model."""
 
     name: Annotated[str, Field(min_length=1)]
-    weights: Path
+    weights: WeightsPlan
     build: str | None = None
     """What builds it, where it is not the audited model's architecture."""
 

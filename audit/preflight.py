@@ -1,6 +1,7 @@
 """Checks model, data and plan before any attack runs."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -29,6 +30,8 @@ class Subject:
     parameters: int
     prunable: int
     macs: int
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """Of each model that came with its weights: what was done to its file, and how sparse it is."""
 
 
 def device_of(name: str) -> str:
@@ -45,8 +48,10 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
     data = subject_data.load(plan)
     plan = epsilon.filled(plan, data)
     build = models.builder(plan, data)
+    read: dict[str, models.Restored] = {}
     if plan.model.weights is not None:
-        inner, _ = models.restore(plan.path(plan.model.weights), build, data)
+        read["dense"] = models.restore(plan.model.weights, plan, build, data)
+        inner = read["dense"].model
     elif data.train is None:
         raise PlanError(
             f"[data] source {plan.data.source!r} has no training examples: the model cannot be trained; "
@@ -60,12 +65,12 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
             "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"
         )
     _check_recipes(plan, inner, data)
-    if mistakes := means.problems(plan, data):
-        raise PlanError("\n".join(f"[pruning] methods: {mistake}" for mistake in mistakes))
+    if wrong := means.problems(plan, data):
+        raise PlanError("\n".join(f"[pruning] methods: {problem}" for problem in wrong))
     for variant in plan.variant:
         own, key = models.builder(plan, data, variant.build), f"[[variant]] {variant.name!r} weights"
-        pruned, _ = models.restore(plan.path(variant.weights), own, data, key)
-        models.check(models.wrap(pruned, plan, data), data)
+        read[variant.name] = models.restore(variant.weights, plan, own, data, key)
+        models.check(models.wrap(read[variant.name].model, plan, data), data)
     adaptive(plan)
     each = features(plan, data)
     for name, settings in plan.settings.items():
@@ -74,7 +79,10 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
         if problems:
             raise PlanError("\n".join(f"[probes.{name}] {problem}" for problem in problems))
     size = measure.size(inner, data.test.x[:1])
-    return Subject(plan, data, device, size.parameters, size.prunable, size.macs)
+    dense = models.fresh(build, 0)
+    original = inner if "dense" in read else None
+    weights = {name: models.described(found, dense, original) for name, found in read.items()}
+    return Subject(plan, data, device, size.parameters, size.prunable, size.macs, weights)
 
 
 def _check_recipes(plan: Plan, inner: nn.Module, data: Data) -> None:
@@ -146,7 +154,7 @@ def examine(subject: Subject) -> Examination:
         findings += [Finding("dense", mistake) for mistake in mistakes.of(seen, trained=False)]
         figures.append(("accuracy", "known when the run has trained the model"))
     else:
-        inner, _ = models.restore(plan.path(plan.model.weights), build, data)
+        inner = models.restore(plan.model.weights, plan, build, data).model
         seen = evidence.gather(inner, plan, data, subject.device)
         findings += [Finding("dense", mistake) for mistake in mistakes.of(seen)]
         if off := mistakes.unexpected(seen, plan.model.expected_accuracy):
@@ -154,7 +162,7 @@ def examine(subject: Subject) -> Examination:
         figures.append(("accuracy", mistakes.accuracy(seen)))
     for variant in plan.variant:
         own = models.builder(plan, data, variant.build)
-        pruned, _ = models.restore(plan.path(variant.weights), own, data, f"[[variant]] {variant.name!r}")
+        pruned = models.restore(variant.weights, plan, own, data, f"[[variant]] {variant.name!r}").model
         seen = evidence.gather(pruned, plan, data, subject.device)
         findings += [Finding(variant.name, mistake) for mistake in mistakes.of(seen)]
         figures.append((f"accuracy, {variant.name}", mistakes.accuracy(seen)))

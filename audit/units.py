@@ -15,7 +15,7 @@ import attacks
 import audit
 import pruning
 from attacks.registry import plugins
-from audit.plan import Plan
+from audit.plan import Plan, WeightsPlan
 from audit.subject.data import Data
 from pruning import scoring
 from pruning.recipe import Recipe
@@ -229,8 +229,9 @@ def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
                         origin=parent.seed, method=method, sparsity=sparsity,
                     )  # fmt: skip
     for variant in plan.variant:
-        files = {"build": variant.build, "weights": file_digest(plan.path(variant.weights))}
-        yield namer.unit("checkpoint", variant.name, plan.seeds[0], files, method="checkpoint")
+        files = {"build": variant.build, "weights": _chosen(plan, variant.weights)}
+        parents = tuple(dense.values()) if plan.model.weights is not None else ()  # its dense original
+        yield namer.unit("checkpoint", variant.name, plan.seeds[0], files, parents, method="checkpoint")
 
 
 def _score(namer: _Namer, basis: Recipe, parent: Unit) -> Unit:
@@ -238,8 +239,13 @@ def _score(namer: _Namer, basis: Recipe, parent: Unit) -> Unit:
     return namer.unit("score", basis.name, parent.replicate, what, (parent,), basis=basis)
 
 
-def _weights(plan: Plan) -> str | None:
-    return None if plan.model.weights is None else file_digest(plan.path(plan.model.weights))
+def _weights(plan: Plan) -> list[str | None] | None:
+    return None if plan.model.weights is None else _chosen(plan, plan.model.weights)
+
+
+def _chosen(plan: Plan, weights: WeightsPlan) -> list[str | None]:
+    """What determines the weights that are read of a file: what it holds, not its name."""
+    return [file_digest(plan.path(weights.file)), weights.key, weights.strip_prefix]
 
 
 def _evasion(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:

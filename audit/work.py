@@ -91,12 +91,14 @@ def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Varia
     row = VariantRow(unit.variant, unit.replicate, unit.method, unit.sparsity, 0.0, unit.kind == "control")
     history: tuple[Removal, ...] = ()
     if unit.kind == "dense" and plan.model.weights is not None:
-        inner, history = models.restore(plan.path(plan.model.weights), build, data)
+        found = models.restore(plan.model.weights, plan, build, data)
+        inner, history = found.model, found.history
+        row = replace(row, note=models.described(found, models.fresh(build, 0), None))
     elif unit.kind == "dense":
         inner = models.fresh(build, unit.seed)
         _train(inner, unit, context, plan.train.epochs if plan.train else 0, further=False)
     elif unit.kind == "checkpoint":
-        inner, history, row = _checkpoint(unit, context, row)
+        inner, history, row = _checkpoint(unit, made, context, row)
     else:
         parent = made[unit.parents[0]]
         inner = _load(parent, context)
@@ -153,17 +155,22 @@ def _prune(unit: Unit, inner: nn.Module, context: Context) -> tuple[Pruned, str]
 
 
 def _checkpoint(
-    unit: Unit, context: Context, row: VariantRow
+    unit: Unit, made: Mapping[str, VariantRow], context: Context, row: VariantRow
 ) -> tuple[nn.Module, tuple[Removal, ...], VariantRow]:
     """A pruned checkpoint of the user's own."""
     plan, data = context.plan, context.data
     variant = next(v for v in plan.variant if v.name == unit.variant)
-    build = models.builder(plan, data, variant.build)
-    inner, history = models.restore(
-        plan.path(variant.weights), build, data, f"[[variant]] {variant.name!r} weights"
-    )
-    achieved = _achieved(inner, models.builder(plan, data), data)
-    return inner, history, replace(row, sparsity=None, achieved_sparsity=achieved)
+    build = models.builder(plan, data)
+    found = models.restore(
+        variant.weights, plan, models.builder(plan, data, variant.build), data,
+        f"[[variant]] {variant.name!r} weights",
+    )  # fmt: skip
+    original = _load(made[unit.parents[0]], context) if unit.parents else None
+    note = models.described(found, models.fresh(build, 0), original)
+    if original is None:
+        note += "; dense was trained by this plan: it is not the model that this one was pruned from"
+    achieved = _achieved(found.model, build, data)
+    return found.model, found.history, replace(row, sparsity=None, achieved_sparsity=achieved, note=note)
 
 
 def _achieved(inner: nn.Module, build: models.Build, data: Data) -> float:

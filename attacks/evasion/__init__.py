@@ -76,7 +76,7 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
         words = given.features.words
         found = [replace(row, note="; ".join(note for note in (row.note, words) if note)) for row in found]
     if settings.corruptions:
-        found += _corruptions.corrupted(given, generator)
+        found += _corrupted(given, generator)
     return found
 
 
@@ -115,6 +115,14 @@ def _judged(
         found, uncured = _failed(found, _cure.NAME, error), _cure.not_run(evidence, error)
     more += [flag.row(found.norm) for flag in (*flags.values(), *([uncured] if uncured else []))]
     return found, more
+
+
+def _corrupted(target: Target, generator: torch.Generator) -> list[Measurement]:
+    """The rows of common corruptions; a failed one if the model or the images do not bear them."""
+    try:
+        return _corruptions.corrupted(target, generator)
+    except Exception as error:
+        return [Measurement(_corruptions.METRIC, status="failed", note=reason(error))]
 
 
 def _failed(found: Sweep, name: str, error: Exception) -> Sweep:

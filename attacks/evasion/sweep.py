@@ -21,6 +21,9 @@ from attacks.probe import Measurement, Target
 
 METRIC = "robust_accuracy"
 DISTANCE = "adversarial_distance"
+WORST = "worst_case"
+EXAMPLES = "examples"
+"""What stands for an attack in the failed row of pictures that could not be had."""
 MOODY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 """Layers that work otherwise in training mode."""
 
@@ -59,10 +62,16 @@ class Sweep:
     """(len(grid), n) bool: broken by any attack, at this ε or a smaller one."""
     failed: Mapping[str, str] = field(default_factory=dict)
     """Attacks that could not be run, and why."""
+    measuring: frozenset[str] = frozenset()
+    """The attacks of the plan that measure distances, those that failed among them."""
     trial: Trial | None = None
     """What became of a sample of what stood by inference; None where nothing did."""
+    untried: str = ""
+    """Why that sample could not be tried."""
     examples: Broken | None = None
     """A few of the broken ones, to be looked at."""
+    unshown: str = ""
+    """Why those could not be had."""
 
 
 def robust_curves(
@@ -157,15 +166,25 @@ def in_norm(
         inferred |= guessed if guessed is not None else False
         worst = worst | (broken.cumsum(dim=0) > 0)
     guessing = [a for name, a in attacks.items() if name in curves and a.search == "smallest" and not a.whole]
-    tried = trial(guessing, batch, grid, worst, inferred & ~worst, settings, batch_size)
+    try:
+        tried, untried = trial(guessing, batch, grid, worst, inferred & ~worst, settings, batch_size), ""
+    except Exception as error:  # see above; what stands by inference is in doubt then
+        tried, untried = None, reason(error)
     worst = worst if tried is None else tried.worst
     usable = {  # on a few examples alone; the user's own attack may not bear so small a batch
         name: attack
         for name, attack in attacks.items()
         if name in curves and not attack.whole and attack.sees != "anything"
     }
-    examples = broken_examples(usable, batch, grid, worst, right, settings)
-    return Sweep(norm, grid, right, batch, curves, whole(worst, right, True), failed, tried, examples)
+    try:
+        examples, unshown = broken_examples(usable, batch, grid, worst, right, settings), ""
+    except Exception as error:
+        examples, unshown = None, reason(error)
+    measuring = frozenset(name for name, a in attacks.items() if norm in a.norms and a.search == "distance")
+    return Sweep(
+        norm, grid, right, batch, curves, whole(worst, right, True), failed, measuring, tried, untried,
+        examples, unshown,
+    )  # fmt: skip
 
 
 def _curves(
@@ -223,20 +242,34 @@ def rows(sweep: Sweep) -> list[Measurement]:
         after = f"attacked: what {', '.join(curve.after)} left standing; what they broke counts"
         note = _join(after if curve.after else "", curve.note or silent)
         found += _curve(curve.broken, sweep, name, note, curve.inferred)
-        if curve.distance is not None:
-            found.append(_distance(curve.distance, sweep, name, silent))
     for name, why in sweep.failed.items():
         for eps in sweep.grid.tolist():
             at: dict[str, str | int | float] = {"norm": sweep.norm, "eps": eps, "attack": name}
             found.append(Measurement(METRIC, at=at, status="failed", note=why))
-    measured = [curve.distance for curve in sweep.curves.values() if curve.distance is not None]
-    if measured:
-        found.append(_distance(_closest(sweep, measured), sweep, "worst_case", silent))
-    worst = _curve(sweep.worst, sweep, "worst_case", _join(silent, _tried(sweep.trial)), _inferred(sweep))
+    found += _distances(sweep, silent)
+    if sweep.unshown:
+        found.append(_failed(METRIC, sweep, EXAMPLES, sweep.unshown))
+    worst = _curve(sweep.worst, sweep, WORST, _join(silent, _tried(sweep.trial)), _inferred(sweep))
     if sweep.examples is not None:
         row = worst[sweep.examples.rung]
         worst[sweep.examples.rung] = replace(row, outcomes={**(row.outcomes or {}), **sweep.examples.arrays})
     return found + worst
+
+
+def _distances(sweep: Sweep, silent: str) -> list[Measurement]:
+    """The median distance of each attack that measures it, and that of the closest of all finds."""
+    curves = {name: curve.distance for name, curve in sweep.curves.items() if curve.distance is not None}
+    found = [_distance(distance, sweep, name, silent) for name, distance in curves.items()]
+    lost = {name: why for name, why in sweep.failed.items() if name in sweep.measuring}
+    found += [_failed(DISTANCE, sweep, name, why) for name, why in lost.items()]
+    if curves:
+        closest = _closest(sweep, list(curves.values()))
+        return [*found, _distance(closest, sweep, WORST, silent)]
+    return found + [_failed(DISTANCE, sweep, WORST, why) for why in list(lost.values())[:1]]
+
+
+def _failed(metric: str, sweep: Sweep, attack: str, why: str) -> Measurement:
+    return Measurement(metric, at={"norm": sweep.norm, "attack": attack}, status="failed", note=why)
 
 
 def _join(*notes: str) -> str:

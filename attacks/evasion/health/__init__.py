@@ -13,7 +13,7 @@ from attacks.evasion._settings import Settings
 from attacks.evasion.health._evidence import Evidence
 from attacks.evasion.health._flag import METRIC, Flag, counted
 from attacks.evasion.health.gradients import float32_gradients, noisy_loss, saturated_softmax, zero_gradients
-from attacks.evasion.health.inference import inferred_wrongly
+from attacks.evasion.health.inference import LIMIT, inferred_wrongly
 from attacks.evasion.health.outputs import batch_dependent, randomised, softmax_outputs
 from attacks.evasion.health.progress import (
     longer_stronger,
@@ -85,6 +85,9 @@ def diagnose(
         return evidence, flags
     if found.failed:
         flags["attack_failed"] = attack_failed(found)
+    if found.untried:
+        note = f"what stands by inference could not be tried: {found.untried}"
+        flags["inferred_wrongly"] = Flag("inferred_wrongly", LIMIT, None, note, status="failed")
     if found.trial is not None:
         flags["inferred_wrongly"] = inferred_wrongly(found.trial)
     broken = {name: curve.broken.cumsum(dim=0) > 0 for name, curve in found.curves.items()}
