@@ -20,6 +20,7 @@ Mistake = Literal[
 ]  # fmt: skip
 """What preflight may find that a plan looks like (:mod:`audit.mistakes`)."""
 
+Size = Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 
 
@@ -99,6 +100,18 @@ class DataPlan(Section):
     download: bool = False
     bounds: tuple[float, float] = (0.0, 1.0)
     features: FeaturesPlan | None = None
+    resize: Size | None = None
+    """Of images that are read from files: the shorter side, or height and width (bilinear)."""
+    crop: Size | None = None
+    """The middle of each, after resizing."""
+    mode: Literal["L", "RGB"] | None = None
+    """Grey or colour; by default as the files are."""
+    splits: Mapping[Literal["train", "test"], str] = Field(default_factory=dict)
+    """What a folder or table calls the two, where it is not train and test."""
+    label: str | None = None
+    """A table's column."""
+    class_order: tuple[str, ...] = ()
+    """The classes in the order of the model's outputs, where it is not the data's."""
     train_examples: Annotated[int, Field(ge=1)] | None = None
     audit_examples: Annotated[int, Field(ge=1)] = 1000
 

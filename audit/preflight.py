@@ -166,6 +166,7 @@ def examine(subject: Subject) -> Examination:
         seen = evidence.gather(pruned, plan, data, subject.device)
         findings += [Finding(variant.name, mistake) for mistake in mistakes.of(seen)]
         figures.append((f"accuracy, {variant.name}", mistakes.accuracy(seen)))
+    figures += [("data", note) for note in data.notes]
     if radii := epsilon.sentence(plan, data):
         figures.append(("ε", radii))
     if scaled := mistakes.inputs_normalised(data.test.x):
