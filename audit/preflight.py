@@ -162,7 +162,8 @@ def examine(subject: Subject) -> Examination:
         figures.append(("accuracy", mistakes.accuracy(seen)))
     for variant in plan.variant:
         own = models.builder(plan, data, variant.build)
-        pruned = models.restore(variant.weights, plan, own, data, f"[[variant]] {variant.name!r}").model
+        key = f"[[variant]] {variant.name!r}"
+        pruned = models.restore(variant.weights, plan, own, data, key).model
         seen = evidence.gather(pruned, plan, data, subject.device)
         findings += [Finding(variant.name, mistake) for mistake in mistakes.of(seen)]
         figures.append((f"accuracy, {variant.name}", mistakes.accuracy(seen)))
