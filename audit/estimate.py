@@ -12,6 +12,7 @@ from audit.plan import Plan
 from audit.preflight import Subject
 from audit.subject import models
 from audit.units import units
+from pruning import schedule
 from pruning.modes import one_thread
 from pruning.recipe import Recipe
 from reports.gate import sizes
@@ -45,7 +46,7 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
     yield "policy", sizes.sentence(policy, design(plan), len(data.test), train)
     per_example = step_seconds(subject)
     epochs = (count["dense"] if plan.model.weights is None else 0) * (plan.train.epochs if plan.train else 0)
-    epochs += count["control"] * plan.finetune_epochs
+    epochs += count["control"] * plan.control_epochs
     recipes = plan.pruning.recipes if plan.pruning else {}
     epochs += sum(_epochs(plan, recipes[unit.method]) for unit in work if unit.kind == "pruned")
     level = plan.probes.get("evasion", {}).get("level", "quick")
@@ -81,7 +82,7 @@ def _epochs(plan: Plan, recipe: Recipe) -> int:
     """Epochs that a variant is trained for after the dense training."""
     if recipe.rewind is not None and plan.train is not None:
         return plan.train.epochs * (recipe.steps or 1)
-    return plan.finetune_epochs if recipe.recovery == "fine-tune" else 0
+    return schedule.epochs(recipe, plan.finetune_epochs)
 
 
 def step_seconds(subject: Subject) -> float:

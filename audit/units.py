@@ -225,9 +225,9 @@ def _references(plan: Plan, data: Data, namer: _Namer) -> dict[str, tuple[Unit, 
     found = {"dense": dense}
     if plan.pruning is None:
         return found
-    if epochs:
+    if plan.control_epochs:
         found["dense-finetuned"] = each(
-            "dense-finetuned", {"epochs": epochs}, dense, method="dense-finetuned"
+            "dense-finetuned", {"epochs": plan.control_epochs}, dense, method="dense-finetuned"
         )
     for variant, method, sparsity in _variants(plan.pruning):
         what = {"recipe": plan.pruning.recipes[method].model_dump(mode="json"), "sparsity": sparsity}
@@ -297,12 +297,12 @@ def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
         epochs = plan.finetune_epochs
         for seed in plan.seeds:
             parent = dense.get(seed, next(iter(dense.values())))
-            if epochs:
+            if plan.control_epochs:
                 yield namer.unit(
                     "control",
                     "dense-finetuned",
                     seed,
-                    {"epochs": epochs},
+                    {"epochs": plan.control_epochs},
                     (parent,),
                     method="dense-finetuned",
                 )

@@ -105,7 +105,7 @@ def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Varia
         parent = made[unit.parents[0]]
         inner = _load(parent, context)
         if unit.kind == "control":
-            _train(inner, unit, context, plan.finetune_epochs, further=True)
+            _train(inner, unit, context, plan.control_epochs, further=True)
         else:
             pruned, note = _prune(unit, inner, context)
             inner, history = pruned.model, (*storage.read(_file(parent, context))[0], *pruned.history)
@@ -158,7 +158,7 @@ def _prune(
             known=known if model is inner else None, kept=kept,
         )  # fmt: skip
 
-    with_these = means(plan, data, context.device, one_shot, seed=unit.seed, origin=unit.origin)
+    with_these = means(plan, data, context.device, one_shot, recipe, seed=unit.seed, origin=unit.origin)
     pruned = procedure.follow(inner, recipe, unit.sparsity, with_these, example)
     return pruned, difference(plan, recipe, with_these)
 
@@ -177,7 +177,7 @@ def _reference(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> 
     else:
         inner = storage.load(references.model_file(context.out, unit.parents[0]), build, example)
         if unit.method == "dense-finetuned":
-            _train(inner, unit, own, plan.finetune_epochs, further=True)
+            _train(inner, unit, own, plan.control_epochs, further=True)
         else:
             assert plan.pruning is not None
             bases = scoring.bases(plan.pruning.recipes[unit.method])

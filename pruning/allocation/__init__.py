@@ -1,10 +1,11 @@
 """Allocation: how a budget is spent over the layers. One file each; the file's name is the allocation's name.
 
 An allocation is a module with a one-line docstring, a ``SOURCE`` and a function ``keys(layers) -> keys``:
-for each layer a vector that gives its scores places in one ranking over all layers. The lowest keys go first,
-ties by layer and index, and the last element of a layer never goes. No key depends on how many are to go: a
-larger budget takes what a smaller one takes and more, and masks nest as sparsity grows. (``threshold`` and
-``matched`` fix the number too, see there.) The same ranking serves single weights and whole units.
+for each layer a vector that gives its scores places in one ranking over all layers. The lowest keys go first;
+of equals each layer loses the same share, by index; the last element of a layer never goes. No key depends on
+how many are to go: a larger budget takes what a smaller one takes and more, and masks nest as sparsity grows.
+(``threshold`` and ``matched`` fix the number too, see there.) The same ranking serves single weights and
+whole units.
 """
 
 import functools
@@ -78,14 +79,15 @@ def order(layers: Mapping[str, Layer], rule: str) -> list[tuple[int, int]]:
 
     ``layers``: one per group, by the name of its root.
     """
-    ranked: list[tuple[float, int, int]] = []
+    ranked: list[tuple[float, float, int, int]] = []
     for group, key in enumerate(allocation(rule).keys(list(layers.values()))):
         places = torch.sort(key, stable=True)
-        ranked += [
-            (k, group, unit) for k, unit in zip(places.values.tolist(), places.indices.tolist(), strict=True)
-        ]
-    ranked.sort(key=lambda entry: entry[0])  # stable: ties keep the order of groups and ranks
-    return [(group, unit) for _, group, unit in ranked]
+        _, ties = torch.unique_consecutive(places.values, return_counts=True)
+        turns = torch.cat([_turns(number) for number in ties.tolist()])
+        rows = (places.values, turns, torch.full_like(places.indices, group), places.indices)
+        ranked += zip(*(row.tolist() for row in rows), strict=True)
+    ranked.sort()  # ties in turn, then in the order of groups and ranks
+    return [(group, unit) for *_, group, unit in ranked]
 
 
 def check_finite(layers: Mapping[str, Layer]) -> None:
@@ -124,11 +126,21 @@ def _lowest(keys: Sequence[Tensor], zeros: int) -> list[int]:
     threshold = torch.kthvalue(torch.cat(flat), zeros).values
     counts = [int((layer < threshold).sum()) for layer in flat]
     left = zeros - sum(counts)
-    for i, layer in enumerate(flat):
-        ties = min(left, int((layer == threshold).sum())) if left else 0
-        counts[i] += ties
-        left -= ties
+    if left:
+        ties = [int((layer == threshold).sum()) for layer in flat]
+        order = torch.cat([_turns(number) for number in ties]).argsort(stable=True)
+        owners = torch.arange(len(flat)).repeat_interleave(torch.tensor(ties))
+        more = owners[order[:left]].bincount(minlength=len(flat))
+        counts = [count + int(extra) for count, extra in zip(counts, more, strict=True)]
     return counts
+
+
+def _turns(ties: int) -> Tensor:
+    """When each of a layer's equals goes, between 0 and 1: spread evenly, so that layers lose equal shares.
+
+    The turns do not depend on how many go: masks nest.
+    """
+    return (torch.arange(ties, dtype=torch.float64) + 0.5) / max(1, ties)
 
 
 def _without_lowest(key: Tensor, count: int) -> Tensor:
