@@ -108,9 +108,9 @@ class Target:
     """The extraction attacker's own data, disjoint from ``test`` and from ``members``."""
     surrogate: Callable[[int], nn.Module] | None = None
     """Makes a fresh, untrained model (inputs → logits) from a seed: what an attacker would train."""
-    others: Callable[[], Mapping[str, Sequence[Mapping[str, Tensor]]]] | None = None
-    """Reads what fools other models of the same audit: name → perturbations of one model or of several, each
-    as :func:`attacks.evasion.perturbations` made them."""
+    others: Callable[[range], Mapping[str, Sequence[Mapping[str, Tensor]]]] | None = None
+    """Reads what fools other models of the same audit, for a range of ``test``: name → perturbations of one
+    model or of several, each as :func:`attacks.evasion.perturbations` made them."""
     adaptive: Callable[..., Any] | None = None
     """The user's own evasion attack (see :mod:`attacks.evasion._adaptive`)."""
     features: Features | None = None
@@ -123,6 +123,8 @@ class Target:
     held: Callable[[], Mapping[str, Held]] | None = None
     """Other models that were trained on the same members, by name: ``dense``, and other pruned versions."""
     batch_size: int = 256
+    block: int = 1024
+    """Examples are gone through in blocks of so many, which never meet: see :class:`Cut`."""
 
     @property
     def device(self) -> torch.device:
@@ -170,6 +172,66 @@ class Card:
     """MITRE ATLAS, OWASP ML and NIST AI 100-2 identifiers."""
 
 
+Part = Mapping[str, NDArray[np.generic]]
+"""What a piece of a probe's work leaves: arrays whose last axis goes over its examples, and text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many examples of each kind an audit has."""
+
+    test: int
+    members: int = 0
+    nonmembers: int = 0
+
+    @classmethod
+    def of(cls, target: Target) -> "Sizes":
+        """Those of a target."""
+        members, others = (0 if p is None else len(p) for p in (target.members, target.nonmembers))
+        return cls(len(target.test), members, others)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a probe's work over examples is cut into pieces that can be done apart, and joined.
+
+    A piece is a range of examples that begins at a multiple of ``Target.block``. Whatever the pieces, the
+    join gives the same measurements, bit for bit. ``piece`` and ``join`` are each handed a generator in the
+    same state.
+    """
+
+    examples: Callable[[Sizes, Any], int]
+    """(sizes, settings) → examples to be gone through; 0 where they cannot be apart."""
+    passes: Callable[[Any], float]
+    """settings → forward and backward passes that one example takes, roughly."""
+    piece: Callable[[Target, Any, torch.Generator, range], Part]
+    join: Callable[[Target, Any, torch.Generator, Sequence[Part]], Sequence[Measurement]]
+    joining: Callable[[Any], float] = lambda settings: 0.0
+    """settings → passes that joining takes, roughly, of one example each."""
+
+    def whole(self, target: Target, settings: Any, generator: torch.Generator) -> Sequence[Measurement]:
+        """All in one piece."""
+        state = generator.get_state()
+        examples = self.examples(Sizes.of(target), settings) or len(target.test)
+        part = self.piece(target, settings, generator, range(examples))
+        generator.set_state(state)
+        return self.join(target, settings, generator, [part])
+
+
+def merged(parts: Sequence[Part]) -> Part:
+    """The parts of neighbouring ranges as that of all together. Of text the first counts; other arrays that
+    some parts lack are dropped, but for those without examples."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    found: dict[str, NDArray[np.generic]] = {}
+    for name in names:
+        held = [part[name] for part in parts if name in part]
+        if held[0].dtype.kind == "U":
+            found[name] = held[0]
+        elif len(held) == len(parts):
+            found[name] = np.concatenate(held, axis=-1)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """One attack family: its name in plan and report, its card, its settings and its function."""
@@ -178,6 +240,8 @@ class Probe:
     card: Card
     settings: type[BaseModel]
     run: Callable[[Target, Any, torch.Generator], Sequence[Measurement]]
+    cut: Cut | None = None
+    """How ``run`` is cut, where it can be."""
 
 
 def unavailable(metrics: Sequence[str], status: Status, note: str) -> list[Measurement]:

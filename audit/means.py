@@ -98,15 +98,13 @@ def problems(plan: Plan, data: Data) -> list[str]:
     return found
 
 
-def difference(plan: Plan, recipe: Recipe, made: Means) -> str:
-    """How a variant's training differs from that of ``dense-finetuned``; empty where it does not."""
-    control = f"dense-finetuned had {plan.control_epochs} further epochs"
-    if recipe.rewind is not None and made.original is not None:
-        rounds = recipe.steps or 1
-        first = round((recipe.rewind_to or 0.0) * made.original.steps)
-        last = made.original.steps
-        return f"{rounds} × optimiser steps {first} to {last} of the dense training again; {control}"
-    own = schedule.epochs(recipe, plan.finetune_epochs)
-    if own == plan.control_epochs:
-        return ""
-    return f"{f'{own} further epochs' if own else 'not fine-tuned'}; {control}"
+def trained_for(plan: Plan, recipe: Recipe | None, made: Means | None = None) -> str:
+    """How a variant was trained after its dense model was, for people; None: ``dense-finetuned``."""
+    if recipe is None:
+        return f"{plan.control_epochs} further epochs"
+    if recipe.rewind is not None and made is not None and made.original is not None:
+        rounds, steps = recipe.steps or 1, made.original.steps
+        first = round((recipe.rewind_to or 0.0) * steps)
+        return f"{rounds} × optimiser steps {first} to {steps} of the dense training again"
+    epochs = schedule.epochs(recipe, plan.finetune_epochs)
+    return f"{epochs} further epochs" if epochs else "not fine-tuned"

@@ -222,7 +222,7 @@ class Plan(Section):
     def _coherent(self) -> "Plan":
         if self.train is None and self.model.weights is None:
             raise ValueError("without [model] weights, a [train] table must say how to train the model")
-        if self.train is None and self.finetune_epochs:
+        if self.train is None and self.control_epochs:
             raise ValueError(
                 "fine-tuning after pruning repeats the training recipe: "
                 "add a [train] table, or set [pruning] finetune_epochs = 0"

@@ -59,7 +59,7 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
     else:
         inner = models.fresh(build, 0)
     models.check(models.wrap(inner, plan, data), data)
-    if plan.finetune_epochs and data.train is None:
+    if plan.control_epochs and data.train is None:
         raise PlanError(
             "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"
         )

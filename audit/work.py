@@ -1,9 +1,11 @@
 """What a unit does: make one model, or measure one. Runs in a worker; the caller writes the results down."""
 
+import math
 import os
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,21 +16,25 @@ from torch import Tensor, nn
 
 from attacks.evasion import Settings as EvasionSettings
 from attacks.evasion import perturbations
-from attacks.probe import Held, Target, unavailable
+from attacks.probe import Held, Part, Target, unavailable
 from attacks.registry import probes
 from audit import costs, references, scores
-from audit.means import difference, means, trained
+from audit.cutting import LARGEST
+from audit.means import means, trained, trained_for
 from audit.plan import Plan
 from audit.subject import models
 from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
-from audit.units import MODELS, Unit, file_digest
+from audit.unit import MODELS, Unit, file_digest
 from pruning import masks, measure, procedure, prunable, scoring, storage
 from pruning.prune import Pruned, prune
 from pruning.recipe import Recipe
 from pruning.removal import Removal
 from reports.data.ledger import MeasurementRow, VariantRow
+
+VALUES = 2**20
+"""Input values that go through a model at once, at most: some hundred megabytes of activations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +49,35 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a unit leaves: a variant, or measurements; and the error where it crashed."""
+    """What a unit leaves: a variant, a part, or measurements; and the error where it crashed."""
 
     seconds: float
     variant: VariantRow | None = None
     measurements: tuple[MeasurementRow, ...] = ()
+    part: Part | None = None
     error: str | None = None
     trace: str = field(default="", repr=False)
 
 
-def perform(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Result:
-    """Do one unit. ``made`` holds the variants that its parents made, by unit id; a missing parent failed.
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a unit's parents left, by unit id. A parent that failed has neither variant nor part."""
+
+    made: Mapping[str, VariantRow] = field(default_factory=dict)
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+
+class PieceFailedError(Exception):
+    """A piece of a probe's work failed; the message is its own."""
+
+
+def perform(unit: Unit, given: Given, context: Context) -> Result:
+    """Do one unit.
 
     Never raises on a crash of the work itself: a crash becomes the unit's error and visible failed rows.
     """
-    start = time.perf_counter()
+    start, made = time.perf_counter(), given.made
     try:
         if unit.kind in MODELS:
             variant = _make(unit, made, context)
@@ -65,10 +85,14 @@ def perform(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Res
         if unit.kind in KEPT:
             KEPT[unit.kind](unit, made, context)
             return Result(time.perf_counter() - start)
-        rows = (_costs if unit.kind == "cost" else _probe)(unit, made, context)
+        if unit.kind == "piece":
+            part = _piece(unit, made, context)
+            return Result(time.perf_counter() - start, part=part)
+        rows = _costs(unit, made, context) if unit.kind == "cost" else _probe(unit, given, context)
         return Result(time.perf_counter() - start, measurements=tuple(rows))
     except Exception as error:
-        message = f"{type(error).__name__}: {error}"
+        piece = isinstance(error, PieceFailedError)
+        message = str(error) if piece else f"{type(error).__name__}: {error}"
         return crashed(unit, message, time.perf_counter() - start, traceback.format_exc())
 
 
@@ -106,6 +130,7 @@ def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Varia
         inner = _load(parent, context)
         if unit.kind == "control":
             _train(inner, unit, context, plan.control_epochs, further=True)
+            row = replace(row, note=trained_for(plan, None))
         else:
             pruned, note = _prune(unit, inner, context)
             inner, history = pruned.model, (*storage.read(_file(parent, context))[0], *pruned.history)
@@ -141,8 +166,8 @@ def _scored(model: nn.Module, basis: Recipe, unit: Unit, context: Context) -> sc
 def _prune(
     unit: Unit, inner: nn.Module, context: Context, known: scoring.Known | None = None
 ) -> tuple[Pruned, str]:
-    """The dense model pruned as its method says, and how its training differs from the control's. ``known``:
-    the scores that the recipe wants; by default those that the unit's parents found."""
+    """The dense model pruned as its method says, and how it was trained. ``known``: the scores that the
+    recipe wants; by default those that the unit's parents found."""
     plan, data = context.plan, context.data
     assert plan.pruning is not None
     recipe = plan.pruning.recipes[unit.method]
@@ -160,7 +185,7 @@ def _prune(
 
     with_these = means(plan, data, context.device, one_shot, recipe, seed=unit.seed, origin=unit.origin)
     pruned = procedure.follow(inner, recipe, unit.sparsity, with_these, example)
-    return pruned, difference(plan, recipe, with_these)
+    return pruned, trained_for(plan, recipe, with_these)
 
 
 def _reference(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
@@ -245,14 +270,15 @@ def _costs(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
 
 
 def _perturb(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
-    """Make what fools one model, for other models to be tried with, and keep it in the run's folder."""
+    """Make what fools one model on some examples, for other models to be tried with, and keep it in the run's
+    folder."""
     target = _target(unit, made, context)
     path = _perturbations_file(unit.id, context)
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(f".{os.getpid()}.tmp")
     settings = context.plan.settings["evasion"]
     assert isinstance(settings, EvasionSettings)
-    save_file(perturbations(target, settings), half)
+    save_file(perturbations(target, settings, range(unit.first, unit.stop)), half)
     half.replace(path)
 
 
@@ -261,7 +287,8 @@ def _perturbations_file(unit: str, context: Context) -> Path:
 
 
 def _others(unit: Unit, context: Context) -> dict[str, list[dict[str, Tensor]]]:
-    """What fools the other variants: dense by itself, and the rest together; for dense each by itself.
+    """What fools the other variants, on the unit's examples: dense by itself, and the rest together; for
+    dense each by itself.
 
     A variant that could not be made has none.
     """
@@ -289,9 +316,11 @@ def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Tar
         pool=data.pool,
         surrogate=lambda seed: models.wrap(models.fresh(models.builder(plan, data), seed), plan, data)
         .requires_grad_(True),
-        others=lambda: _others(unit, context),
+        others=lambda examples: _others(unit, context),
         features=features(plan, data),
         adaptive=adaptive(plan) if unit.probe == "evasion" else None,
+        batch_size=batch_size(data.test.x[0].numel()),
+        block=unit.block or LARGEST,
         **(_held(unit, made, context) if unit.probe == "membership" else {}),
     )  # fmt: skip
 
@@ -317,13 +346,27 @@ def _held(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> dict[
     }
 
 
-def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list[MeasurementRow]:
-    """Measure one model by one probe."""
-    target, probe = _target(unit, made, context), probes()[unit.probe]
-    generator = torch.Generator().manual_seed(unit.seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(unit.seed)
-        found = probe.run(target, context.plan.settings[unit.probe], generator)
+def _piece(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Part:
+    """Do one probe's work on some of the examples."""
+    target, cut = _target(unit, made, context), probes()[unit.probe].cut
+    assert cut is not None
+    with _luck(unit) as generator:
+        return cut.piece(target, context.plan.settings[unit.probe], generator, range(unit.first, unit.stop))
+
+
+def _probe(unit: Unit, given: Given, context: Context) -> list[MeasurementRow]:
+    """Measure one model by one probe: whole, or by joining what its pieces left."""
+    pieces = unit.parents[len(unit.parents) - unit.pieces :]
+    for piece in pieces:
+        if piece not in given.parts:
+            raise PieceFailedError(given.errors.get(piece, "a piece of its work is missing"))
+    target, probe = _target(unit, given.made, context), probes()[unit.probe]
+    settings = context.plan.settings[unit.probe]
+    with _luck(unit) as generator:
+        if pieces and probe.cut is not None:
+            found = probe.cut.join(target, settings, generator, [given.parts[piece] for piece in pieces])
+        else:
+            found = probe.run(target, settings, generator)
     return [
         MeasurementRow(
             unit.variant, unit.replicate, unit.probe, m.metric, m.at, m.value, m.low, m.high, m.n, m.status,
@@ -331,6 +374,19 @@ def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
         )
         for m in found
     ]  # fmt: skip
+
+
+@contextmanager
+def _luck(unit: Unit) -> Iterator[torch.Generator]:
+    """The unit's own random numbers; torch's global ones too, for models that draw from them."""
+    with torch.random.fork_rng():
+        torch.manual_seed(unit.seed)
+        yield torch.Generator().manual_seed(unit.seed)
+
+
+def batch_size(values: int) -> int:
+    """Examples that go through a model at once, by the values of one: a power of two, at most 256."""
+    return min(256, 1 << int(math.log2(max(1, VALUES // values))))
 
 
 KEPT = {"score": _score, "perturbations": _perturb, "reference": _reference}
