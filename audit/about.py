@@ -18,7 +18,7 @@ from audit.unit import Unit, code_version, identity
 from pruning.methods import methods
 
 PACKAGES = (
-    "prune-audit", "torch", "torchvision", "adversarial-robustness-toolbox", "torch-pruning", "numpy",
+    "prune-audit", "torch", "torchvision", "adversarial-robustness-toolbox", "numpy",
     "scipy", "scikit-learn", "pandas",
 )  # fmt: skip
 

@@ -16,7 +16,7 @@ from audit.subject import models
 from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
-from pruning import measure, prunable, scoring
+from pruning import coupling, measure, prunable, scoring, units
 from pruning.errors import PruningError
 
 
@@ -32,6 +32,8 @@ class Subject:
     macs: int
     weights: Mapping[str, str] = field(default_factory=dict)
     """Of each model that came with its weights: what was done to its file, and how sparse it is."""
+    left: tuple[str, ...] = ()
+    """What pruning leaves whole, and why."""
 
 
 def device_of(name: str) -> str:
@@ -63,7 +65,7 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
         raise PlanError(
             "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"
         )
-    _check_recipes(plan, inner, data)
+    left = _check_recipes(plan, inner, data)
     if mistakes := means.problems(plan, data):
         raise PlanError("\n".join(f"[pruning] methods: {mistake}" for mistake in mistakes))
     for variant in plan.variant:
@@ -81,11 +83,13 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
     dense = models.fresh(build, 0)
     original = inner if "dense" in read else None
     weights = {name: models.described(found, dense, original) for name, found in read.items()}
-    return Subject(plan, data, device, size.parameters, size.prunable, size.macs, weights)
+    return Subject(plan, data, device, size.parameters, size.prunable, size.macs, weights, left)
 
 
-def _check_recipes(plan: Plan, inner: nn.Module, data: Data) -> None:
-    """Raises PlanError for a method that this model or this data cannot have."""
+def _check_recipes(plan: Plan, inner: nn.Module, data: Data) -> tuple[str, ...]:
+    """What methods leave whole of this model. Raises PlanError for one that it, or this data, cannot have."""
+    left = prunable.told(inner) if plan.pruning else []
+    tried = False
     for name, recipe in (plan.pruning.recipes if plan.pruning else {}).items():
         needy = scoring.needs_data(recipe)
         if needy and data.train is None:
@@ -95,8 +99,13 @@ def _check_recipes(plan: Plan, inner: nn.Module, data: Data) -> None:
             )
         try:
             prunable.excluded(inner, recipe.exclude)
+            if recipe.granularity == "unit" and not tried:
+                example, tried = data.test.x[:1], True
+                note = units.sound(inner, coupling.find(inner, example), example)[1]
+                left += [note] if note else []
         except PruningError as error:
             raise PlanError(f"[pruning] methods: {name}: {error}") from None
+    return tuple(left)
 
 
 @dataclass(frozen=True, slots=True)

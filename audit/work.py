@@ -185,7 +185,7 @@ def _prune(
 
     with_these = means(plan, data, context.device, one_shot, recipe, seed=unit.seed, origin=unit.origin)
     pruned = procedure.follow(inner, recipe, unit.sparsity, with_these, example)
-    return pruned, trained_for(plan, recipe, with_these)
+    return pruned, "; ".join(filter(None, (trained_for(plan, recipe, with_these), pruned.note)))
 
 
 def _reference(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
@@ -260,7 +260,7 @@ def _costs(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
     found = costs.measure_all(
         {name: _load(row, context) for name, row in rows.items()},
         {name: _file(row, context) for name, row in rows.items()},
-        {name: layer.get_parameter("weight").numel() for name, layer in prunable.layers(dense).items()},
+        prunable.counts(dense),
         unit.replicate, context.data.test.x[:1], context.device,
     )  # fmt: skip
     for name in unit.of:

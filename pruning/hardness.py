@@ -11,8 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pruning import masks, prunable, units
-from pruning.errors import PruningError
+from pruning import masks, prunable, removal
 from pruning.masks import Masks
 from pruning.removal import History
 
@@ -80,12 +79,7 @@ def filters(model: nn.Module, history: History, example_input: Tensor) -> dict[s
         prunable.weight_name(name): torch.ones_like(layer.get_parameter("weight"), dtype=torch.bool)
         for name, layer in layers.items()
     }
-    groups = {group.root: group for group in units.find(model, example_input)}
-    for step in history:
-        if step.layer not in groups or step.direction != "out":
-            raise PruningError(f"the history removes units of {step.layer}, which this model cannot lose")
-        for member in groups[step.layer].members:
-            if member.direction == "out":
-                gone = torch.isin(member.units, torch.tensor(step.indices))
-                chosen[prunable.weight_name(member.layer)][member.indices[gone]] = False
+    for layer, (rows, _) in removal.resolve(model, history, example_input).items():
+        if layer in layers:
+            chosen[prunable.weight_name(layer)][rows] = False
     return chosen

@@ -64,6 +64,7 @@ def score(
     allocation that looks at a model at work. Raises PruningError where it is missing, where every layer is
     excluded or none is prunable, or where a weight is not finite.
     """
+    prunable.watch(model, example_input)
     wanted = weights(model, recipe)
     chosen, rule = criterion(recipe.criterion), allocation(recipe.allocation)
     if sample is None and (needy := needs_data(recipe.basis)):
@@ -87,7 +88,8 @@ def score(
 def weights(model: nn.Module, recipe: Recipe) -> dict[str, nn.Parameter]:
     """The weights that a recipe prunes. Raises PruningError if there are none, or not all are finite."""
     every = prunable.weights(model)
-    kept = {prunable.weight_name(layer) for layer in prunable.excluded(model, recipe.exclude)}
+    excluded = prunable.excluded(model, recipe.exclude)
+    kept = {name for name in every if prunable.layer_of(name) in excluded}
     if len(kept) == len(every):
         raise PruningError(
             f"exclude = {list(recipe.exclude)} leaves no layer to prune: there are only {', '.join(every)}"

@@ -1,41 +1,17 @@
-"""Units: filters and neurons that go together, what each is worth, and which go for a wanted sparsity."""
+"""Units: what each is worth, which go for a wanted sparsity, and which can really go."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from pruning import prunable, tracing
+from pruning import prunable, removal
+from pruning.coupling import UnitGroup, history, marks
 from pruning.criteria import criterion
 from pruning.errors import PruningError, at_most
 from pruning.recipe import Recipe
-from pruning.removal import Removal
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """What a group's units mean in one prunable layer: unit ``units[i]`` owns channel ``indices[i]``.
-
-    ``out``: rows of the weight (and the bias); ``in``: the columns that read the units.
-    """
-
-    layer: str
-    direction: Literal["out", "in"]
-    indices: Tensor
-    units: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class UnitGroup:
-    """Units over the same layers, such as all filters of the layers on one residual stream."""
-
-    root: str
-    """The layer by whose output channels the units are numbered."""
-    size: int
-    """How many units."""
-    members: tuple[Member, ...]
+from pruning.removal import Gone, Removal
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,42 +19,69 @@ class Choice:
     """Which units go, and what that comes to."""
 
     history: tuple[Removal, ...]
+    taken: Mapping[str, int]
+    """Root → how many of its units."""
+    gone: Gone
     remaining: int
     """Prunable weights left."""
     step: int
     """Prunable weights of the last unit weighed: the result is within half of it of the request."""
 
 
-def find(model: nn.Module, example_input: Tensor, excluded: Collection[str] = ()) -> list[UnitGroup]:
-    """All groups of removable units, in the model's order; never those of the output layer.
+def sound(
+    model: nn.Module, groups: Sequence[UnitGroup], example_input: Tensor
+) -> tuple[list[UnitGroup], str]:
+    """The groups whose units can really go, and a note of the layers of the others with what they hold.
 
-    ``example_input``: (N, …); ``excluded``: layers that keep their width. Raises PruningError if parameters
-    are tied, if the model cannot run the example, or if it has no removable unit.
+    Groups are tried together, then by halves, with every other unit gone. Raises PruningError, with what went
+    wrong, if none is sound.
     """
-    prunable.refuse_tied(model)
-    names = {module: name for name, module in prunable.layers(model).items()}
-    graph = tracing.dependency_graph(model, example_input)
-    groups = []
-    for found in graph.get_all_groups(root_module_types=list(prunable.LAYERS)):
-        root = found[0].dep.target.module
-        if root not in names or not tracing.removable(found):
-            continue
-        members = []
-        for item in found.items:
-            module, handler = item.dep.target.module, item.dep.handler
-            if module in names:
-                out = graph.is_out_channel_pruning_fn(handler)  # depthwise: the same function for both
-                indices, owners = torch.tensor(item.idxs), torch.tensor(item.root_idxs)
-                members.append(Member(names[module], "out" if out else "in", indices, owners))
-        if not any(member.direction == "out" and member.layer in excluded for member in members):
-            groups.append(UnitGroup(names[root], len(found[0].idxs), tuple(members)))
-    if not any(group.size > 1 for group in groups):
-        raise PruningError(
-            f"{type(model).__name__} has no filter or neuron that can be removed (the output layer keeps its "
-            "width, every layer at least one unit): use granularity 'weight'"
-        )
-    place = {name: i for i, name in enumerate(names.values())}
-    return sorted(groups, key=lambda group: place[group.root])
+    shapes = {prunable.layer_of(name): w.shape for name, w in prunable.weights(model).items()}
+    kept: list[UnitGroup] = []
+    problems: dict[str, str] = {}
+
+    def add(some: Sequence[UnitGroup]) -> None:
+        together = [*kept, *some]
+        _, problem = removal.tried(model, marks(together, _every_other(together, shapes)), example_input)
+        if not problem:
+            kept.extend(some)
+        elif len(some) == 1:
+            problems[some[0].root] = problem
+        else:
+            add(some[: len(some) // 2])
+            add(some[len(some) // 2 :])
+
+    add(groups)
+    if not any(group.size > 1 for group in kept):
+        raise PruningError(f"{next(iter(problems.values()))}; use granularity 'weight'")
+    whole = {
+        member.layer: len(member.indices) * shapes[member.layer][1:].numel()
+        for group in groups
+        if group.root in problems
+        for member in group.members
+        if member.direction == "out"
+    }
+    if not whole:
+        return list(groups), ""
+    share = sum(whole.values()) / sum(shape.numel() for shape in shapes.values())
+    return [group for group in groups if group.root not in problems], (
+        f"left whole: {', '.join(whole)} ({share:.1%} of the prunable weights), whose units cannot be "
+        "removed exactly"
+    )
+
+
+def _every_other(groups: Sequence[UnitGroup], shapes: Mapping[str, torch.Size]) -> list[list[int]]:
+    """Of each group about half, no layer emptied."""
+    tally = _Tally(shapes)
+    chosen: list[list[int]] = []
+    for group in groups:
+        owned, units = _owned(group), []
+        for unit in range(min(1, group.size - 1), group.size, 2):
+            if tally.can_lose(owned, unit):
+                tally.lose(owned, unit)
+                units.append(unit)
+        chosen.append(units)
+    return chosen
 
 
 def worth(groups: Sequence[UnitGroup], scores: Mapping[str, Tensor], recipe: Recipe) -> list[Tensor]:
@@ -97,9 +100,17 @@ def worth(groups: Sequence[UnitGroup], scores: Mapping[str, Tensor], recipe: Rec
             )
         return found
     if way == "first":
-        roots = [scores[prunable.weight_name(group.root)].cpu().double() for group in groups]
-        return [root.flatten(1)[:, 0] for root in roots]
+        return [_as_first(group, scores) for group in groups]
     return [_as_owned(group, scores, squared=recipe.norm == "l2") for group in groups]
+
+
+def _as_first(group: UnitGroup, scores: Mapping[str, Tensor]) -> Tensor:
+    """The first element of the first filter that makes a unit."""
+    rows = scores[prunable.weight_name(group.root)].cpu().double().flatten(1)[:, 0]
+    (root,) = (m for m in group.members if (m.layer, m.direction) == (group.root, "out"))
+    firsts = torch.full((group.size,), len(rows))
+    firsts.scatter_reduce_(0, root.units, root.indices, "amin")
+    return rows[firsts]
 
 
 def _as_owned(group: UnitGroup, scores: Mapping[str, Tensor], *, squared: bool) -> Tensor:
@@ -163,12 +174,9 @@ def choose(
             f"sparsity {sparsity:g} is beyond reach by removing units: with one unit left in each layer "
             f"{remaining} of {total} weights remain, sparsity {at_most(1 - remaining / total)}"
         )
-    history = []
-    for i, found in enumerate(groups):
-        indices = tuple(sorted(unit for g, unit in gone if g == i))
-        if indices:
-            history.append(Removal(layer=found.root, direction="out", indices=indices))
-    return Choice(tuple(history), remaining, step)
+    units = [sorted(unit for g, unit in gone if g == i) for i in range(len(groups))]
+    taken = {group.root: len(chosen) for group, chosen in zip(groups, units, strict=True) if chosen}
+    return Choice(history(groups, units), taken, marks(groups, units), remaining, step)
 
 
 class _Tally:

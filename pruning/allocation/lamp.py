@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pruning.allocation import Layer
 
 SOURCE = "Lee et al. 2021, arXiv:2010.07611"
+BY_RANK = True
 
 
 def keys(layers: Sequence[Layer]) -> list[Tensor]:
@@ -16,9 +18,8 @@ def keys(layers: Sequence[Layer]) -> list[Tensor]:
 
 
 def _lamp(scores: Tensor) -> Tensor:
-    places = torch.sort(scores, stable=True)
-    squares = places.values.double().square()
+    rising = torch.from_numpy(np.sort(scores.detach().cpu().numpy()))  # several times as fast as torch's
+    squares = rising.double().square()
     above = squares.flip(0).cumsum(0).flip(0)
-    keys = torch.empty_like(squares)
-    keys[places.indices] = torch.where(above > 0, squares / above, 0.0)
-    return keys
+    shares = torch.where(above > 0, squares / above, 0.0)
+    return shares.cummax(0).values  # ties rise too, but for rounding

@@ -31,8 +31,12 @@ def score(weights: Mapping[str, Tensor], context: Context) -> dict[str, Tensor]:
     """
     model = _absolute(context.model, weights)
     x = torch.ones_like(context.example_input[:1], dtype=torch.float64)
+    _check_most_flows(model, weights, x)
     now, through = flow(model, weights, x)
-    _check_most_flows(now, weights)
+    if not any(score.any() for score in now.values()):
+        empty = [name for name, parameter in model.named_parameters() if not parameter.any()]
+        weightless = ", ".join(name for name in empty if not name.endswith("bias"))
+        raise PruningError(f"synflow: nothing flows through the network; these are all zero: {weightless}")
     if context.granularity == "unit":
         return now
     if x.device.type == "cpu" and 1 / _SINGLE < through < _SINGLE:  # accelerators round products coarsely
@@ -85,10 +89,18 @@ def flow(
     return found, float(through.detach()) * about
 
 
-def _check_most_flows(flows: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    """Raises PruningError if most weights that are not zero have no flow."""
-    dry = {name: int(((flows[name] == 0) & (weight != 0)).sum()) for name, weight in weights.items()}
-    if 2 * sum(dry.values()) > sum(int(weight.count_nonzero()) for weight in weights.values()):
+def _check_most_flows(model: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> None:
+    """Raises PruningError if most weights have no flow for another reason than weights that are zero."""
+    before = {name: weight.detach().clone() for name, weight in weights.items()}
+    with torch.no_grad():
+        for weight in weights.values():
+            weight[weight == 0] = float(weight.mean()) or 1.0
+    flows, _ = flow(model, weights, x)
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(before[name])
+    dry = {name: int((score == 0).sum()) for name, score in flows.items()}
+    if 2 * sum(dry.values()) > sum(score.numel() for score in flows.values()):
         layers = [
             name.removesuffix(".weight") for name, count in dry.items() if 2 * count > flows[name].numel()
         ]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pruning import prunable, scoring, units
+from pruning import coupling, prunable, scoring, units
 from pruning.criteria import Context, criteria, criterion, synflow
 from pruning.errors import PruningError
 from pruning.methods import resolve
@@ -91,7 +91,7 @@ def test_taylor_and_fisher_of_logistic_regression_in_closed_form():
 
 def test_taylor_of_a_unit_is_the_sum_over_all_filters_it_owns(residual):
     found = scores(residual.model, residual.sample, "taylor")
-    groups = units.find(copy.deepcopy(residual.model), residual.x)
+    groups = coupling.find(copy.deepcopy(residual.model), residual.x)
     recipe = Recipe(criterion="taylor", granularity="unit")
     assert recipe.norm == "l1"
     stream = next(i for i, g in enumerate(groups) if any(m.layer == "stem.0" for m in g.members))

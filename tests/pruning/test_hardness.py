@@ -70,7 +70,7 @@ def test_filters_are_what_removal_takes_of_the_producers(case):
 
 
 def test_filters_of_another_model_are_refused(cnn):
-    with pytest.raises(PruningError, match="units of nowhere, which this model cannot lose"):
+    with pytest.raises(PruningError, match="names nowhere, which is no prunable layer"):
         hardness.filters(cnn.model, [Removal(layer="nowhere", direction="out", indices=(0,))], cnn.x)
 
 

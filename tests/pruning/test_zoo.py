@@ -1,0 +1,142 @@
+"""What must hold on the architectures that people ship: every criterion, for single weights and for units.
+
+By default a few small nets and criteria; ``-m slow`` has all of torchvision's list, and timm's where it is.
+"""
+
+import re
+import resource
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from audit.subject import vision
+from pruning import prunable, removal
+from pruning.criteria import criteria
+from pruning.errors import PruningError
+from pruning.prune import Pruned, prune
+from pruning.recipe import Recipe
+from pruning.sample import Sample
+
+CLASSES = 10
+ZOO = (
+    "resnet18", "resnet50", "vgg11_bn", "densenet121", "mobilenet_v2", "mobilenet_v3_small",
+    "efficientnet_b0", "convnext_tiny", "vit_b_16", "swin_t", "shufflenet_v2_x0_5", "regnet_y_400mf",
+    "googlenet", "mnasnet0_5",
+)  # fmt: skip
+SMALL = ("mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x0_5")
+GIGABYTES = 4
+SECONDS = 120
+
+
+def net(name: str) -> tuple[nn.Module, Tensor]:
+    """One of torchvision's, or of timm's after a colon, with random weights; and two images that it takes."""
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, 64, 64)
+    if name.startswith("timm:"):
+        timm = pytest.importorskip("timm")
+        model = timm.create_model(name.removeprefix("timm:"), pretrained=False, num_classes=CLASSES)
+    elif name.startswith("vit"):
+        models = vision.torchvision().models
+        model = models.get_model(name, weights=None, num_classes=CLASSES, image_size=64)
+        nn.init.normal_(model.heads.head.weight, std=0.02)  # it comes as zeros
+    else:
+        model = vision.model(name, CLASSES)()
+    return model.eval(), x
+
+
+def run(model: nn.Module, x: Tensor, recipe: Recipe, sparsity: float) -> Pruned:
+    """Prune; where single layers cannot be judged, as the error says, without them."""
+    sample = Sample(x, torch.arange(len(x)))
+    try:
+        return prune(
+            model, recipe, sparsity, example_input=x[:1], generator=torch.Generator().manual_seed(0),
+            sample=sample,
+        )  # fmt: skip
+    except PruningError as error:
+        named = re.search(r"or exclude = (\[.*\])", str(error))
+        if named is None or recipe.exclude:
+            raise
+        left = tuple(re.findall(r"'([^']+)'", named[1]))
+        assert set(left) <= set(map(prunable.layer_of, prunable.weights(model)))
+        return run(model, x, recipe.model_copy(update={"exclude": left}), sparsity)
+
+
+def check_weights(name: str, criterion: str) -> None:
+    model, x = net(name)
+    pruned = run(model, x, Recipe(criterion=criterion), 0.7)
+    weights = prunable.weights(pruned.model)
+    total = sum(w.numel() for w in weights.values())
+    assert sum(int((~mask).sum()) for mask in pruned.masks.values()) == round(0.7 * total)
+    assert pruned.achieved >= round(0.7 * total) / total - 1e-12
+    assert all(w.any() for w in weights.values())
+
+
+def check_units(name: str, criterion: str, sparsity: float = 0.3) -> None:
+    model, x = net(name)
+    recipe = Recipe(criterion=criterion, granularity="unit")
+    try:
+        pruned = run(model, x, recipe, sparsity)
+    except PruningError as error:
+        if re.search(r"no unit of .* is ever exactly zero|nothing is known of what reads", str(error)):
+            return
+        reach = re.search(r"is beyond reach .*, sparsity ([0-9.]+)$", str(error))
+        assert reach is not None, error  # noqa: PT017
+        sparsity = float(reach[1]) - 0.01
+        pruned = run(model, x, recipe, sparsity)
+    weights = prunable.weights(pruned.model)
+    assert pruned.achieved == pytest.approx(sparsity, abs=0.002)
+    assert all(0 not in w.shape for w in weights.values())
+    with torch.no_grad():
+        found = pruned.model(x)
+        expected = removal.masked(model, pruned.history, x)(x)
+    scale = float(expected.abs().max())
+    assert float((found - expected).abs().max()) <= 1e-5 * max(scale, 1e-30)
+
+
+CHECKS: dict[str, Callable[[str, str], None]] = {"weight": check_weights, "unit": check_units}
+
+
+def check(granularity: str, name: str, criterion: str) -> None:
+    start = time.process_time()
+    CHECKS[granularity](name, criterion)
+    assert time.process_time() - start < SECONDS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < GIGABYTES * 1024**2
+
+
+def possible(granularity: str, criterion: str) -> bool:
+    try:
+        Recipe(criterion=criterion, granularity=granularity)  # type: ignore[arg-type]
+    except ValueError:
+        return False
+    return True
+
+
+ALL = [(g, c) for g in CHECKS for c in sorted(criteria()) if possible(g, c)]
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    ("granularity", "criterion"), [("weight", "taylor"), ("unit", "magnitude"), ("unit", "synflow")]
+)
+def test_small_nets(granularity, criterion, name):
+    check(granularity, name, criterion)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize(("granularity", "criterion"), ALL)
+def test_every_architecture_by_every_criterion(granularity, criterion, name):
+    check(granularity, name, criterion)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["timm:resnet10t", "timm:efficientvit_b0", "timm:mobilenetv4_conv_small", "timm:tf_efficientnet_b0"],
+)
+@pytest.mark.parametrize("granularity", list(CHECKS))
+def test_nets_of_timm(granularity, name):
+    check(granularity, name, "magnitude")
