@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from attacks.registry import probes
 from audit.errors import PlanError
+from pruning import schedule
 from pruning.methods import resolve
 from pruning.recipe import Recipe
 
@@ -160,7 +161,8 @@ class PruningPlan(Section):
     )  # fmt: skip
     seeds: Seeds = (0, 1, 2)
     finetune_epochs: Annotated[int, Field(ge=0)] | None = None
-    """Epochs of fine-tuning after pruning; by default a third of [train] epochs, at least one."""
+    """Epochs of fine-tuning after pruning, in each round where there are several; by default a third of
+    [train] epochs, at least one."""
 
     @field_validator("methods")
     @classmethod
@@ -235,7 +237,7 @@ class Plan(Section):
     def _coherent(self) -> "Plan":
         if self.train is None and self.model.weights is None:
             raise ValueError("without [model] weights, a [train] table must say how to train the model")
-        if self.train is None and self.finetune_epochs:
+        if self.train is None and self.control_epochs:
             raise ValueError(
                 "fine-tuning after pruning repeats the training recipe: "
                 "add a [train] table, or set [pruning] finetune_epochs = 0"
@@ -263,6 +265,13 @@ class Plan(Section):
         if self.pruning.finetune_epochs is not None:
             return self.pruning.finetune_epochs
         return max(1, self.train.epochs // 3) if self.train is not None else 1
+
+    @property
+    def control_epochs(self) -> int:
+        """Epochs of ``dense-finetuned``: as many as the method that is fine-tuned longest."""
+        recipes = self.pruning.recipes.values() if self.pruning else ()
+        usual = self.finetune_epochs
+        return max([usual, *(schedule.epochs(recipe, usual) for recipe in recipes)])
 
     @cached_property
     def settings(self) -> dict[str, BaseModel]:

@@ -62,14 +62,13 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
     else:
         inner = models.fresh(build, 0)
     models.check(models.wrap(inner, plan, data), data)
-    if plan.finetune_epochs and data.train is None:
+    if plan.control_epochs and data.train is None:
         raise PlanError(
             "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"
         )
     left = _check_recipes(plan, inner, data)
     if wrong := means.problems(plan, data):
-        raise PlanError("
-".join(f"[pruning] methods: {problem}" for problem in wrong))
+        raise PlanError("\n".join(f"[pruning] methods: {problem}" for problem in wrong))
     for variant in plan.variant:
         own, key = models.builder(plan, data, variant.build), f"[[variant]] {variant.name!r} weights"
         read[variant.name] = models.restore(variant.weights, plan, own, data, key)
