@@ -14,6 +14,7 @@ import pytest
 
 from attacks.evasion._table import filled
 from audit.plan import load, parse
+from pruning.criteria import _table as criteria_table
 from pruning.methods import methods
 from reports.exports import exports
 from reports.gate import policy
@@ -154,6 +155,11 @@ def test_the_table_of_presets_is_that_of_their_files() -> None:
 def test_the_table_of_evasion_attacks_is_that_of_the_attacks() -> None:
     text = DOCUMENTS["docs/evasion.md"].read_text(encoding="utf-8")
     assert text == filled(text), "run the command that the marker names"
+
+
+def test_the_table_of_criteria_is_that_of_the_criteria() -> None:
+    text = DOCUMENTS["docs/pruning.md"].read_text(encoding="utf-8")
+    assert text == criteria_table.filled(text), "run the command that the marker names"
 
 
 def test_the_gate_s_page_has_every_key_and_exit_code() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pruning.criteria import Context, _gradients
 
-SOURCE = "Molchanov et al. 2017, arXiv:1611.06440"
+SOURCE = "first order in each weight, as Mozer & Smolensky 1989 (skeletonization); squared: ``taylor_2019``"
 NEEDS = "data"
 
 
