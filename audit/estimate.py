@@ -41,7 +41,7 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
         f"{plan.model.build}: {subject.parameters:,} parameters, {share}, {subject.macs:,} multiply-adds",
     )
     for words in subject.left:
-        yield "left whole", words
+        yield "pruning", words
     for name, words in subject.weights.items():
         yield f"weights of {name}", words
     yield (

@@ -89,7 +89,7 @@ def _company(plan: Plan, model: Unit, models: list[Unit], copies: Mapping[str, t
     def ids(variant: str) -> tuple[str, ...]:
         return tuple(unit.id for unit in copies.get(variant, ()))
 
-    pruned = model.kind in ("pruned", "checkpoint")
+    pruned = model.kind != "dense"  # or fine-tuned
     held = []
     if pruned and attackers:
         others = [other for other in models if other.id != model.id and other.replicate == model.replicate]

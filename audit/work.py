@@ -340,7 +340,7 @@ def _held(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> dict[
     return {
         "references": lambda: references.gathered(company.references, plan, data, out, missing),
         "dense_references": None
-        if unit.variant in ("dense", "dense-finetuned")
+        if unit.variant == "dense"
         else lambda: references.gathered(company.dense, plan, data, out),
         "held": lambda: {variant: model(variant, held, units) for variant, held, units in company.held},
     }

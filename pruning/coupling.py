@@ -4,12 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pruning import prunable, tracing
 from pruning.errors import PruningError
-from pruning.removal import Gone, Removal
+from pruning.removal import Gone, Removal, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +56,25 @@ def find(model: nn.Module, example_input: Tensor, excluded: Collection[str] = ()
     layers = prunable.layers(model)
     places = _number({name: known.out[name].tolist() for name in layers if name in known.out})
     order = list(dict.fromkeys(root for root, _ in places.values()))
-    number, group = torch.full((2, known.units + 1), -1)  # the last place is that of −1
+    number, group = np.full((2, known.units + 1), -1)  # the last place is that of −1
+    position = {root: i for i, root in enumerate(order)}
     for unit, (root, place) in places.items():
-        number[unit], group[unit] = place, order.index(root)
+        number[unit], group[unit] = place, position[root]
     members: list[list[Member]] = [[] for _ in order]
     norms: list[list[Member]] = [[] for _ in order]
-    for name, direction, found in [*_sides("out", known.out), *_sides("in", known.into)]:
-        shape = len(known.out[name]), len(known.into.get(name, ()))
-        of = group[found]
-        for i in sorted(set(of.tolist()) - {-1}):
-            indices = (of == i).nonzero().flatten()
-            kind = members if name in layers else norms
-            kind[i].append(Member(name, direction, indices, number[found[indices]], shape))
-    sizes = torch.bincount(group[group >= 0], minlength=len(order)).tolist()
+    sides: tuple[tuple[Literal["out", "in"], Mapping[str, tracing.Units]], ...] = (
+        ("out", known.out),
+        ("in", known.into),
+    )
+    for direction, side in sides:
+        for name, found in side.items():
+            shape = len(known.out[name]), len(known.into.get(name, ()))
+            kind, of = members if name in layers else norms, group[found]
+            for i in set(of.tolist()) - {-1}:
+                indices = np.flatnonzero(of == i)
+                own = torch.from_numpy(number[found[indices]])
+                kind[i].append(Member(name, direction, torch.from_numpy(indices), own, shape))
+    sizes = np.bincount(group[group >= 0], minlength=len(order)).tolist()
     every = [
         UnitGroup(root, size, tuple(counted), tuple(others))
         for root, size, counted, others in zip(order, sizes, members, norms, strict=True)
@@ -75,8 +82,9 @@ def find(model: nn.Module, example_input: Tensor, excluded: Collection[str] = ()
     groups = spare(every, excluded)
     if not any(group.size > 1 for group in groups):
         raise PruningError(
-            f"{type(model).__name__} has no filter or neuron that can be removed (the output layer keeps its "
-            "width, every layer at least one unit): use granularity 'weight'"
+            f"{type(model).__name__} has no filter or neuron that can be removed from {named(list(layers))} "
+            "(the output layer keeps its width, every layer at least one unit, and channels stay that cannot "
+            "be taken out exactly): use granularity 'weight'"
         )
     return groups
 
@@ -88,12 +96,6 @@ def _number(out: Mapping[str, Sequence[int]]) -> dict[int, tuple[str, int]]:
         fresh = [unit for unit in dict.fromkeys(units) if unit >= 0 and unit not in places]
         places |= {unit: (name, place) for place, unit in enumerate(fresh)}
     return places
-
-
-def _sides(
-    direction: Literal["out", "in"], side: Mapping[str, tracing.Units]
-) -> list[tuple[str, Literal["out", "in"], Tensor]]:
-    return [(name, direction, torch.from_numpy(units)) for name, units in side.items()]
 
 
 def spare(groups: Sequence[UnitGroup], excluded: Collection[str]) -> list[UnitGroup]:

@@ -61,7 +61,10 @@ def watch(model: nn.Module, example_input: Tensor) -> None:
     auxiliary heads for training. ``example_input``: (N, …), of which the first is run.
     """
     if not hasattr(model, _SEEN):
-        idle = _idle(model, example_input)
+        try:
+            idle = _idle(model, example_input)
+        except Exception:  # whatever the user's own forward raises; where it must run, it is said
+            return
         setattr(model, _SEEN, True)
         for name in idle:
             setattr(model.get_submodule(name), _IDLE, True)
@@ -92,7 +95,7 @@ def told(model: nn.Module) -> list[str]:
 
 
 def _idle(model: nn.Module, example_input: Tensor) -> tuple[str, ...]:
-    """The layers that never run. Whatever error the model raises passes through."""
+    """The layers that never run."""
     every = {name: module for name, module, _, _ in _found(model, attention=True)}
     called: set[nn.Module] = set()
     hooks = [m.register_forward_pre_hook(lambda module, _: called.add(module)) for m in every.values()]

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -54,13 +55,19 @@ def masked(model: nn.Module, history: History, example_input: Tensor) -> nn.Modu
     return zeroed(model, resolve(model, history, example_input))
 
 
+def named(layers: Sequence[str]) -> str:
+    """Layers in a sentence, each once, the first five."""
+    names = list(dict.fromkeys(layers))
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
 def check_runs(smaller: nn.Module, example_input: Tensor, width: torch.Size, layers: Sequence[str]) -> Tensor:
     """The logits of a smaller model.
 
     Raises PruningError, which names these layers, if it does not run or answers in another shape than
     ``width``.
     """
-    culprits = ", ".join(dict.fromkeys(layers))
+    culprits = named(layers)
     try:
         now = tracing.logits(smaller, example_input[:1])
     except PruningError as error:
@@ -81,26 +88,39 @@ def tried(model: nn.Module, gone: Gone, example_input: Tensor) -> tuple[nn.Modul
     smaller = without(model, gone)
     if not gone:
         return smaller, ""
-    noise = torch.rand(example_input[:1].shape, generator=torch.Generator().manual_seed(0))
-    probe = noise.to(example_input.dtype)
-    zeros, removed = zeroed(model, gone).cpu(), copy.deepcopy(smaller).cpu()
-    # on the CPU: accelerators round products too coarsely (TF32) for the comparison
-    named = prunable.layers(model)
-    layers = [name for name, (rows, _) in gone.items() if name in named and rows.any()]
+    zeros, removed = zeroed(model, gone), smaller
+    if any(not tensor.is_cpu for tensor in (*model.parameters(), *model.buffers())):
+        # accelerators round products too coarsely (TF32) for the comparison
+        zeros, removed = zeros.cpu(), copy.deepcopy(smaller).cpu()
+    counted = prunable.layers(model)
+    layers = [name for name, (rows, _) in gone.items() if name in counted and rows.any()]
     try:
-        expected = tracing.logits(zeros, probe)
+        probe, expected = _probed(zeros, example_input)
         found = check_runs(removed, probe, expected.shape, layers)
         if _differ(expected, found, 1e-6) and example_input.is_floating_point():  # or is it rounding?
-            expected, found = (tracing.logits(m.double(), probe.double()) for m in (zeros, removed))
+            zeros, removed = zeros.double(), copy.deepcopy(removed).double()
+            expected, found = (tracing.logits(m, probe.double()) for m in (zeros, removed))
             if _differ(expected, found, 1e-9):
                 difference = float((expected - found).abs().max())
                 return smaller, (
-                    f"removing units of {', '.join(layers)} changes what the model computes (by "
+                    f"removing units of {named(layers)} changes what the model computes (by "
                     f"{difference:.2g}): its channels are mixed in a way that cannot be traced"
                 )
     except PruningError as error:
         return smaller, str(error)
     return smaller, ""
+
+
+def _probed(model: nn.Module, example_input: Tensor) -> tuple[Tensor, Tensor]:
+    """Noise of one example's shape, and the logits; of large images half of it where the model takes that."""
+    generator = torch.Generator().manual_seed(0)
+    shape = example_input[:1].shape
+    if len(shape) == 4 and min(shape[2:]) >= 128:
+        half = torch.rand(*shape[:2], *(side // 64 * 32 for side in shape[2:]), generator=generator)
+        with suppress(PruningError):
+            return half.to(example_input.dtype), tracing.logits(model, half.to(example_input.dtype))
+    noise = torch.rand(shape, generator=generator).to(example_input.dtype)
+    return noise, tracing.logits(model, noise)
 
 
 def _differ(expected: Tensor, found: Tensor, tolerance: float) -> bool:
@@ -116,9 +136,9 @@ def zeroed(model: nn.Module, gone: Gone) -> nn.Module:
             layer = same.get_submodule(name)
             if isinstance(layer, prunable.LAYERS):
                 weight = layer.get_parameter("weight")
-                weight[rows.to(weight.device)] = 0
+                weight.index_fill_(0, rows.nonzero().flatten().to(weight.device), 0)
                 if len(columns):
-                    weight[:, columns.to(weight.device)] = 0
+                    weight.index_fill_(1, columns.nonzero().flatten().to(weight.device), 0)
                 if isinstance(layer.bias, Tensor):
                     layer.bias[rows.to(weight.device)] = 0
     return same

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from pruning import prunable, sensitivity, storage
-from pruning.allocation import allocation
+from pruning.allocation import allocation, finite
 from pruning.criteria import Context, criterion
 from pruning.errors import PruningError
 from pruning.recipe import Recipe
@@ -95,7 +95,7 @@ def weights(model: nn.Module, recipe: Recipe) -> dict[str, nn.Parameter]:
             f"exclude = {list(recipe.exclude)} leaves no layer to prune: there are only {', '.join(every)}"
         )
     for name, weight in every.items():
-        if not torch.isfinite(weight).all():
+        if not finite(weight):
             raise PruningError(f"{name} holds NaN or infinity: it cannot be pruned")
     return {name: weight for name, weight in every.items() if name not in kept}
 

@@ -58,6 +58,7 @@ _MOVES = frozenset(
 _REDUCTIONS = frozenset(
     {"amax", "amin", "linalg_vector_norm", "logsumexp", "max", "mean", "min", "std", "sum", "var"}
 )
+_CUTS = frozenset({"select", "slice", "split", "split_with_sizes", "unbind"})
 _ALONG = frozenset({"_log_softmax", "_softmax", "cumsum"})
 _POOLS = ("pool1d", "pool2d", "pool3d")
 _RESIZES = ("upsample_", "reflection_pad", "replication_pad")
@@ -283,12 +284,25 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         changed = [named(value) for value in (args[:2] if name == "constant_pad_nd" else args)]
         moved = func(*changed, **given)
         first = next(t for t in tree_leaves(args) if isinstance(t, Tensor) and id(t) in before)
+        if name in _CUTS and not self._cut(before[id(first)], tree_leaves(out)):
+            return False
         for tensor, names in zip(tree_leaves(out), tree_leaves(moved), strict=True):
             same = before[id(first)].dim if names.dim() == first.dim() else None
             track = self._along_one(names, same)
             if track is None:
                 return False
             self._tracks[tensor] = track
+        return True
+
+    def _cut(self, track: Track, parts: Sequence[Tensor]) -> bool:
+        """Cut along the channels, parts must stay alike: as many go from each; a slice has a fixed place."""
+        sizes = [part.shape[track.dim] if track.dim < part.dim() else 1 for part in parts]
+        if sizes == [len(track.names)] * len(parts) and parts[0].dim() > track.dim:  # along another dimension
+            return True
+        if sum(sizes) != len(track.names) or len(set(sizes)) != 1:
+            return False
+        every = track.names.view(len(sizes), -1)
+        self._unite(every[:1].expand_as(every).flatten(), every.flatten())
         return True
 
     def _along_one(self, names: Tensor, dim: int | None) -> Track | None:

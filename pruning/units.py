@@ -70,6 +70,14 @@ def sound(
     )
 
 
+def reach(model: nn.Module, groups: Sequence[UnitGroup]) -> float:
+    """The largest share of the prunable weights that can go unit by unit, one unit left in each layer."""
+    shapes = {prunable.layer_of(name): w.shape for name, w in prunable.weights(model).items()}
+    every = [(i, unit) for i, group in enumerate(groups) for unit in range(group.size)]
+    left = choose(groups, every, shapes, None).remaining
+    return 1 - left / sum(shape.numel() for shape in shapes.values())
+
+
 def _every_other(groups: Sequence[UnitGroup], shapes: Mapping[str, torch.Size]) -> list[list[int]]:
     """Of each group about half, no layer emptied."""
     tally = _Tally(shapes)

@@ -1,6 +1,5 @@
 """The model under audit: its architecture factory, its weights, and normalisation inside it."""
 
-import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -64,8 +63,7 @@ def builder(plan: Plan, data: Data, spec: str | None = None) -> Build:
 
 def _watched(model: nn.Module, data: Data) -> nn.Module:
     """The model itself, of which it is known which layers never run (auxiliary heads): they do not count."""
-    with contextlib.suppress(Exception):  # of a model that does not run `check` says so
-        prunable.watch(model, data.test.x[:1])
+    prunable.watch(model, data.test.x[:1])
     return model
 
 

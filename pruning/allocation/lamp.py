@@ -18,8 +18,11 @@ def keys(layers: Sequence[Layer]) -> list[Tensor]:
 
 
 def _lamp(scores: Tensor) -> Tensor:
-    rising = torch.from_numpy(np.sort(scores.detach().cpu().numpy()))  # several times as fast as torch's
-    squares = rising.double().square()
-    above = squares.flip(0).cumsum(0).flip(0)
-    shares = torch.where(above > 0, squares / above, 0.0)
-    return shares.cummax(0).values  # ties rise too, but for rounding
+    plain = scores.detach().cpu()
+    rising = np.sort(
+        (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+    )  # several times as fast as torch's
+    squares = np.square(rising, dtype=np.float64)
+    above = np.cumsum(squares[::-1])[::-1]
+    shares = np.divide(squares, above, out=squares, where=above > 0)  # zero where all above is
+    return torch.from_numpy(np.maximum.accumulate(shares, out=shares))  # ties rise too, but for rounding

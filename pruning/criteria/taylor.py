@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pruning.criteria import Context, _gradients
 
-SOURCE = "first order in each weight, as Mozer & Smolensky 1989 (skeletonization); squared: ``taylor_2019``"
+SOURCE = "Mozer & Smolensky 1989 (skeletonization), of single weights; squared and joint it is taylor_2019"
 NEEDS = "data"
 
 

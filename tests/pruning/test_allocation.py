@@ -14,7 +14,7 @@ from pruning.methods import methods
 from pruning.prune import prune
 from pruning.recipe import Recipe
 
-RULES = ("global", "uniform", "row", "erk", "lamp", "layerwise")
+RULES = ("global", "uniform", "row", "erk", "lamp", "layerwise", "normalised")
 sizes = st.lists(st.integers(1, 40), min_size=1, max_size=6)
 shares = st.floats(0, 1, exclude_max=True)
 
@@ -192,6 +192,28 @@ def test_lamp_is_its_formula():
         assert key.max() == 1
     (key,) = allocation.allocation("lamp").keys([Layer(torch.tensor([1.0, 2.0, 2.0]))])
     assert key.tolist() == [1 / 9, 1 / 2, 1.0]
+
+
+def test_normalised_scores_do_not_know_the_scale_of_their_layer():
+    """A layer of tiny scores would go first by one ranking; over their means both lose as many."""
+    generator = torch.Generator().manual_seed(0)
+    layers = {
+        name: Layer(scale * torch.rand(400, generator=generator)) for name, scale in (("a", 1e-4), ("b", 1.0))
+    }
+    lost = [int((~mask).sum()) for mask in allocation.masks(layers, 400, "normalised").values()]
+    assert lost == pytest.approx([200, 200], abs=20)
+    assert [int((~mask).sum()) for mask in allocation.masks(layers, 399, "global").values()] == [399, 0]
+    assert allocation.allocation("normalised").keys([Layer(torch.tensor([1.0, 3.0]))])[0].tolist() == [
+        0.5,
+        1.5,
+    ]
+    assert not allocation.allocation("normalised").keys([Layer(torch.zeros(3))])[0].any()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_scores_of_sixteen_bits_rank_too(rule):
+    layers = {"a": Layer(torch.rand(40).bfloat16()), "b": Layer(torch.rand(60).bfloat16())}
+    assert dropped(allocation.masks(layers, 50, rule)) == 50
 
 
 def test_row_compares_within_rows():
