@@ -2,12 +2,13 @@
 
 import fnmatch
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
 
 from pruning.errors import PruningError
-from pruning.modes import evaluating
+from pruning.modes import evaluating, examples
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 _ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
@@ -61,13 +62,12 @@ def watch(model: nn.Module, example_input: Tensor) -> None:
     auxiliary heads for training. ``example_input``: (N, …), of which the first is run.
     """
     if not hasattr(model, _SEEN):
-        try:
-            idle = _idle(model, example_input)
-        except Exception:  # whatever the user's own forward raises; where it must run, it is said
-            return
-        setattr(model, _SEEN, True)
-        for name in idle:
-            setattr(model.get_submodule(name), _IDLE, True)
+        for example in examples(example_input):
+            with suppress(Exception):  # whatever the user's own forward raises; where it must run, it is said
+                for name in _idle(model, example):
+                    setattr(model.get_submodule(name), _IDLE, True)
+                setattr(model, _SEEN, True)
+                return
 
 
 def trains_more(model: nn.Module) -> bool:
@@ -94,7 +94,7 @@ def told(model: nn.Module) -> list[str]:
     ]
 
 
-def _idle(model: nn.Module, example_input: Tensor) -> tuple[str, ...]:
+def _idle(model: nn.Module, example: Tensor) -> tuple[str, ...]:
     """The layers that never run."""
     every = {name: module for name, module, _, _ in _found(model, attention=True)}
     called: set[nn.Module] = set()
@@ -104,7 +104,7 @@ def _idle(model: nn.Module, example_input: Tensor) -> tuple[str, ...]:
         for parameter in held:
             parameter.requires_grad_(True)
         with evaluating(model), torch.enable_grad():
-            out = model(example_input[:1])
+            out = model(example)
         outputs = [out] if isinstance(out, Tensor) else list(out.values() if isinstance(out, dict) else out)
         roots = [o.sum() for o in outputs if isinstance(o, Tensor) and o.requires_grad]
         quiet = {name: module for name, module in every.items() if module not in called}

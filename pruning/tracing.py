@@ -11,7 +11,7 @@ The idea of coupled channels is that of Fang et al. 2023, *DepGraph*, arXiv:2301
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from pruning import prunable
 from pruning.errors import PruningError
-from pruning.modes import evaluating
+from pruning.modes import evaluating, examples
 from pruning.prunable import LAYERS
 
 FROZEN = 0
@@ -96,12 +96,15 @@ def channels(model: nn.Module, example_input: Tensor) -> Channels:
     The model is left as it was. ``example_input``: (N, …), of which the first is run. Raises PruningError,
     which names the layer in which the model broke, if it cannot run it.
     """
-    trace = _Trace()
-    with _followed(trace, model):
-        trace.freeze(logits(model, example_input[:1]))
+    *cheaper, one = examples(example_input)
+    for example in (*cheaper, one):
+        trace = _Trace()
+        with suppress(PruningError) if example is not one else nullcontext(), _followed(trace, model):
+            trace.freeze(logits(model, example))
+            break
     if prunable.trains_more(model):
         copied = copy.deepcopy(model).train()  # batch norms take what they see
-        twice = torch.cat([example_input[:1]] * 2)  # of one alone they know no variance
+        twice = torch.cat([example] * 2)  # of one alone they know no variance
         with _followed(trace, copied), torch.no_grad(), torch.random.fork_rng(), suppress(Exception):
             trace.freeze(copied(twice))
     return trace.result()
