@@ -1,5 +1,6 @@
 """The command line. Heavy imports wait until a command needs them: ``report`` works without torch."""
 
+import importlib.util
 import json
 import shlex
 import sys
@@ -236,7 +237,7 @@ def preflight_command(
     policy: PolicyOption = "standard",
 ) -> None:
     """Check model, data and plan before any attack; tell the time, and what the policy can decide."""
-    from audit import estimate, gating
+    from audit import epsilon, estimate, gating
     from reports.gate.policy import find
 
     with gating.mistakes():
@@ -244,6 +245,10 @@ def preflight_command(
     subject = _subject(plan, root=root, quick=quick, device=device)
     facts = dict(estimate.facts(subject, judge_by))
     _examine(subject, plan, facts)
+    for lack in epsilon.missing(subject.plan, [(rule.id, rule.at) for rule in judge_by.rules]):
+        console.print(
+            f"Note: {lack}: of policy {judge_by.name} it will not be decided", highlight=False, markup=False
+        )
 
 
 def _examine(
@@ -366,23 +371,37 @@ def _named(path: Path | None) -> Iterator[None]:
 
 
 def _headline(folder: Path, policy: Any, console: Console) -> None:
-    """The report's own first sentences, so that the terminal says the same as the page."""
-    from reports.story.summary import sentences
+    """The report's own first sentences and key figures, so that the terminal says the same as the page."""
+    from audit import gating
     from reports.write import judged
 
     run = judged(folder, policy)
-    console.print()
-    for line in sentences(run.results, run.verdicts):
-        console.print(f"- {line}", highlight=False, markup=False)
+    gating.summary(run.results, run.verdicts, console)
 
 
 def _say(message: str) -> None:
     Console(stderr=True, soft_wrap=True).print(message, highlight=False, markup=False)
 
 
+def _unshadowed() -> None:
+    """Raises PlanError where another package of the same name would be imported in place of one of ours."""
+    ours = Path(__file__).resolve().parents[1]
+    for name in ("attacks", "pruning", "reports"):
+        found = importlib.util.find_spec(name)
+        at = (
+            next(iter(found.submodule_search_locations or [found.origin or "?"]), "?") if found else "nowhere"
+        )
+        if Path(at).resolve() != ours / name:
+            raise PlanError(
+                f"{at}: would be imported in place of prune-audit's own package {name!r}: rename it, or "
+                "start the command prune-audit (not python -m audit) from another folder, without PYTHONPATH"
+            )
+
+
 def main() -> None:
     """Entry point: a user's mistake becomes one message and an exit code; one of ours, a traceback and 70."""
     try:
+        _unshadowed()
         app()
     except AuditError as error:
         _say(f"prune-audit: {error}")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from attacks.settings import ProbeSettings
-from audit import evidence, means, mistakes
+from audit import epsilon, evidence, means, mistakes
 from audit.errors import PlanError, RefusedError
 from audit.mistakes import Mistake
 from audit.plan import Plan
@@ -48,6 +48,7 @@ def device_of(name: str) -> str:
 def preflight(plan: Plan, device: str = "cpu") -> Subject:
     """Load everything that the plan names. Raises PlanError or RefusedError at the first mistake."""
     data = subject_data.load(plan)
+    plan = epsilon.filled(plan, data)
     build = models.builder(plan, data)
     read: dict[str, models.Restored] = {}
     if plan.model.weights is not None:
@@ -61,13 +62,13 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
     else:
         inner = models.fresh(build, 0)
     models.check(models.wrap(inner, plan, data), data)
-    if plan.finetune_epochs and data.train is None:
+    if plan.control_epochs and data.train is None:
         raise PlanError(
             "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"
         )
     left = _check_recipes(plan, inner, data)
-    if mistakes := means.problems(plan, data):
-        raise PlanError("\n".join(f"[pruning] methods: {mistake}" for mistake in mistakes))
+    if wrong := means.problems(plan, data):
+        raise PlanError("\n".join(f"[pruning] methods: {problem}" for problem in wrong))
     for variant in plan.variant:
         own, key = models.builder(plan, data, variant.build), f"[[variant]] {variant.name!r} weights"
         read[variant.name] = models.restore(variant.weights, plan, own, data, key)
@@ -178,6 +179,11 @@ def examine(subject: Subject) -> Examination:
         seen = evidence.gather(pruned, plan, data, subject.device)
         findings += [Finding(variant.name, mistake) for mistake in mistakes.of(seen)]
         figures.append((f"accuracy, {variant.name}", mistakes.accuracy(seen)))
+    figures += [("data", note) for note in data.notes]
+    if radii := epsilon.sentence(plan, data):
+        figures.append(("ε", radii))
+    if scaled := mistakes.inputs_normalised(data.test.x):
+        findings.append(Finding("dense", scaled))
     if twins := mistakes.shared(*evidence.overlap(data)):
         findings.append(Finding("dense", twins))
     return Examination(tuple(figures), tuple(findings), plan.accept)

@@ -35,8 +35,9 @@ def soften(model: nn.Module, selected: Masks, kind: Soft, factor: float = 0.1) -
 def soft_threshold(model: nn.Module, selected: Masks) -> None:
     """sign(w)·max(|w| − λ, 0) in each layer, λ its largest selected |w|: the selected become 0.
 
-    Donoho 1995, *De-noising by soft-thresholding*; as a step of training: Kusupati et al. 2020,
-    arXiv:2002.03231.
+    Donoho 1995, *De-noising by soft-thresholding*; again and again between steps of training: iterative
+    shrinkage, Daubechies et al. 2004, doi:10.1002/cpa.20042. λ follows from the sparsity. (It is not learned:
+    that is STR, Kusupati et al. 2020, arXiv:2002.03231.)
     """
     masks.apply(model, {name: torch.ones_like(mask) for name, mask in selected.items()})  # do they fit?
     for name, mask in selected.items():
@@ -45,19 +46,25 @@ def soft_threshold(model: nn.Module, selected: Masks) -> None:
         if not kept.all():
             threshold = weight[~kept].abs().max()
             shrunk = weight.sign() * (weight.abs() - threshold).clamp_(min=0)
-            weight.copy_(shrunk.masked_fill_(~kept, 0.0))
+            weight.copy_(shrunk.masked_fill_(~kept | (shrunk == 0), 0.0))  # no -0.0 of a tie
 
 
 @torch.no_grad()
 def attenuate(model: nn.Module, selected: Masks, factor: float) -> None:
-    """factor·w where a weight is selected: smaller, not zero.
-
-    Cai et al. 2020, arXiv:2010.09498 (SofteR Filter Pruning).
-    """
+    """factor·w where a weight is selected: smaller, not zero. A factor at each step: :func:`factors`."""
     masks.apply(model, {name: torch.ones_like(mask) for name, mask in selected.items()})  # do they fit?
     for name, mask in selected.items():
         weight = model.get_parameter(name)
         weight.copy_(torch.where(mask.to(weight.device), weight, factor * weight))
+
+
+def factors(last: float, steps: int) -> list[float]:
+    """What attenuation multiplies by at each of so many steps: falling evenly from 1 to ``last``.
+
+    Cai et al. 2020, arXiv:2010.09498 (SofteR Filter Pruning), whose factor decreases as training goes on.
+    Theirs ends at 0, in a hard cut; one that ends above never makes a zero.
+    """
+    return [1 - (1 - last) * step / steps for step in range(1, steps)] + [last]
 
 
 def filters(model: nn.Module, history: History, example_input: Tensor) -> dict[str, Tensor]:

@@ -1,12 +1,12 @@
 """Allocation: how a budget is spent over the layers. One file each; the file's name is the allocation's name.
 
 An allocation is a module with a one-line docstring, a ``SOURCE`` and a function ``keys(layers) -> keys``:
-for each layer a vector that gives its scores places in one ranking over all layers. The lowest keys go first,
-ties by layer and index, and the last element of a layer never goes. Where ``BY_RANK`` is set, a layer's keys
-are those of its lowest score, its second lowest and so on, and rise: so they need no sorting. No key depends
-on how many are to go: a larger budget takes what a smaller one takes and more, and masks nest as sparsity
-grows. (``threshold`` and ``matched`` fix the number too, see there.) The same ranking serves single weights
-and whole units.
+for each layer a vector that gives its scores places in one ranking over all layers. The lowest keys go first;
+of equals each layer loses the same share, by index; the last element of a layer never goes. Where ``BY_RANK``
+is set, a layer's keys are those of its lowest score, its second lowest and so on, and rise: so they need no
+sorting. No key depends on how many are to go: a larger budget takes what a smaller one takes and more, and
+masks nest as sparsity grows. (``threshold`` and ``matched`` fix the number too, see there.) The same ranking
+serves single weights and whole units.
 """
 
 import functools
@@ -86,15 +86,18 @@ def order(layers: Mapping[str, Layer], rule: str) -> list[tuple[int, int]]:
 
     ``layers``: one per group, by the name of its root.
     """
-    ranked: list[tuple[float, int, int]] = []
+    ranked: list[tuple[float, float, int, int]] = []
     chosen = allocation(rule)
     every = list(layers.values())
     for group, (layer, key) in enumerate(zip(every, chosen.keys(every), strict=True)):
         places = torch.sort(layer.scores if chosen.by_rank else key, stable=True).indices
         rising = key if chosen.by_rank else key[places]
-        ranked += [(k, group, unit) for k, unit in zip(rising.tolist(), places.tolist(), strict=True)]
-    ranked.sort(key=lambda entry: entry[0])  # stable: ties keep the order of groups and ranks
-    return [(group, unit) for _, group, unit in ranked]
+        _, ties = torch.unique_consecutive(rising, return_counts=True)
+        turns = torch.cat([_turns(number) for number in ties.tolist()])
+        rows = (rising, turns, torch.full_like(places, group), places)
+        ranked += zip(*(row.tolist() for row in rows), strict=True)
+    ranked.sort()  # ties in turn, then in the order of groups and ranks
+    return [(group, unit) for *_, group, unit in ranked]
 
 
 def check_finite(layers: Mapping[str, Layer]) -> None:
@@ -143,12 +146,10 @@ def _lowest(keys: Sequence[Tensor], zeros: int) -> list[int]:
     counts = [
         int((key < threshold).sum()) - bool(key[i] < threshold) for key, i in zip(keys, best, strict=True)
     ]
-    left = zeros - sum(counts)
-    for i, key in enumerate(keys):
-        ties = min(left, int((key == threshold).sum()) - bool(key[best[i]] == threshold)) if left else 0
-        counts[i] += ties
-        left -= ties
-    return counts
+    ties = [
+        int((key == threshold).sum()) - bool(key[i] == threshold) for key, i in zip(keys, best, strict=True)
+    ]
+    return _with_ties(counts, ties, zeros - sum(counts))
 
 
 def _lowest_of_rising(keys: Sequence[Tensor], zeros: int) -> list[int]:
@@ -164,12 +165,26 @@ def _lowest_of_rising(keys: Sequence[Tensor], zeros: int) -> list[int]:
         else:
             low = middle
     counts = [int(np.searchsorted(head, high, "left")) for head in heads]
-    left = zeros - sum(counts)
-    for i, head in enumerate(heads):
-        ties = min(left, int(np.searchsorted(head, high, "right")) - counts[i])
-        counts[i] += ties
-        left -= ties
-    return counts
+    ties = [int(np.searchsorted(head, high, "right")) - n for head, n in zip(heads, counts, strict=True)]
+    return _with_ties(counts, ties, zeros - sum(counts))
+
+
+def _with_ties(counts: list[int], ties: Sequence[int], left: int) -> list[int]:
+    """The counts and so many of the ties that each layer has: the same share of every layer's."""
+    if left == sum(ties):
+        return [count + number for count, number in zip(counts, ties, strict=True)]
+    order = torch.cat([_turns(number) for number in ties]).argsort(stable=True)
+    owners = torch.arange(len(ties)).repeat_interleave(torch.tensor(ties))
+    more = owners[order[:left]].bincount(minlength=len(ties))
+    return [count + int(extra) for count, extra in zip(counts, more, strict=True)]
+
+
+def _turns(ties: int) -> Tensor:
+    """When each of a layer's equals goes, between 0 and 1: spread evenly, so that layers lose equal shares.
+
+    The turns do not depend on how many go: masks nest.
+    """
+    return (torch.arange(ties, dtype=torch.float64) + 0.5) / max(1, ties)
 
 
 def _without_lowest(key: Tensor, count: int) -> Tensor:

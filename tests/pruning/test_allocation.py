@@ -241,3 +241,22 @@ def test_every_allocation_has_a_line_and_a_source():
         assert rule.name == name
         assert rule.summary
         assert rule.source
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.data())
+def test_equals_go_in_equal_shares_and_nest(sizes, data):
+    layers = {str(i): Layer(torch.ones(n)) for i, n in enumerate(sizes)}
+    most = sum(sizes) - len(sizes)
+    few, many = sorted(data.draw(st.tuples(st.integers(0, most), st.integers(0, most))))
+    loose, tight = (allocation.masks(layers, zeros, "global") for zeros in (few, many))
+    assert all((tight[name] <= loose[name]).all() for name in layers)
+    for mask in tight.values():
+        n = len(mask) - 1  # the last never goes
+        assert abs(int((~mask).sum()) - (many / most * n if most else 0)) <= 1
+    ranked = allocation.order(layers, "global")
+    assert len(ranked) == sum(sizes)
+    for group, n in enumerate(sizes):
+        units = [unit for g, unit in ranked if g == group]
+        assert units == list(range(n))
+        first = [g for g, _ in ranked[: len(ranked) // 2]].count(group)
+        assert abs(first - n / 2) <= 1
