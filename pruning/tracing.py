@@ -135,6 +135,24 @@ def logits(model: nn.Module, example_input: Tensor) -> Tensor:
             hook.remove()
 
 
+def uses(model: nn.Module, example_input: Tensor) -> dict[str, int]:
+    """Layer → how often each of its weights is used for one example, of layers that are called."""
+    found: dict[str, int] = {}
+
+    def count(name: str, layer: nn.Module, _inputs: tuple[object, ...], output: Tensor) -> None:
+        found[name] = found.get(name, 0) + output.numel() // layer.get_parameter("weight").shape[0]
+
+    hooks = [
+        module.register_forward_hook(partial(count, name)) for name, module in prunable.layers(model).items()
+    ]
+    try:
+        logits(model, example_input[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
 def depthwise(layer: nn.Module) -> bool:
     """Whether each channel of a convolution is read by one channel only."""
     return (
