@@ -68,7 +68,8 @@ def _frames(kind: str, path: Path, plan: DataPlan) -> dict[str, pd.DataFrame]:
         )
     parts = {}
     for split in ("train", "test"):
-        part = frame[frame[SPLIT].astype(str) == plan.splits.get(split, split)].drop(columns=SPLIT)
+        named = plan.splits.get(split, split)
+        part = frame[frame[SPLIT].astype(str) == named].drop(columns=SPLIT)
         if len(part):
             parts[split] = part
     return parts
@@ -126,8 +127,7 @@ def _inputs(frame: pd.DataFrame, plan: DataPlan, where: str) -> NDArray[Any]:
                     f"[data] source: {where}: images differ in shape: say resize, crop and mode in [data]"
                 )
             return folder.stacked(images)
-    for name in frame:
-        column = frame[name]
+    for name, column in frame.items():
         if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
             raise RefusedError(
                 f"[data] source: {where}: column {name!r} holds {column.iloc[0]!r}, no number: encode it as "
