@@ -16,6 +16,7 @@ import pruning
 from attacks.registry import plugins
 from audit.plan import Plan, WeightsPlan
 from audit.subject.data import Data
+from pruning import criteria
 from pruning.recipe import Recipe
 from reports.data.ledger import canonical
 
@@ -120,10 +121,10 @@ class Unit:
 
 @functools.cache
 def code_version() -> str:
-    """Hash of every source file that a result can depend on, other packages' probes and attacks too, and of
-    torch's version."""
+    """Hash of every source file that a result can depend on, other packages' probes, attacks and criteria
+    too, and of torch's version."""
     digest = hashlib.sha256(torch.__version__.encode())
-    for label, file in plugins().items():
+    for label, file in {**plugins(), **criteria.plugins()}.items():
         digest.update(label.encode() + b"\0" + (file.read_bytes() if file else b""))
     for package in (attacks, audit, pruning):
         folder = Path(package.__path__[0])
