@@ -14,7 +14,7 @@ from attacks.registry import probes
 from audit import costs
 from audit.plan import Plan
 from audit.preflight import Subject
-from audit.units import Unit, code_version
+from audit.unit import Unit, code_version, identity
 from pruning.methods import methods
 
 PACKAGES = (
@@ -24,17 +24,19 @@ PACKAGES = (
 
 
 def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
-    """The rows of the ``run`` table. ``plan_digest`` names the plan and all that its results depend on."""
+    """The rows of the ``run`` table. ``identity`` says whose folder it is; ``plan_digest`` names the plan and
+    all that its results depend on."""
     plan, data = subject.plan, subject.data
     cards = {name: asdict(probe.card) for name, probe in probes().items() if name in plan.probes}
     return {
         "plan_digest": hashlib.sha256("".join(unit.id for unit in work).encode()).hexdigest(),
+        "identity": identity(plan, data, subject.device),
         "plan_name": plan.name,
         "plan": plan_dict(plan),
         "command": command,
         "subject": {
             "architecture": plan.model.build,
-            "weights": "trained" if plan.model.weights is None else plan.model.weights.name,
+            "weights": "trained" if plan.model.weights is None else plan.model.weights.file.name,
             "parameters": subject.parameters,
             "prunable_parameters": subject.prunable,
             "macs": subject.macs,

@@ -3,6 +3,9 @@
 import json
 import shlex
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -11,9 +14,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from audit import __version__
-from audit.errors import AuditError, IncompleteError, PlanError
+from audit.errors import INTERNAL, AuditError, IncompleteError, PlanError
 
 app = typer.Typer(
     name="prune-audit",
@@ -23,8 +27,8 @@ app = typer.Typer(
         "Start with  prune-audit run  (the embedded demo, about three minutes), then  prune-audit init  for "
         "your own model. In CI,  prune-audit gate DIR  says whether a run meets a policy.\n\n"
         "Exit codes: 0 done or pass, 1 gate failed, 2 usage, plan or policy error, 3 inconclusive, 4 run "
-        "incomplete or not comparable, 5 model or data refused, 130 interrupted (run the same command again "
-        "to resume)."
+        "incomplete or not comparable, 5 model or data refused, 70 internal error (says nothing about the "
+        "model), 130 interrupted (run the same command again to resume)."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -103,10 +107,14 @@ def run(
     quick: QuickOption = False,
     root: RootOption = None,
     policy: PolicyOption = "standard",
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Progress as JSON, one object a line, for programs.")
+    ] = False,
 ) -> None:
     """Run a plan, or resume it, and write report.html and measurements.csv.
 
-    A run that was stopped goes on where it stopped; a finished one computes nothing.
+    A run that was stopped goes on where it stopped; a finished one computes nothing. A folder belongs to the
+    model and its data: after a change of what is pruned or measured, only what is new is computed.
     """
     from audit import gating, runner
     from reports.gate.policy import find
@@ -115,9 +123,11 @@ def run(
     with gating.mistakes():
         judge_by = find(policy)
     subject = _subject(plan, root=root, quick=quick, device=device)
+    tell = Console(stderr=True, soft_wrap=True) if log_json else console
+    _examine(subject, plan, console=tell)
     loaded = subject.plan
     folder = out or Path("runs") / loaded.name
-    console.print(
+    tell.print(
         f"Auditing {loaded.model.build} on {loaded.data.source}: {len(subject.data.test)} audit examples, "
         f"results in {folder}",
         markup=False, highlight=False,
@@ -125,16 +135,18 @@ def run(
     command = ["prune-audit", "run", *([str(plan)] if plan else []), *(["--quick"] if quick else [])]
     try:
         outcome = runner.run(
-            subject, folder, engine=engine.value, jobs=jobs, command=shlex.join(command), console=console
+            subject, folder, engine=engine.value, jobs=jobs, command=shlex.join(command), console=console,
+            log_json=log_json,
         )  # fmt: skip
     except KeyboardInterrupt:
         _say(f"\nInterrupted. What is finished is kept in {folder}; run the same command again to go on.")
         raise typer.Exit(130) from None
     if outcome.computed == 0:
-        console.print("Everything was done already; nothing was computed.", highlight=False)
-    for path in write(folder, policy=judge_by):
-        console.print(f"Wrote {path}", highlight=False, markup=False)
-    _headline(folder, judge_by)
+        tell.print("Everything was done already; nothing was computed.", highlight=False)
+    with gating.mistakes():
+        for path in write(folder, policy=judge_by):
+            tell.print(f"Wrote {path}", highlight=False, markup=False)
+        _headline(folder, judge_by, tell)
     if outcome.failed:
         raise IncompleteError(
             f"{outcome.failed} of {outcome.planned} units failed; the report shows them. "
@@ -195,6 +207,26 @@ def gate(
     raise typer.Exit(verdicts.exit_code)
 
 
+@app.command("status")
+def status_command(
+    folder: RunArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show how far a run is, while it goes on or after it stopped: done, failed, time left, slowest units."""
+    from audit import gating
+    from audit.status import lines, status
+
+    with gating.mistakes():
+        found = status(folder)
+    if as_json:
+        typer.echo(json.dumps(found.table, indent=2, ensure_ascii=False))
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in lines(found):
+        table.add_row(name, Text(value))
+    console.print(table, highlight=False)
+
+
 @app.command("preflight")
 def preflight_command(
     plan: Annotated[Path, typer.Argument(help="The plan (TOML).")],
@@ -210,10 +242,50 @@ def preflight_command(
     with gating.mistakes():
         judge_by = find(policy)
     subject = _subject(plan, root=root, quick=quick, device=device)
-    table = Table(show_header=False, box=None)
-    for name, value in estimate.facts(subject, judge_by):
-        table.add_row(name, value)
-    console.print(table, highlight=False)
+    facts = dict(estimate.facts(subject, judge_by))
+    _examine(subject, plan, facts)
+
+
+def _examine(
+    subject: Any, path: Path | None, facts: dict[str, str] | None = None, console: Console = console
+) -> None:
+    """Say on the terminal what the model's figures look like; a serious mistake is refused.
+
+    ``facts``: what else there is to say of the plan, above it.
+    """
+    from audit.preflight import examine
+
+    found = examine(subject)
+    if facts is not None:
+        table = Table(show_header=False, box=None)
+        for name, value in [*facts.items(), *found.figures]:
+            table.add_row(name, Text(value))
+        console.print(table, highlight=False)
+    for warning in found.warnings:
+        console.print(f"Warning: {warning}", highlight=False, markup=False)
+    with _named(path):
+        found.refuse()
+
+
+@app.command()
+def convert(
+    old: Annotated[
+        Path, typer.Argument(metavar="OLD", help="A checkpoint, of any kind that is safe to read.")
+    ],
+    new: Annotated[Path, typer.Argument(metavar="NEW.safetensors", help="Where to write its weights.")],
+    key: Annotated[
+        str | None, typer.Option(help="Which of its entries holds the weights; by default the usual one.")
+    ] = None,
+    strip_prefix: Annotated[
+        str | None, typer.Option(help="What the weights' names begin with; others are left out.")
+    ] = None,
+) -> None:
+    """Write a checkpoint's weights as safetensors: unwrapped, masks folded in. Runs no code of the file."""
+    from audit.subject import checkpoints
+
+    for line in checkpoints.convert(old, new, key, strip_prefix):
+        console.print(f"- {line}", highlight=False, markup=False)
+    console.print(f"Wrote {new}", highlight=False, markup=False)
 
 
 @app.command()
@@ -278,13 +350,22 @@ def _subject(path: Path | None, *, root: Path | None, quick: bool, device: Devic
     path = path or Path(__file__).parent / "plans" / "demo.toml"
     loaded = plans.load(path, root=root, quick=quick)
     runs_on = device_of(device.value)
-    try:
+    with _named(path):
         return preflight(loaded, runs_on)
+
+
+@contextmanager
+def _named(path: Path | None) -> Iterator[None]:
+    """Mistakes in a plan are said with its name."""
+    try:
+        yield
     except AuditError as error:
+        if path is None:
+            raise
         raise type(error)("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
 
 
-def _headline(folder: Path, policy: Any) -> None:
+def _headline(folder: Path, policy: Any, console: Console) -> None:
     """The report's own first sentences, so that the terminal says the same as the page."""
     from reports.story.summary import sentences
     from reports.write import judged
@@ -300,7 +381,7 @@ def _say(message: str) -> None:
 
 
 def main() -> None:
-    """Entry point: a user's mistake becomes one message and an exit code."""
+    """Entry point: a user's mistake becomes one message and an exit code; one of ours, a traceback and 70."""
     try:
         app()
     except AuditError as error:
@@ -309,3 +390,11 @@ def main() -> None:
     except KeyboardInterrupt:
         _say("Interrupted.")
         sys.exit(130)
+    except Exception as error:
+        traceback.print_exc()
+        _say(
+            f"prune-audit: internal error, which says nothing about your model: {type(error).__name__}: "
+            f"{error}\nThis is a bug in prune-audit {__version__}. Please report it with the lines above and "
+            "the command that you ran. What a run has finished is kept."
+        )
+        sys.exit(INTERNAL)

@@ -62,7 +62,8 @@ def show(verdicts: Verdicts, folder: Path, console: Console) -> None:
     )
     console.print(
         f"\n{status.MARKS[verdicts.status].word}: {folder} by the policy {verdicts.policy.name} "
-        f"({counts or 'nothing to judge'}), judged on {verdicts.judged_on}; exit code {verdicts.exit_code}",
+        f"({counts or 'nothing to judge'}; {verdicts.applied_words}), judged on {verdicts.judged_on}; "
+        f"exit code {verdicts.exit_code}",
         highlight=False, markup=False,
     )  # fmt: skip
 

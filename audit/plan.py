@@ -13,6 +13,13 @@ from audit.errors import PlanError
 from pruning.methods import resolve
 from pruning.recipe import Recipe
 
+Mistake = Literal[
+    "not-finite", "train-mode", "probabilities", "constant", "normalised-twice", "not-normalised",
+    "normalised-otherwise", "channels-reversed", "labels-off-by-one", "labels-permuted", "class-order",
+    "test-in-train", "chance", "train-not-members", "unexpected-accuracy", "inputs-normalised",
+]  # fmt: skip
+"""What preflight may find that a plan looks like (:mod:`audit.mistakes`)."""
+
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 
 
@@ -37,12 +44,30 @@ class Normalise(Section):
         return self
 
 
+class WeightsPlan(Section):
+    """A file of weights; a path alone is its ``file``."""
+
+    file: Path
+    key: str | None = None
+    """Which of the file's entries holds the state dict (``state_dict_ema``); by default the usual one."""
+    strip_prefix: str | None = None
+    """What the names of the weights begin with (``student.``); others are left out. By default whatever parts
+    the file's names from the model's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path(cls, given: Any) -> Any:
+        return {"file": given} if isinstance(given, str | Path) else given
+
+
 class ModelPlan(Section):
     """The model under audit: what builds it, and the weights it has (absent: trained by [train])."""
 
     build: str
-    weights: Path | None = None
+    weights: WeightsPlan | None = None
     normalise: Normalise | None = None
+    expected_accuracy: float | None = Field(default=None, gt=0, le=1, exclude=True)
+    """What the weights reach on held-out examples, as their maker says: checked before anything runs."""
 
 
 class FeaturesPlan(Section):
@@ -147,7 +172,7 @@ class VariantPlan(Section):
     """A pruned checkpoint of the user's own, audited beside the model."""
 
     name: Annotated[str, Field(min_length=1)]
-    weights: Path
+    weights: WeightsPlan
     build: str | None = None
     """What builds it, where it is not the audited model's architecture."""
 
@@ -168,6 +193,8 @@ class Plan(Section):
     pruning: PruningPlan | None = None
     variant: tuple[VariantPlan, ...] = ()
     probes: Mapping[str, Any] = Field(default_factory=dict, validate_default=True)
+    accept: tuple[Mistake, ...] = ()
+    """What preflight would refuse, and is meant so."""
     name: str = Field(default="plan", exclude=True)
     folder: Path = Field(default=Path(), exclude=True)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pruning import prunable, storage
+from pruning.compressed import unsigned_zeros
 from pruning.errors import PruningError
 from pruning.modes import evaluating, one_thread
 from pruning.removal import Removal
@@ -99,7 +100,7 @@ def file_sizes(model: nn.Module, path: Path, history: Sequence[Removal] = ()) ->
         other = Path(folder) / "compressed.safetensors"
         storage.save(model, other, history, compressed=True)
         before, after = storage.read(path), storage.read(other)
-        if before[0] != after[0] or not storage.same(before[1], after[1]):
+        if before[0] != after[0] or not storage.same(unsigned_zeros(before[1]), after[1]):
             raise PruningError(f"{path}: what was stored compressed is not what was read back")
         compressed = other.stat().st_size
     return {

@@ -81,6 +81,8 @@ def test_prune_audit_commands_run_in_order(name: str, workplace: Path) -> None:
     """
     for command in COMMANDS[name]:
         words = shlex.split(command)
+        if words[1:] and words[1].startswith("examples/"):
+            subprocess.run([sys.executable, *words[1:]], cwd=workplace, check=True)
         if not words[0].endswith("prune-audit"):
             continue
         words = words[1:]

@@ -198,17 +198,13 @@ def _tries(
     """PGD, APGD-T and what else the plan has that follows gradients, on the view; then Square, and RayS where
     scores say nothing, on the model itself."""
     longer = 1 if random or means.estimated else LONGER
-    harder = settings.model_copy(
-        update={
-            "restarts": max(STARTS, settings.restarts),
-        }
-    )
+    harder = settings.model_copy(update={"restarts": max(STARTS, settings.restarts)})
     climbers = {"pgd": PGD, "apgd_t": APGD_T} | {
         name: attack
         for name, attack in attacks.items()
         if name in found.curves and attack.sees == "gradients" and attack.search != "distance"
     }
-    if means.sampled:  # dozens of passes a step, for a gradient that says little
+    if means.sampled or random:  # dozens of passes a step, for a figure that stays in doubt
         climbers = {"pgd": PGD}
     ordered = sorted(climbers.items(), key=lambda item: (item[1].cost, item[0]))
     tries = [

@@ -21,6 +21,11 @@ from attacks.probe import Measurement, Target
 
 METRIC = "robust_accuracy"
 DISTANCE = "adversarial_distance"
+WORST = "worst_case"
+EXAMPLES = "examples"
+"""What stands for an attack in the failed row of pictures that could not be had."""
+ASKED = 8
+"""Examples, at least, that are shown to a model twice to see whether its outputs are random."""
 MOODY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 """Layers that work otherwise in training mode."""
 
@@ -59,10 +64,18 @@ class Sweep:
     """(len(grid), n) bool: broken by any attack, at this ε or a smaller one."""
     failed: Mapping[str, str] = field(default_factory=dict)
     """Attacks that could not be run, and why."""
+    measuring: frozenset[str] = frozenset()
+    """The attacks of the plan that measure distances, those that failed among them."""
     trial: Trial | None = None
     """What became of a sample of what stood by inference; None where nothing did."""
+    untried: str = ""
+    """Why that sample could not be tried."""
     examples: Broken | None = None
     """A few of the broken ones, to be looked at."""
+    unshown: str = ""
+    """Why those could not be had."""
+    replays: Mapping[str, Tensor] = field(default_factory=dict)
+    """By source, what its perturbations break, (len(grid), n) bool."""
 
 
 def robust_curves(
@@ -86,23 +99,25 @@ def sweep(
     the bounds, or if the model is in training mode.
     """
     target = in_units(target)
-    _fit(target)
-    right, clean = _begin(target, settings, generator)
-    ordered = dict(sorted(attacks.items(), key=lambda item: (item[1].cost, item[0])))
-    return [
-        in_norm(
-            norm,
-            replace(clean, ball=ball_of(norm, target.features)),
-            right,
-            ordered,
-            settings,
-            target.batch_size,
-        )
-        for norm in settings.norms
-    ]
+    fit(target)
+    shape = len(target.test), settings.restarts
+    seeds = torch.randint(2**62, shape, generator=generator, device=generator.device)
+    right, clean = begin(target, settings, seeds, [range(len(target.test))])
+    found = []
+    for norm in settings.norms:
+        batch = replace(clean, ball=ball_of(norm, target.features))
+        swept = attacked(norm, batch, right, in_order(attacks), settings, target.batch_size)
+        found.append(settled(swept, attacks, settings, target.batch_size))
+    return found
 
 
-def _fit(target: Target) -> None:
+def in_order(attacks: Mapping[str, EvasionAttack]) -> dict[str, EvasionAttack]:
+    """From cheap to dear, ties by name."""
+    return dict(sorted(attacks.items(), key=lambda item: (item[1].cost, item[0])))
+
+
+def fit(target: Target) -> None:
+    """Raises ValueError where the target cannot be attacked soundly."""
     if len(target.test) == 0:
         raise ValueError("there are no test examples to attack")
     if any(module.training and isinstance(module, MOODY) for module in target.model.modules()):
@@ -119,7 +134,7 @@ def _fit(target: Target) -> None:
         )
 
 
-def in_norm(
+def attacked(
     norm: str,
     batch: Batch,
     right: Tensor,
@@ -127,7 +142,7 @@ def in_norm(
     settings: Settings,
     batch_size: int,
 ) -> Sweep:
-    """Run the attacks in their order. Inside, tensors are over the examples in ``batch``."""
+    """Run the attacks in their order, on whatever examples. Inside, tensors are over those in ``batch``."""
     grid = torch.tensor(settings.radii(norm), dtype=torch.float64, device=right.device)
     worst = torch.zeros(len(grid), len(batch), dtype=torch.bool, device=right.device)
     nothing = torch.zeros_like(worst)
@@ -156,16 +171,35 @@ def in_norm(
         )
         inferred |= guessed if guessed is not None else False
         worst = worst | (broken.cumsum(dim=0) > 0)
-    guessing = [a for name, a in attacks.items() if name in curves and a.search == "smallest" and not a.whole]
-    tried = trial(guessing, batch, grid, worst, inferred & ~worst, settings, batch_size)
+    measuring = frozenset(name for name, a in attacks.items() if norm in a.norms and a.search == "distance")
+    return Sweep(norm, grid, right, batch, curves, whole(worst, right, True), failed, measuring)
+
+
+def settled(found: Sweep, attacks: Mapping[str, EvasionAttack], settings: Settings, batch_size: int) -> Sweep:
+    """The sweep of all examples with what can only be said of them together: the trial of what stands by
+    inference, and pictures of some that broke."""
+    attacks, batch, grid, right = in_order(attacks), found.batch, found.grid, found.right
+    worst, inferred = found.worst[:, right], torch.zeros_like(found.worst[:, right])
+    for curve in found.curves.values():
+        inferred |= False if curve.inferred is None else curve.inferred[:, right]
+    ran = {name: attack for name, attack in attacks.items() if name in found.curves}
+    guessing = [attack for attack in ran.values() if attack.search == "smallest" and not attack.whole]
+    try:
+        tried, untried = trial(guessing, batch, grid, worst, inferred & ~worst, settings, batch_size), ""
+    except Exception as error:  # see above; what stands by inference is in doubt then
+        tried, untried = None, reason(error)
     worst = worst if tried is None else tried.worst
     usable = {  # on a few examples alone; the user's own attack may not bear so small a batch
-        name: attack
-        for name, attack in attacks.items()
-        if name in curves and not attack.whole and attack.sees != "anything"
+        name: attack for name, attack in ran.items() if not attack.whole and attack.sees != "anything"
     }
-    examples = broken_examples(usable, batch, grid, worst, right, settings)
-    return Sweep(norm, grid, right, batch, curves, whole(worst, right, True), failed, tried, examples)
+    try:
+        examples, unshown = broken_examples(usable, batch, grid, worst, right, settings), ""
+    except Exception as error:
+        examples, unshown = None, reason(error)
+    return replace(
+        found, worst=whole(worst, right, True), trial=tried, untried=untried, examples=examples,
+        unshown=unshown,
+    )  # fmt: skip
 
 
 def _curves(
@@ -190,15 +224,24 @@ def whole(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
     return whole
 
 
-def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tuple[Tensor, Batch]:
-    """Which test examples the model gets right, (n,) bool, and those as one batch with their gradients."""
-    total, device = len(target.test), target.device
-    seeds = torch.randint(2**62, (total, settings.restarts), generator=generator, device=generator.device)
-    x, y, seeds = laid_out(target.test.x.to(device)), target.test.y.to(device), seeds.to(device)
-    parts = zip(torch.split(x, target.batch_size), torch.split(y, target.batch_size), strict=True)
-    found = [climb(target.model, *part) for part in parts]
+def begin(
+    target: Target, settings: Settings, seeds: Tensor, blocks: Sequence[range], right: Tensor | None = None
+) -> tuple[Tensor, Batch]:
+    """Which of the examples in ``blocks``, neighbours, the model gets right, (n,) bool; those as one batch
+    with their gradients. ``seeds``: of all examples, (N, restarts); ``right``: where it is known."""
+    device, some = target.device, slice(blocks[0].start, blocks[-1].stop)
+    x, y = laid_out(target.test.x[some].to(device)), target.test.y[some].to(device)
+    found = []
+    for block in blocks:
+        ours = slice(block.start - some.start, block.stop - some.start)
+        parts = zip(
+            torch.split(x[ours], target.batch_size), torch.split(y[ours], target.batch_size), strict=True
+        )
+        found += [climb(target.model, *part) for part in parts]
     logits, _, gradient = (torch.cat(pieces) for pieces in zip(*found, strict=True))
-    right = matched(logits, target).argmax(dim=1) == y
+    wins = matched(logits, target).argmax(dim=1) == y
+    right = wins if right is None else right
+    first = laid_out(target.test.x[: min(target.batch_size, max(target.block, ASKED))].to(device))
     batch = Batch(
         model=target.model,
         ball=ball_of(settings.norms[0], target.features),
@@ -207,9 +250,9 @@ def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tu
         y=y[right],
         logits=logits[right],
         gradient=gradient[right],
-        seeds=seeds[right],
+        seeds=seeds[some].to(device)[right],
         eps=torch.zeros(int(right.sum()), device=device),
-        draws=_search.draws(target.model, x[: target.batch_size]),
+        draws=_search.draws(target.model, first),
     )
     return right, batch
 
@@ -223,20 +266,34 @@ def rows(sweep: Sweep) -> list[Measurement]:
         after = f"attacked: what {', '.join(curve.after)} left standing; what they broke counts"
         note = _join(after if curve.after else "", curve.note or silent)
         found += _curve(curve.broken, sweep, name, note, curve.inferred)
-        if curve.distance is not None:
-            found.append(_distance(curve.distance, sweep, name, silent))
     for name, why in sweep.failed.items():
         for eps in sweep.grid.tolist():
             at: dict[str, str | int | float] = {"norm": sweep.norm, "eps": eps, "attack": name}
             found.append(Measurement(METRIC, at=at, status="failed", note=why))
-    measured = [curve.distance for curve in sweep.curves.values() if curve.distance is not None]
-    if measured:
-        found.append(_distance(_closest(sweep, measured), sweep, "worst_case", silent))
-    worst = _curve(sweep.worst, sweep, "worst_case", _join(silent, _tried(sweep.trial)), _inferred(sweep))
+    found += _distances(sweep, silent)
+    if sweep.unshown:
+        found.append(_failed(METRIC, sweep, EXAMPLES, sweep.unshown))
+    worst = _curve(sweep.worst, sweep, WORST, _join(silent, _tried(sweep.trial)), _inferred(sweep))
     if sweep.examples is not None:
         row = worst[sweep.examples.rung]
         worst[sweep.examples.rung] = replace(row, outcomes={**(row.outcomes or {}), **sweep.examples.arrays})
     return found + worst
+
+
+def _distances(sweep: Sweep, silent: str) -> list[Measurement]:
+    """The median distance of each attack that measures it, and that of the closest of all finds."""
+    curves = {name: curve.distance for name, curve in sweep.curves.items() if curve.distance is not None}
+    found = [_distance(distance, sweep, name, silent) for name, distance in curves.items()]
+    lost = {name: why for name, why in sweep.failed.items() if name in sweep.measuring}
+    found += [_failed(DISTANCE, sweep, name, why) for name, why in lost.items()]
+    if curves:
+        closest = _closest(sweep, list(curves.values()))
+        return [*found, _distance(closest, sweep, WORST, silent)]
+    return found + [_failed(DISTANCE, sweep, WORST, why) for why in list(lost.values())[:1]]
+
+
+def _failed(metric: str, sweep: Sweep, attack: str, why: str) -> Measurement:
+    return Measurement(metric, at={"norm": sweep.norm, "attack": attack}, status="failed", note=why)
 
 
 def _join(*notes: str) -> str:

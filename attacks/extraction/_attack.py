@@ -19,6 +19,8 @@ class Theft:
     before or not; one beyond the budget that is open raises OverBudgetError."""
     pool: Tensor
     """Unlabelled inputs of the attacker's own, (M, …), in the order in which a plain attacker sends them."""
+    kinds: Tensor | None
+    """The attacker's own labels of its inputs, (M,) int64, on the CPU; None where it has none."""
     budgets: tuple[int, ...]
     """Queries that may have been sent in all by the first, the second, … copy that is handed over; rising."""
     fresh: Callable[[], nn.Module]

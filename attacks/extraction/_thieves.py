@@ -105,12 +105,13 @@ class _Thieves:
         self, replicate: int, settings: Settings, budgets: tuple[int, ...], gate: Gate | None = None
     ) -> Theft:
         target, seed = self._target, self._seeds[replicate]
-        pool = self._pools[replicate].x.float()
-        if settings.sends == "noise":
+        pool, kinds = self._pools[replicate].x.float(), self._pools[replicate].y.cpu()
+        if noise := settings.sends == "noise":
             pool = _noise(pool, budgets[-1], target.bounds, seed)
         return Theft(
             ask=_closed if gate is None else gate.ask,
             pool=pool.to(target.device),
+            kinds=None if noise else kinds,
             budgets=budgets,
             fresh=maker(target, settings.surrogate, seed),
             num_classes=target.num_classes,

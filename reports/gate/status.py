@@ -57,7 +57,8 @@ def limit_words(rule: Rule) -> str:
     """``at least 40.0%``, ``at most 5.0 points below dense``."""
     unit = about_metric(rule.metric).unit
     if not rule.compares:
-        return f"at {'least' if rule.kind == 'min' else 'most'} {number(rule.limit, unit)}"
+        limit = f"at {'least' if rule.kind == 'min' else 'most'} {number(rule.limit, unit)}"
+        return f"{limit} of clean accuracy" if rule.of else limit
     size = change(rule.limit, unit).removeprefix("+")
     side = "below" if rule.kind == "max_drop" else "above"
     return f"at most {size} {side} {rule.reference}"
@@ -69,7 +70,8 @@ def limit_short(rule: Rule) -> str:
     if rule.compares:
         size = change(rule.limit, unit).removeprefix("+")
         return f"{rule.kind.removeprefix('max_')} ≤ {size}"
-    return f"{'≥' if rule.kind == 'min' else '≤'} {number(rule.limit, unit)}"
+    limit = f"{'≥' if rule.kind == 'min' else '≤'} {number(rule.limit, unit)}"
+    return f"{limit} of clean" if rule.of else limit
 
 
 def figure(rule: Rule, value: float | None) -> str:
@@ -77,7 +79,9 @@ def figure(rule: Rule, value: float | None) -> str:
     if value is None:
         return ""
     unit = about_metric(rule.metric).unit
-    return change(value, unit) if rule.compares else number(value, unit)
+    if rule.compares:
+        return change(value, unit)
+    return f"{number(value, unit)} of clean" if rule.of else number(value, unit)
 
 
 def subject(decision: Decision) -> str:
@@ -108,6 +112,7 @@ def told(decision: Decision) -> str:
     if decision.seeds > 1:
         asked = f"in the worst of {decision.seeds} seeds {asked}"
     if not rule.compares:
-        return f"{what} is {number(value, unit)} {asked}"
+        share = " of clean accuracy" if rule.of else ""
+        return f"{what} is {number(value, unit)}{share} {asked}"
     falls = (rule.kind == "max_drop") == (value >= 0)
     return f"{what} {'falls' if falls else 'rises'} by {change(abs(value), unit).removeprefix('+')} {asked}"

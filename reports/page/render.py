@@ -104,10 +104,9 @@ def tally(results: Results, verdicts: Verdicts) -> str:
         if count:
             parts.append(f"{count} {one if count == 1 else more}")
     if not parts:
-        return "for the run as a whole."
-    return (
-        f"for the run as a whole: of {words.counted(len(pruned), 'pruned version')}, {words.listing(parts)}."
-    )
+        return f"for the run as a whole: {verdicts.applied_words}."
+    many = words.counted(len(pruned), "pruned version")
+    return f"for the run as a whole: of {many}, {words.listing(parts)}; {verdicts.applied_words}."
 
 
 def _csp(style: str, script: str) -> str:

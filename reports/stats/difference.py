@@ -66,7 +66,7 @@ class Difference:
         """
         z = float(special.ndtri(1 - tail)) * (-1 if upper else 1)
         low, high = (self.value, 1.0) if upper else (-1.0, self.value)
-        for _ in range(40):
+        for _ in range(30):
             middle = (low + high) / 2
             if self.score(middle) > z:
                 low = middle

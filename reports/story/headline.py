@@ -51,7 +51,7 @@ def _alone(a: Analysis, verdicts: Verdicts) -> str:
     stops = worst(verdicts, "dense")
     if stops is None:
         said = {
-            "pass": f"and meets {policy_name(verdicts)}",
+            "pass": f"and meets {policy_name(verdicts)}, of which {verdicts.applied_words} to it",
             "not_applicable": f"and no rule of {policy_name(verdicts)} is for it: it is not judged",
         }.get(verdicts.on("dense"), "but the run is not finished: it is not shown to meet any policy")
         return f"{lead}, {said}."

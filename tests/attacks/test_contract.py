@@ -26,7 +26,11 @@ QUICK: dict[str, dict[str, object]] = {
         "fmn_steps": 6,
         "transfer": False,
     },
-    "membership": {"fpr": 0.02},
+    "membership": {
+        "level": "quick",
+        "attacks": ("art_black_box", "augmented", "ensemble", "loss", "quantile", "samia"),
+        "fpr": 0.02,
+    },
     "extraction": {
         "queries": (60, 120),
         "epochs": 1,

@@ -102,7 +102,7 @@ def theft_of(victim: nn.Module, target: Target, budgets: tuple[int, ...] = (64,)
     assert target.surrogate is not None
     gate = Gate(replace(target, model=victim), Settings(**config), soft=False)
     gate.open(budgets[-1])
-    return Theft(gate.ask, target.pool.x, budgets, lambda: target.surrogate(0), 10, (0.0, 1.0), 1)
+    return Theft(gate.ask, target.pool.x, None, budgets, lambda: target.surrogate(0), 10, (0.0, 1.0), 1)
 
 
 def test_labels_reach_art_s_loss_as_probabilities(

@@ -95,6 +95,10 @@ def raised(found: list[Measurement]) -> set[str]:
     return {str(r.at["flag"]) for r in found if "flag" in r.at and r.value and r.value > r.at["limit"]}
 
 
+def crash(*given: object) -> Tensor:
+    raise IndexError("out of range")
+
+
 # The probe is never lost
 
 
@@ -141,9 +145,6 @@ def test_few_examples_are_measured_and_their_median_refused(level: str, count: i
 
 @pytest.mark.parametrize("name", sorted(techniques(PACKAGE, EvasionAttack)))
 def test_an_attack_that_crashes_is_its_own_failed_row(name: str, monkeypatch: pytest.MonkeyPatch):
-    def crash(*given: object) -> Tensor:
-        raise IndexError("out of range")
-
     known = techniques(PACKAGE, EvasionAttack)
     monkeypatch.setattr(
         evasion, "techniques", lambda package, kind: {**known, name: replace(known[name], run=crash)}
@@ -160,15 +161,70 @@ def test_an_attack_that_crashes_is_its_own_failed_row(name: str, monkeypatch: py
 
 @pytest.mark.parametrize("part", ["_transfer.replayed", "_cure.treated"])
 def test_what_comes_after_the_attacks_may_crash_too(part: str, monkeypatch: pytest.MonkeyPatch):
-    def crash(*given: object) -> Tensor:
-        raise IndexError("out of range")
-
     monkeypatch.setattr(f"attacks.evasion.{part}", crash)
-    given = replace(target(), others=lambda: {"dense": [{}]})
+    given = replace(target(), others=lambda _: {"dense": [{}]})
     found = rows(given, level="quick", eps=(0.05,), transfer=True)
     name = "transfer" if "transfer" in part else "cured"
     assert robust(found)[name] == {"failed"}
     assert robust(found)["worst_case"] == {"ok"}
+
+
+def failures(found: list[Measurement]) -> dict[tuple[str, str], str]:
+    """The notes of what failed, by metric and attack or flag."""
+    return {
+        (r.metric, str(r.at.get("attack", r.at.get("flag", "")))): r.note
+        for r in found
+        if r.status == "failed"
+    }
+
+
+def test_corruptions_may_crash(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(evasion._corruptions.CORRUPTIONS, "jpeg", crash)
+    found = rows(target(), level="quick", eps=(0.05,), corruptions=True)
+    assert failures(found) == {("corruption_accuracy", ""): "IndexError: out of range"}
+    assert robust(found)["worst_case"] == {"ok"}
+
+
+def test_a_trial_of_the_inference_may_crash_and_leaves_a_doubt(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("attacks.evasion.sweep.trial", crash)
+    found = rows(target(), level="quick", eps=(0.05,))
+    (note,) = (note for (_, what), note in failures(found).items() if what == "inferred_wrongly")
+    assert note.endswith("could not be tried: IndexError: out of range")
+    assert robust(found)["worst_case"] == {"ok"}
+
+
+def test_pictures_may_crash(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("attacks.evasion.sweep.broken_examples", crash)
+    found = rows(target(), level="quick", eps=(0.05,))
+    assert failures(found) == {("robust_accuracy", "examples"): "IndexError: out of range"}
+    assert robust(found)["worst_case"] == {"ok"}
+
+
+def test_a_distance_that_could_not_be_measured_is_a_failed_row(monkeypatch: pytest.MonkeyPatch):
+    known = techniques(PACKAGE, EvasionAttack)
+    broken = {**known, "fmn": replace(known["fmn"], run=crash)}
+    monkeypatch.setattr(evasion, "techniques", lambda package, kind: broken)
+    found = rows(target(), level="standard", eps=(0.05,))
+    for attack in ("fmn", "worst_case"):
+        assert failures(found)["adversarial_distance", attack] == "IndexError: out of range"
+    assert failures(found)["robust_accuracy", "fmn"] == "IndexError: out of range"
+    assert robust(found)["worst_case"] == {"ok"}
+
+
+def test_a_model_of_one_class_may_refuse_random_inputs():
+    """It is asked whether it says the same to noise; an error of its own is no answer."""
+
+    class Picky(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) > 100:  # random inputs come by hundreds, the dozen of the test do not
+                raise ValueError("not such inputs")
+            return torch.eye(5)[3].expand(len(x), 5) + 0 * x.flatten(1).sum(1, keepdim=True)
+
+    given = target()
+    test = Examples(given.test.x, torch.full((12,), 3))
+    found = rows(replace(given, model=Picky(), test=test), level="quick", eps=(0.05,))
+    assert robust(found)["worst_case"] == {"ok"}
+    assert "unbounded_survivors" in raised(found)
 
 
 # Laws

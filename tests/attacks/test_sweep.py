@@ -98,7 +98,6 @@ def test_lucky_draws_break_nothing(noisy: Target):
     assert f"most of {DRAWS} draws" in row.note
 
 
-@pytest.mark.slow
 def test_a_random_model_is_broken_where_it_errs_in_most_draws(target: Target, noisy: Target):
     """Its noise has no side: it holds out as its net without noise does, but for what is near the edge."""
     settings = Settings(eps=(0.1,))

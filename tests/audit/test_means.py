@@ -21,7 +21,7 @@ from audit.preflight import preflight
 from audit.subject import models, training
 from audit.subject.data import Data
 from audit.units import units
-from pruning import masks
+from pruning import masks, storage
 from pruning.prune import Pruned
 from pruning.recipe import Recipe
 
@@ -72,7 +72,7 @@ def test_a_runs_dense_model_is_where_the_original_training_ends(reference: Path)
     again = made.early(12).state_dict()
     with closing(sqlite3.connect(reference / "out" / runner.RESULTS)) as db:
         (file,) = db.execute("SELECT file FROM variant WHERE variant = 'dense'").fetchone()
-    kept = models.weights(reference / "out" / file)
+    kept = storage.read(reference / "out" / file)[1]
     assert all(torch.equal(again[name], value) for name, value in kept.items())
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.units import code_version
+from audit.unit import code_version
 from reports.data.results import Results, read
 from reports.gate.baseline import cautions, obstacles
 from reports.gate.judge import judge

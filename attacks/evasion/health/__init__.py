@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks.evasion._attack import EvasionAttack, reason
+from attacks.evasion._inference import LIMIT
 from attacks.evasion._settings import Settings
 from attacks.evasion.health._evidence import Evidence
 from attacks.evasion.health._flag import METRIC, Flag, counted
@@ -85,6 +86,9 @@ def diagnose(
         return evidence, flags
     if found.failed:
         flags["attack_failed"] = attack_failed(found)
+    if found.untried:
+        note = f"what stands by inference could not be tried: {found.untried}"
+        flags["inferred_wrongly"] = Flag("inferred_wrongly", LIMIT, None, note, status="failed")
     if found.trial is not None:
         flags["inferred_wrongly"] = inferred_wrongly(found.trial)
     broken = {name: curve.broken.cumsum(dim=0) > 0 for name, curve in found.curves.items()}
