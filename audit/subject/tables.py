@@ -125,15 +125,15 @@ def _inputs(frame: pd.DataFrame, plan: DataPlan, where: str) -> NDArray[Any]:
                     f"[data] source: {where}: images differ in shape: say resize, crop and mode in [data]"
                 )
             return folder.stacked(images)
-    for heading, column in frame.items():
+    for head, column in frame.items():
         if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
             raise RefusedError(
-                f"[data] source: {where}: column {heading!r} holds {column.iloc[0]!r}, no number: encode it as "
+                f"[data] source: {where}: column {head!r} holds {column.iloc[0]!r}, no number: encode it as "
                 "the model expects it, or leave it out"
             )
         if missing := int(column.isna().sum()):
             raise RefusedError(
-                f"[data] source: {where}: column {heading!r} lacks a value in {missing} rows: fill them as the "
+                f"[data] source: {where}: column {head!r} lacks a value in {missing} rows: fill them as the "
                 "model expects it, or leave them out"
             )
     return frame.to_numpy(np.float32)
