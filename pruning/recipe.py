@@ -87,8 +87,7 @@ class Recipe(BaseModel):
                 filled.setdefault("allocation", implied)
         if filled.get("granularity") == "unit" and filled.get("norm") is None:
             name = filled.get("criterion", "magnitude")
-            unit = criteria.criterion(name).unit if name in criteria.names() else None
-            filled["norm"] = unit if unit in ("l1", "l2") else None
+            filled["norm"] = criteria.criterion(name).norm if name in criteria.names() else None
         rounds = filled.get("schedule") == "iterative" and filled.get("rewind") is None
         tuned = filled.get("recovery", "fine-tune") == "fine-tune"
         if rounds and tuned and filled.get("epochs_per_round") is None:
@@ -100,15 +99,15 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _what_goes_together(self) -> "Recipe":
-        unit = criteria.criterion(self.criterion).unit
+        chosen = criteria.criterion(self.criterion)
         if self.granularity == "weight" and self.norm is not None:
             raise ValueError("norm combines the scores within a unit; drop it, or set granularity = 'unit'")
-        if self.granularity == "weight" and unit == "readers":
+        if self.granularity == "weight" and chosen.units_only:
             raise ValueError(
                 f"{self.criterion} judges whole units, there is none of it for a weight: "
                 "set granularity = 'unit'"
             )
-        if self.norm is not None and unit not in ("l1", "l2"):
+        if self.norm is not None and chosen.norm is None:
             raise ValueError(f"{self.criterion} judges whole units; drop norm")
         if self.granularity == "unit" and self.allocation == "row":
             raise ValueError("allocation 'row' compares the weights of one row; set granularity = 'weight'")
@@ -174,7 +173,7 @@ class Recipe(BaseModel):
         """The choices on which scores depend, the others at their defaults: equal basis, equal scores."""
         spread = allocation.allocation(self.allocation).needs_sensitivity
         chosen = criteria.criterion(self.criterion)
-        units = spread or chosen.by_granularity or chosen.unit == "readers"
+        units = spread or chosen.by_granularity or chosen.units_only
         return Recipe(
             criterion=self.criterion,
             granularity=self.granularity if units else "weight",

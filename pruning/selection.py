@@ -70,7 +70,7 @@ def of_units(
     if not groups:
         raise PruningError(f"exclude = {list(recipe.exclude)} leaves no filter or neuron that can be removed")
     found = scores_of(recipe)
-    worths = units.worth(groups, found.weights, recipe)
+    importances = units.importance(groups, found.weights, recipe)
     shapes = {prunable.layer_of(name): w.shape for name, w in prunable.weights(model).items()}
     taken: dict[str, int] = {}
     if recipe.like is not None:
@@ -78,10 +78,10 @@ def of_units(
         taken = dict(other.taken)
         _check_matched(recipe, taken.keys() - {group.root for group in groups})
     layers = {}
-    for group, worth in zip(groups, worths, strict=True):
+    for group, importance in zip(groups, importances, strict=True):
         shape = weights[prunable.weight_name(group.root)].shape
         layers[group.root] = Layer(
-            worth,
+            importance,
             dims=sum(shape) * group.size / shape.numel(),
             sensitivity=found.sensitivity.get(group.root, 0.0),
             taken=taken.get(group.root, 0),

@@ -1,4 +1,4 @@
-"""Units: what each is worth, which go for a wanted sparsity, and which can really go."""
+"""Units: how much each matters, which go for a wanted sparsity, and which can really go."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pruning import prunable, removal
 from pruning.coupling import UnitGroup, history, marks
-from pruning.criteria import criterion
+from pruning.criteria import _groups, criterion
 from pruning.errors import PruningError, at_most
 from pruning.recipe import Recipe
 from pruning.removal import Gone, Removal
@@ -90,58 +90,16 @@ def _every_other(groups: Sequence[UnitGroup], shapes: Mapping[str, torch.Size]) 
     return chosen
 
 
-def worth(groups: Sequence[UnitGroup], scores: Mapping[str, Tensor], recipe: Recipe) -> list[Tensor]:
-    """Per group a float64 vector: what each unit is worth, as the criterion has it (``Criterion.unit``).
+def importance(groups: Sequence[UnitGroup], scores: Mapping[str, Tensor], recipe: Recipe) -> list[Tensor]:
+    """Per group a float64 vector: how much each unit matters, as the criterion has it.
 
     Where the elements of filters are combined, all filters that a unit owns count together. Raises
-    PruningError if the criterion looks at what reads the units and sees nothing to choose by.
+    PruningError if the criterion sees nothing to choose by.
     """
-    way = criterion(recipe.criterion).unit
-    if way == "readers":
-        found = [_as_read(group, scores) for group in groups]
-        if all((worth == 1).all() for worth in found):
-            raise PruningError(
-                f"{recipe.criterion}: no unit of {groups[0].root} or any other layer is ever exactly zero: "
-                "it needs activations such as ReLU; choose another criterion"
-            )
-        return found
-    if way == "first":
-        return [_as_first(group, scores) for group in groups]
-    return [_as_owned(group, scores, squared=recipe.norm == "l2") for group in groups]
-
-
-def _as_first(group: UnitGroup, scores: Mapping[str, Tensor]) -> Tensor:
-    """The first element of the first filter that makes a unit."""
-    rows = scores[prunable.weight_name(group.root)].cpu().double().flatten(1)[:, 0]
-    (root,) = (m for m in group.members if (m.layer, m.direction) == (group.root, "out"))
-    firsts = torch.full((group.size,), len(rows))
-    firsts.scatter_reduce_(0, root.units, root.indices, "amin")
-    return rows[firsts]
-
-
-def _as_owned(group: UnitGroup, scores: Mapping[str, Tensor], *, squared: bool) -> Tensor:
-    total = torch.zeros(group.size, dtype=torch.float64)
-    for member in group.members:
-        if member.direction == "out":
-            rows = scores[prunable.weight_name(member.layer)].detach().cpu().double().flatten(1)
-            per_row = rows.square().sum(1) if squared else rows.sum(1)
-            total.index_add_(0, member.units, per_row[member.indices])
-    return total.sqrt() if squared else total
-
-
-def _as_read(group: UnitGroup, scores: Mapping[str, Tensor]) -> Tensor:
-    """The mean over the layers that read a unit, of the mean over the columns by which they read it."""
-    means, readers = torch.zeros(group.size, dtype=torch.float64), torch.zeros(group.size)
-    for member in group.members:
-        name = prunable.weight_name(member.layer)
-        if member.direction == "in" and name in scores:  # an excluded reader is not looked at
-            columns = scores[name].cpu().double().flatten()[member.indices]
-            count = torch.bincount(member.units, minlength=group.size)
-            means += torch.zeros_like(means).index_add_(0, member.units, columns) / count.clamp(min=1)
-            readers += count > 0  # behind a concatenation, a layer reads some of the units
-    if not readers.all():
-        raise PruningError(f"nothing is known of what reads the units of {group.root}: exclude fewer layers")
-    return means / readers
+    chosen = criterion(recipe.criterion)
+    if chosen.importance is not None:
+        return chosen.importance(groups, scores)
+    return [_groups.owned(group, scores, squared=recipe.norm == "l2") for group in groups]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from pruning import prunable
 from pruning.criteria import Context
 from pruning.errors import PruningError
 
+CONVOLUTIONS = (nn.modules.conv._ConvNd,)
+"""Layers whose channels are the second dimension; of the others they are the last."""
 Look = Callable[[str, nn.Module, Tensor], None]
 
 
