@@ -160,7 +160,7 @@ def identity(plan: Plan, data: Data, device: str) -> dict[str, Any]:
     """What all units of a run share, by name: whose folder it is. It is the subject (model, weights, training
     recipe, the user's own code, data), and what computes: this version of the code and of torch, the device,
     the kind of machine. Nothing of what is pruned or measured is in it."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"examples.audited": len(data.test)}  # the data's digest, said for people
     for name, value in {**_subject(plan, data), **_machine(device)}.items():
         found |= (
             {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}

@@ -41,6 +41,13 @@ class Recipe(BaseModel):
     exclude: tuple[str, ...] = ()
     """Layers that are left alone, by name or pattern (``features.*``): no weight of theirs is set to zero, no
     unit of theirs removed. They still count in the sparsity."""
+    round_to: Annotated[int, Field(ge=1)] = 1
+    """Units: the widths of layers that lose some stay multiples of this, as fast kernels want."""
+    cap: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Units: the share of a layer's filters or neurons that may go at most."""
+    target: Literal["weights", "macs"] = "weights"
+    """Units: what the wanted sparsity is a share of, prunable weights or multiply-adds. What is achieved is
+    told as a share of weights either way."""
 
     hardness: Literal["hard", "soft", "soft-threshold", "attenuate"] = "hard"
     """What happens to the selected: zero for good; or zero, soft-thresholded, multiplied by ``factor`` at
@@ -127,6 +134,11 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> "Recipe":
+        for key, usual in (("round_to", 1), ("cap", 1.0), ("target", "weights")):
+            if self.granularity == "weight" and getattr(self, key) != usual:
+                raise ValueError(f"{key} is about whole units; drop it, or set granularity = 'unit'")
+        if self.target == "macs" and self.schedule != "one-shot":
+            raise ValueError("target 'macs' counts those of the dense model: set schedule = 'one-shot'")
         if self.hardness == "soft-threshold" and (self.granularity, self.criterion) != (
             "weight",
             "magnitude",
@@ -184,7 +196,10 @@ class Recipe(BaseModel):
     @property
     def _further(self) -> list[str]:
         """Choices other than the usual ones, each recognisable by itself."""
-        words: list[str] = [] if self.hardness == "hard" else [self.hardness]
+        words: list[str] = [] if self.round_to == 1 else [f"round{self.round_to}"]
+        words += [] if self.cap == 1 else [f"cap{self.cap:g}"]
+        words += [] if self.target == "weights" else [self.target]
+        words += [] if self.hardness == "hard" else [self.hardness]
         words += [] if self.factor is None else [f"{self.factor:g}"]
         words += [] if self.schedule == "one-shot" else [f"{self.schedule}{self.steps}"]
         words += [] if self.epochs_per_round in (None, "all") else [f"epochs-{self.epochs_per_round}"]

@@ -1,6 +1,7 @@
 """Units: how much each matters, which go for a wanted sparsity, and which can really go."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -80,15 +81,12 @@ def reach(model: nn.Module, groups: Sequence[UnitGroup]) -> float:
 
 def _every_other(groups: Sequence[UnitGroup], shapes: Mapping[str, torch.Size]) -> list[list[int]]:
     """Of each group about half, no layer emptied."""
-    tally = _Tally(shapes)
+    tally = _Tally(shapes, Limits())
     chosen: list[list[int]] = []
     for group in groups:
-        owned, units = _owned(group), []
-        for unit in range(min(1, group.size - 1), group.size, 2):
-            if tally.can_lose(owned, unit):
-                tally.lose(owned, unit)
-                units.append(unit)
-        chosen.append(units)
+        owned = _owned(group)
+        candidates = range(min(1, group.size - 1), group.size, 2)
+        chosen.append([unit for unit in candidates if tally.lose(owned, [unit])])
     return chosen
 
 
@@ -104,11 +102,24 @@ def importance(groups: Sequence[UnitGroup], scores: Mapping[str, Tensor], recipe
     return [_groups.owned(group, scores, squared=recipe.norm == "l2") for group in groups]
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a choice of units must keep to besides the sparsity."""
+
+    round_to: int = 1
+    """How many units a group keeps is a multiple of this, where any of it goes."""
+    cap: float = 1.0
+    """The share of a layer's filters or neurons that may go at most."""
+    uses: Mapping[str, int] | None = None
+    """Layer → how often each weight is used for one example: the sparsity is one of multiply-adds."""
+
+
 def choose(
     groups: Sequence[UnitGroup],
     order: Sequence[tuple[int, int]],
     shapes: Mapping[str, torch.Size],
     sparsity: float | None,
+    limits: Limits = Limits(),
 ) -> Choice:
     """The first units of the order, (group, unit), whose removal comes closest to the sparsity; None: all.
 
@@ -116,58 +127,88 @@ def choose(
     from kept rows and columns. The last unit of a layer is passed over. Raises PruningError, which names the
     most that is reachable, if all units together fall short by more than half a unit.
     """
-    tally = _Tally(shapes)
-    total = tally.remaining
+    tally = _Tally(shapes, limits)
+    total = tally.cost
     wanted = 0.0 if sparsity is None else (1 - sparsity) * total
     owned = [_owned(group) for group in groups]
     gone: list[tuple[int, int]] = []
-    step = 0
-    for group, unit in order:
-        if tally.remaining <= wanted:
+    step = stride = 0
+    for group, bundle in _bundles(groups, order, limits.round_to):
+        if tally.cost <= wanted:
             break
-        if not tally.can_lose(owned[group], unit):
+        before = tally.cost, tally.remaining
+        if not tally.lose(owned[group], bundle):
             continue
-        before = tally.remaining
-        tally.lose(owned[group], unit)
-        step = before - tally.remaining
-        if wanted - tally.remaining > before - wanted:  # without this unit it is closer
-            tally.remaining = before
+        stride, step = before[0] - tally.cost, before[1] - tally.remaining
+        if wanted - tally.cost > before[0] - wanted:  # without these it is closer
+            tally.give_back(owned[group], bundle)
             break
-        gone.append((group, unit))
-    remaining = tally.remaining
-    if sparsity is not None and 2 * (remaining - wanted) > step:
+        gone += [(group, unit) for unit in bundle]
+    if sparsity is not None and 2 * (tally.cost - wanted) > stride:
+        what = "weights" if limits.uses is None else "multiply-adds"
         raise PruningError(
             f"sparsity {sparsity:g} is beyond reach by removing units: with one unit left in each layer "
-            f"{remaining} of {total} weights remain, sparsity {at_most(1 - remaining / total)}"
+            f"{tally.cost} of {total} {what} remain, sparsity {at_most(1 - tally.cost / total)}"
         )
     units = [sorted(unit for g, unit in gone if g == i) for i in range(len(groups))]
     taken = {group.root: len(chosen) for group, chosen in zip(groups, units, strict=True) if chosen}
-    return Choice(history(groups, units), taken, marks(groups, units), remaining, step)
+    return Choice(history(groups, units), taken, marks(groups, units), tally.remaining, step)
+
+
+def _bundles(
+    groups: Sequence[UnitGroup], order: Sequence[tuple[int, int]], round_to: int
+) -> Iterator[tuple[int, list[int]]]:
+    """Units that go at once, at the place of their last in the order: after each a multiple is left."""
+    waiting: dict[int, list[int]] = {}
+    wanted = [group.size % round_to or round_to for group in groups]
+    for group, unit in order:
+        bundle = waiting.setdefault(group, [])
+        bundle.append(unit)
+        if len(bundle) == wanted[group]:
+            yield group, waiting.pop(group)
+            wanted[group] = round_to
 
 
 class _Tally:
-    """Counts the prunable weights that remain while units go."""
+    """Counts the prunable weights that remain while units go, and what the sparsity is a share of."""
 
-    def __init__(self, shapes: Mapping[str, torch.Size]) -> None:
+    def __init__(self, shapes: Mapping[str, torch.Size], limits: Limits) -> None:
         self._rows = {layer: shape[0] for layer, shape in shapes.items()}
         self._columns = {layer: shape[1] for layer, shape in shapes.items()}
         self._kernel = {layer: shape[2:].numel() for layer, shape in shapes.items()}
+        self._least = {
+            layer: max(1, math.ceil((1 - limits.cap) * rows - 1e-9)) for layer, rows in self._rows.items()
+        }
+        uses = limits.uses
+        self._uses = {layer: 1 if uses is None else uses.get(layer, 0) for layer in shapes}
         self.remaining = sum(shape.numel() for shape in shapes.values())
+        self.cost = sum(shape.numel() * self._uses[layer] for layer, shape in shapes.items())
 
-    def can_lose(self, owned: "_Owned", unit: int) -> bool:
-        """Whether every layer keeps a row and a column."""
-        return not any(
-            self._rows[layer] == out[unit] or self._columns[layer] == into[unit]
-            for layer, (out, into) in owned.items()
-        )
+    def lose(self, owned: "_Owned", units: Sequence[int]) -> bool:
+        """Take units' rows and columns away, all or none: every layer keeps a row and a column."""
+        for i, unit in enumerate(units):
+            if any(
+                self._rows[layer] - out[unit] < self._least[layer] or self._columns[layer] == into[unit]
+                for layer, (out, into) in owned.items()
+            ):
+                self.give_back(owned, units[:i])
+                return False
+            self._change(owned, unit, -1)
+        return True
 
-    def lose(self, owned: "_Owned", unit: int) -> None:
-        """Take a unit's rows and columns away."""
+    def give_back(self, owned: "_Owned", units: Sequence[int]) -> None:
+        """Undo what was lost."""
+        for unit in units:
+            self._change(owned, unit, 1)
+
+    def _change(self, owned: "_Owned", unit: int, sign: int) -> None:
         for layer, (out, into) in owned.items():
             size = self._rows[layer] * self._columns[layer]
-            self._rows[layer] -= out[unit]
-            self._columns[layer] -= into[unit]
-            self.remaining -= (size - self._rows[layer] * self._columns[layer]) * self._kernel[layer]
+            self._rows[layer] += sign * out[unit]
+            self._columns[layer] += sign * into[unit]
+            change = (self._rows[layer] * self._columns[layer] - size) * self._kernel[layer]
+            self.remaining += change
+            self.cost += change * self._uses[layer]
 
 
 _Owned = Mapping[str, tuple[Sequence[int], Sequence[int]]]

@@ -48,7 +48,7 @@ def _indexed(found: Any) -> bool:
     return hasattr(found, "__getitem__") and hasattr(found, "__len__")
 
 
-def _pair(item: Any, where: str) -> tuple[NDArray[Any], int]:
+def _pair(item: Any, where: str) -> tuple[NDArray[Any], Any]:
     """One example as (input, label)."""
     if isinstance(item, Mapping):
         x = next((item[name] for name in INPUTS if name in item), None)

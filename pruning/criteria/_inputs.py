@@ -42,7 +42,7 @@ def watch(weights: Mapping[str, Tensor], context: Context, look: Look) -> None:
     finally:
         for handle in hooks:
             handle.remove()
-    unseen = [name.removesuffix(".weight") for name in weights if name not in seen]
+    unseen = [prunable.layer_of(name) for name in weights if name not in seen]
     if unseen:
         raise PruningError(
             f"{', '.join(unseen)} is never called as a layer, so that what it reads cannot be seen: "
