@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.errors import PlanError, RefusedError
-from audit.plan import DataPlan
+from audit.plan import DataPlan, Split
 from audit.subject import folder
 from audit.subject.folder import Arrays
 
@@ -52,9 +52,10 @@ def read(kind: str, path: Path, plan: DataPlan) -> tuple[Arrays, Sequence[str], 
 
 
 def _frames(kind: str, path: Path, plan: DataPlan) -> dict[str, pd.DataFrame]:
+    splits: tuple[Split, ...] = ("train", "test")
     if path.is_dir():
         found = {}
-        for split in ("train", "test"):
+        for split in splits:
             begins = plan.splits.get(split, split)
             files = sorted(f for f in path.rglob(f"{begins}*.{kind}") if f.is_file())
             if files:
@@ -67,7 +68,7 @@ def _frames(kind: str, path: Path, plan: DataPlan) -> dict[str, pd.DataFrame]:
             f"or name a folder with train.{kind} and test.{kind}"
         )
     parts = {}
-    for split in ("train", "test"):
+    for split in splits:
         part = frame[frame[SPLIT].astype(str) == plan.splits.get(split, split)].drop(columns=SPLIT)
         if len(part):
             parts[split] = part
@@ -126,8 +127,7 @@ def _inputs(frame: pd.DataFrame, plan: DataPlan, where: str) -> NDArray[Any]:
                     f"[data] source: {where}: images differ in shape: say resize, crop and mode in [data]"
                 )
             return folder.stacked(images)
-    for name in frame:
-        column = frame[name]
+    for name, column in frame.items():
         if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
             raise RefusedError(
                 f"[data] source: {where}: column {name!r} holds {column.iloc[0]!r}, no number: encode it as "
