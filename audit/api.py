@@ -165,14 +165,13 @@ def audit(
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="prune-audit-"))
     console = Console(file=StringIO()) if quiet else Console()
     build = model if not isinstance(model, nn.Module) else lambda: handed.anew(model)
-    state = (
-        dict(weights) if weights is not None else model.state_dict() if isinstance(model, nn.Module) else None
-    )
-    sets = {"train": train, "test": test} if train is not None else {"test": test}
-    read = {split: torch_data.arrays(found, split) for split, found in sets.items()}
-    named = {
-        f"{axis}_{split}": part for split, pair in read.items() for axis, part in zip("xy", pair, strict=True)
-    }
+    state = weights
+    if state is None and isinstance(model, nn.Module):
+        state = model.state_dict()
+    named: dict[str, Any] = {}
+    for split, found in {"train": train, "test": test}.items():
+        if found is not None:
+            named[f"x_{split}"], named[f"y_{split}"] = torch_data.arrays(found, split)
     shape = sha256(repr(model).encode()).hexdigest()[:12] if isinstance(model, nn.Module) else _name(model)
     table: dict[str, Any] = {
         "model": {"build": f"audit.handed:model_{shape}"},
