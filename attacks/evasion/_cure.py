@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from attacks.evasion import _search
 from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack, reason
 from attacks.evasion._settings import Settings
-from attacks.evasion._views import DIRECTIONS, Estimated, flat, misleading, seen, view_of
+from attacks.evasion._views import DIRECTIONS, NEAR, Estimated, flat, misleading, seen, view_of
 from attacks.evasion.apgd_t import ATTACK as APGD_T
 from attacks.evasion.health import Evidence, Flag
 from attacks.evasion.health._flag import SHARED, counted
@@ -27,7 +27,14 @@ NAME = "cured"
 UNCURED = "uncured"
 """The flag of what the cure left in doubt."""
 ROUNDED = frozenset(
-    ("softmax_outputs", "saturated_softmax", "float32_gradients", "zero_gradients", "noisy_loss")
+    (
+        "softmax_outputs",
+        "saturated_softmax",
+        "float32_gradients",
+        "zero_gradients",
+        "noisy_loss",
+        "wrong_gradients",
+    )
 )
 """Flags that float64 may cure."""
 DRAWS = 16
@@ -176,8 +183,10 @@ def _means(evidence: Evidence, raised: Sequence[str]) -> Means:
         view: nn.Module = view_of(batch, double or batch.model, dtype, draws)
         misled, estimated = misleading(batch, view, eps), False
         if not random and float(misled.double().mean()) > MISLED:
-            view, estimated = Estimated(view, 0.1 * eps), True
-            misled = misleading(batch, view, eps)
+            other = Estimated(view, NEAR * eps)
+            still = misleading(batch, other, eps)
+            if batch.x[0].numel() > DIRECTIONS or int(still.sum()) < int(misled.sum()):
+                view, misled, estimated = other, still, True
     except Exception as error:  # see Cure._candidates
         why = reason(error).splitlines()[0]
         return Means(None, None, False, False, scores, f"no gradient could be had ({why})")

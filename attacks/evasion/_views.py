@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from attacks._model import checked
 from attacks.evasion._attack import Batch
+from attacks.evasion._differences import UNTOLD, untold
 from attacks.evasion._losses import climb, margin, odds
 from attacks.evasion._random import uniform
 from attacks.evasion._straight_through import StraightThrough, lent
@@ -25,6 +26,8 @@ ROWS = 2048
 """Inputs that go through the model at a time while a gradient is estimated."""
 TELLING = 4.0
 """By what factor a gradient may misjudge how the loss rises over half of the smallest ε."""
+NEAR = 0.1
+"""How far the loss is followed, as a share of the smallest ε."""
 TINY = {torch.float64: 1e-300}
 
 
@@ -193,8 +196,8 @@ def _disagree(shown: Tensor, own: Tensor) -> bool:
 
 
 def misleading(batch: Batch, view: nn.Module, eps: float) -> Tensor:
-    """Whether half of ε along the view's gradient the loss does not do what the gradient says, (N,) bool; or
-    there is no gradient."""
+    """Whether the view's gradient does not say what the loss does, (N,) bool: half of ε along it, or in
+    random directions, near by and farther away; or there is none."""
     part = seen(batch, view, 1)
     step = part.ball.steepest(part.gradient) * (eps / 2)
     moved = (part.x + step).clamp(*part.bounds)
@@ -202,7 +205,9 @@ def misleading(batch: Batch, view: nn.Module, eps: float) -> Tensor:
     with torch.no_grad():
         rise = odds(checked(view(moved)), part.y)[0] - odds(part.logits, part.y)[0]
     dead = (part.gradient == 0).flatten(1).all(dim=1)
-    return dead | (rise < told / TELLING) | (rise > told * TELLING)
+    reaches = (NEAR * eps, eps / 2, eps)  # near by there are kinks of rounding, far away those of the network
+    hidden = torch.stack([untold(batch, view, eps, reach) for reach in reaches]).amin(dim=0) > UNTOLD
+    return dead | hidden | (rise < told / TELLING) | (rise > told * TELLING)
 
 
 def flat(batch: Batch, eps: float) -> bool:

@@ -44,7 +44,7 @@ def batch_dependent(evidence: Evidence) -> Flag:
     apart = torch.empty_like(together)
     for half in (slice(0, None, 2), slice(1, None, 2)):
         apart[half] = checked(model(x[half]))
-    hits = (apart - together).abs().amax(dim=1) > _rounding(model, together)
+    hits = (apart - together).abs().amax(dim=1) > rounding(model, together)
     return Flag(name, 0.0, hits, counted(hits, "the logits differ with the other inputs of the batch."))
 
 
@@ -55,13 +55,13 @@ def _moved(model: nn.Module, x: Tensor) -> Tensor:
     moved = torch.zeros_like(first[:, 0])
     for _ in range(PASSES):
         moved = torch.maximum(moved, (checked(model(x)) - first).abs().amax(dim=1))
-    return moved > _rounding(model, first)
+    return moved > rounding(model, first)
 
 
-def _rounding(model: nn.Module, logits: Tensor) -> Tensor:
-    """What rounding alone may change of each example's logits, (N,)."""
+def rounding(model: nn.Module, logits: Tensor, least: float = ROUNDING) -> Tensor:
+    """What rounding alone may change of each example's logits, (N,); at least that share of the largest."""
     kinds = {p.dtype for p in model.parameters() if p.is_floating_point()} | {logits.dtype}
-    share = max(ROUNDING, *(UNITS * torch.finfo(kind).eps for kind in kinds))
+    share = max(least, *(UNITS * torch.finfo(kind).eps for kind in kinds))
     return share * logits.abs().amax(dim=1).clamp(min=1e-6)
 
 
