@@ -13,6 +13,7 @@ from attacks.evasion._attack import Batch
 from attacks.evasion._differences import UNTOLD, untold
 from attacks.evasion._losses import climb, margin, odds
 from attacks.evasion._random import uniform
+from attacks.evasion._scale import probabilities
 from attacks.evasion._straight_through import StraightThrough, lent
 
 MARGIN = 10.0
@@ -72,14 +73,9 @@ class View(nn.Module):
             outputs: Tensor = self._model(x)
         if self._place is not None and self._place < len(through.rows):
             outputs = through.rows[self._place]
-        elif _probabilities(outputs):
+        elif bool(probabilities(outputs.detach()).all()):
             outputs = outputs.clamp(min=TINY.get(outputs.dtype, 1e-38)).log()
         return outputs
-
-
-def _probabilities(outputs: Tensor) -> bool:
-    values = outputs.detach()
-    return bool((values >= 0).all()) and bool(((values.sum(dim=1) - 1).abs() < 1e-3).all())
 
 
 class Estimated(nn.Module):
@@ -160,7 +156,7 @@ def view_of(batch: Batch, model: nn.Module, dtype: torch.dtype, draws: int) -> V
         shown = checked(plain(x.detach()))
         typical = float(margin(checked(plain(batch.x)), batch.y).median())
         own = checked(batch.model(x.detach().to(batch.x)))
-    differs = draws == 1 and place is None and not _probabilities(own) and _disagree(shown, own)
+    differs = draws == 1 and place is None and not bool(probabilities(own).all()) and _disagree(shown, own)
     scale = typical / MARGIN if typical > 0 else 1.0
     return View(model, classes, dtype, place, scale, draws, batch.model if differs else None)
 

@@ -15,6 +15,7 @@ from attacks.evasion._features import ball_of, in_units
 from attacks.evasion._inference import Trial, trial
 from attacks.evasion._losses import climb
 from attacks.evasion._passes import laid_out
+from attacks.evasion._scale import magnified
 from attacks.evasion._settings import Settings
 from attacks.intervals import InsufficientDataError, median
 from attacks.probe import Measurement, Target
@@ -214,12 +215,14 @@ def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tu
     total, device = len(target.test), target.device
     seeds = torch.randint(2**62, (total, settings.restarts), generator=generator, device=generator.device)
     x, y, seeds = laid_out(target.test.x.to(device)), target.test.y.to(device), seeds.to(device)
-    parts = zip(torch.split(x, target.batch_size), torch.split(y, target.batch_size), strict=True)
-    found = [climb(target.model, *part) for part in parts]
-    logits, _, gradient = (torch.cat(pieces) for pieces in zip(*found, strict=True))
+    parts = list(zip(torch.split(x, target.batch_size), torch.split(y, target.batch_size), strict=True))
+    logits, gradient = _climbed(target.model, parts)
     right = matched(logits, target).argmax(dim=1) == y
+    model = magnified(target.model, logits[right], y[right])
+    if model is not target.model:
+        logits, gradient = _climbed(model, parts)
     batch = Batch(
-        model=target.model,
+        model=model,
         ball=ball_of(settings.norms[0], target.features),
         bounds=target.bounds,
         x=x[right],
@@ -231,6 +234,12 @@ def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tu
         draws=_search.draws(target.model, x[: target.batch_size]),
     )
     return right, batch
+
+
+def _climbed(model: nn.Module, parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Logits and gradients of all parts."""
+    logits, _, gradient = zip(*(climb(model, *part) for part in parts), strict=True)
+    return torch.cat(logits), torch.cat(gradient)
 
 
 def rows(sweep: Sweep) -> list[Measurement]:

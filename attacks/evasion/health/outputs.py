@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks._model import checked
+from attacks.evasion._scale import probabilities
 from attacks.evasion.health._evidence import Evidence
 from attacks.evasion.health._flag import Flag, counted
 
@@ -12,7 +13,6 @@ ROUNDING = 1e-4
 """Difference of two passes that rounding on parallel hardware explains, relative to the largest logit."""
 UNITS = 4
 """Of the last place, which rounding may move in floating types coarser than float32."""
-SUM = 1e-3
 
 
 def randomised(evidence: Evidence) -> Flag:
@@ -67,8 +67,7 @@ def rounding(model: nn.Module, logits: Tensor, least: float = ROUNDING) -> Tenso
 
 def softmax_outputs(evidence: Evidence) -> Flag:
     """The outputs are probabilities (AutoAttack's own check): gradients fade where the model is sure."""
-    logits = evidence.batch.logits
-    hits = (logits >= 0).all(dim=1) & ((logits.double().sum(dim=1) - 1).abs() < SUM)
+    hits = probabilities(evidence.batch.logits)
     return Flag(
         "softmax_outputs", 0.0, hits,
         counted(hits, "the outputs lie in [0, 1] and sum to 1: probabilities, not logits."),
