@@ -21,7 +21,7 @@ from attacks.evasion.health._flag import SHARED, counted
 from attacks.evasion.pgd import ATTACK as PGD
 from attacks.evasion.rays import ATTACK as RAYS
 from attacks.evasion.square import ATTACK as SQUARE
-from attacks.evasion.sweep import Curve, Sweep, whole
+from attacks.evasion.sweep import Curve, Sweep, among_all
 
 NAME = "cured"
 UNCURED = "uncured"
@@ -129,7 +129,7 @@ class Means:
     words: str
 
 
-def treated(
+def cured(
     found: Sweep,
     evidence: Evidence,
     flags: Mapping[str, Flag],
@@ -155,10 +155,10 @@ def treated(
     else:
         note = f"against {', '.join(raised)}: {means.words}; {cure.note or 'nothing was left to attack'}"
         curve = Curve(
-            whole(broken, found.right, True),
+            among_all(broken, found.right, True),
             after=tuple(found.curves),
             note=note,
-            inferred=whole(inferred, found.right, False),
+            inferred=among_all(inferred, found.right, False),
         )
         after = replace(found, curves={**found.curves, NAME: curve}, worst=found.worst | curve.broken)
     places = (found.batch.seeds[:, 0] == evidence.batch.seeds[:, :1]).int().argmax(dim=1)

@@ -25,7 +25,7 @@ DISTANCE = "adversarial_distance"
 WORST = "worst_case"
 EXAMPLES = "examples"
 """What stands for an attack in the failed row of pictures that could not be had."""
-MOODY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+MODE_DEPENDENT = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 """Layers that work otherwise in training mode."""
 
 
@@ -115,7 +115,7 @@ def sweep(
 def _fit(target: Target) -> None:
     if len(target.test) == 0:
         raise ValueError("there are no test examples to attack")
-    if any(module.training and isinstance(module, MOODY) for module in target.model.modules()):
+    if any(module.training and isinstance(module, MODE_DEPENDENT) for module in target.model.modules()):
         raise ValueError(
             "the model is in training mode, in which its outputs depend on chance or on the batch: "
             "call eval() first"
@@ -157,12 +157,12 @@ def in_norm(
         except Exception as error:  # whatever an attack raises is its own rows, and the others go on
             failed[name] = reason(error)
             continue
-        distance = whole(distance, right, 0.0) if alone and distance is not None else None
+        distance = among_all(distance, right, 0.0) if alone and distance is not None else None
         curves[name] = Curve(
-            whole(broken, right, True),
+            among_all(broken, right, True),
             () if alone else tuple(curves),
             distance,
-            inferred=None if guessed is None else whole(guessed, right, False),
+            inferred=None if guessed is None else among_all(guessed, right, False),
         )
         inferred |= guessed if guessed is not None else False
         worst = worst | (broken.cumsum(dim=0) > 0)
@@ -183,7 +183,7 @@ def in_norm(
         examples, unshown = None, reason(error)
     measuring = frozenset(name for name, a in attacks.items() if norm in a.norms and a.search == "distance")
     return Sweep(
-        norm, grid, right, batch, curves, whole(worst, right, True), failed, measuring, tried, untried,
+        norm, grid, right, batch, curves, among_all(worst, right, True), failed, measuring, tried, untried,
         examples, unshown,
     )  # fmt: skip
 
@@ -201,7 +201,7 @@ def _curves(
     return *_search.bracketed(attack, batch, grid, known, settings, batch_size), None
 
 
-def whole(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
+def among_all(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
     """Values of the examples that the model gets right, (…, right), put back among all, (…, n)."""
     whole = torch.full(
         (*values.shape[:-1], len(right)), natural_error, dtype=values.dtype, device=right.device
