@@ -9,7 +9,8 @@ same images, same ε, in one process and in turn.
 The first two print a table of robust accuracies, seconds and ratios, and exit with 1 if a figure of ours is
 above a peer's or a ratio below what we promise. ``--agreement`` compares each example's fate with the
 reference AutoAttack instead, on dense and 90% pruned nets; ``--health`` measures
-what the health checks add to level ``standard``, in processor time. Nets are trained here and kept in ``--models``.
+what the health checks add to level ``standard``, in processor time. Nets are trained here and kept in
+``--models``.
 
 ART comes with the project. The others are not among its requirements; what is missing is skipped aloud:
 pip install torchattacks foolbox
