@@ -206,7 +206,7 @@ def gate(
     with gating.mistakes():
         verdicts = judged(folder, find(policy), baseline, _day(day)).verdicts
     if as_json:
-        typer.echo(json.dumps(gating.table(verdicts), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(gating.decisions(verdicts), indent=2, ensure_ascii=False))
     else:
         gating.show(verdicts, folder, console)
     raise typer.Exit(verdicts.exit_code)
@@ -407,14 +407,12 @@ def _named(path: Path | None) -> Iterator[None]:
 
 
 def _headline(folder: Path, policy: Any, console: Console) -> None:
-    """The report's own first sentences, so that the terminal says the same as the page."""
-    from reports.story.summary import sentences
+    """The report's own first sentences and key figures, so that the terminal says the same as the page."""
+    from audit import gating
     from reports.write import judged
 
     run = judged(folder, policy)
-    console.print()
-    for line in sentences(run.results, run.verdicts):
-        console.print(f"- {line}", highlight=False, markup=False)
+    gating.summary(run.results, run.verdicts, console)
 
 
 def _say(message: str) -> None:

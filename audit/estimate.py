@@ -35,7 +35,13 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
         kind: sum(unit.kind == kind for unit in work) for kind in ("dense", "control", "pruned", "checkpoint")
     }
     train = 0 if data.train is None else len(data.train)
-    yield "model", f"{plan.model.build}: {subject.parameters:,} parameters, {subject.macs:,} multiply-adds"
+    share = f"{subject.prunable / subject.parameters:.1%} prunable"
+    yield (
+        "model",
+        f"{plan.model.build}: {subject.parameters:,} parameters, {share}, {subject.macs:,} multiply-adds",
+    )
+    for words in subject.left:
+        yield "pruning", words
     for name, words in subject.weights.items():
         yield f"weights of {name}", words
     yield (

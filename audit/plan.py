@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from attacks.registry import probes
 from audit.errors import PlanError
+from pruning import schedule
 from pruning.methods import resolve
 from pruning.recipe import Recipe
 
@@ -161,7 +162,8 @@ class PruningPlan(Section):
     )  # fmt: skip
     seeds: Seeds = (0, 1, 2)
     finetune_epochs: Annotated[int, Field(ge=0)] | None = None
-    """Epochs of fine-tuning after pruning; by default a third of [train] epochs, at least one."""
+    """Epochs of fine-tuning after pruning, in each round where there are several; by default a third of
+    [train] epochs, at least one."""
 
     @field_validator("methods")
     @classmethod
@@ -236,7 +238,7 @@ class Plan(Section):
     def _coherent(self) -> "Plan":
         if self.train is None and self.model.weights is None:
             raise ValueError("without [model] weights, a [train] table must say how to train the model")
-        if self.train is None and self.finetune_epochs:
+        if self.train is None and self.control_epochs:
             raise ValueError(
                 "fine-tuning after pruning repeats the training recipe: "
                 "add a [train] table, or set [pruning] finetune_epochs = 0"
@@ -264,6 +266,13 @@ class Plan(Section):
         if self.pruning.finetune_epochs is not None:
             return self.pruning.finetune_epochs
         return max(1, self.train.epochs // 3) if self.train is not None else 1
+
+    @property
+    def control_epochs(self) -> int:
+        """Epochs of ``dense-finetuned``: as many as the method that is fine-tuned longest."""
+        recipes = self.pruning.recipes.values() if self.pruning else ()
+        usual = self.finetune_epochs
+        return max([usual, *(schedule.epochs(recipe, usual) for recipe in recipes)])
 
     @cached_property
     def settings(self) -> dict[str, BaseModel]:
@@ -380,7 +389,7 @@ def _no_twice(values: Any, what: str) -> None:
 
 
 def _quick(table: dict[str, Any]) -> dict[str, Any]:
-    """A smoke run of the plan: one seed, the outermost sparsities, at most 200 examples, quick evasion."""
+    """A smoke run of the plan: one seed, the outermost sparsities, at most 200 examples, level ``quick``."""
     table = {**table, "data": {**table.get("data", {})}}
     table["data"]["audit_examples"] = min(int(table["data"].get("audit_examples", 1000)), 200)
     if "pruning" in table:
@@ -391,6 +400,8 @@ def _quick(table: dict[str, Any]) -> dict[str, Any]:
         pruning["seeds"] = list(pruning.get("seeds", defaults.seeds))[:1]
         table["pruning"] = pruning
     tables = table.get("probes", {})
-    if isinstance(tables, dict) and isinstance(evasion := tables.get("evasion", {}), dict):
-        table["probes"] = {**tables, "evasion": {**evasion, "level": "quick"}}
+    for probe in ("evasion", "membership"):
+        if isinstance(tables, dict) and isinstance(settings := tables.get(probe, {}), dict):
+            tables = {**tables, probe: {**settings, "level": "quick"}}
+            table["probes"] = tables
     return table

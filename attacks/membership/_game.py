@@ -1,7 +1,6 @@
 """The game that every attack plays: the same members and non-members, half of them known to the attacker."""
 
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,12 +10,11 @@ from attacks._model import target_logits
 from attacks._sampling import fixed_sample
 from attacks._techniques import techniques
 from attacks.membership._attack import Evidence, MembershipAttack, UnfitError
+from attacks.membership._boundary import distances
 from attacks.membership._queries import asked, images, noisy, shifts_and_flip
 from attacks.membership._references import read, sound
 from attacks.membership._settings import PACKAGE, Settings
 from attacks.probe import Examples, Held, References, Target
-
-Number = TypeVar("Number", bound=np.generic)
 
 FEWEST = 4
 """Members and non-members, each, below which nothing is attacked."""
@@ -50,6 +48,7 @@ class Game:
         self._needs = {known[name].needs for name in settings.attacks}
         self._alone: dict[str, Evidence] = {}
         self._with: dict[tuple[str, bool], Evidence] = {}
+        self._near: Evidence | None = None
 
     @property
     def index(self) -> NDArray[np.int64]:
@@ -78,9 +77,18 @@ class Game:
             self._with[key] = self._joined(self.alone(held, model), found)
         return self._with[key]
 
-    def within(self, whole: NDArray[Number], evidence: Evidence) -> NDArray[Number]:
-        """Of values of all judged examples, those of the evidence's."""
-        return whole if len(whole) == len(evidence.y) else whole[self._places(evidence.references)]
+    def near_boundary(self) -> Evidence:
+        """What the target says of the first examples of each side, and how far from its boundary they lie."""
+        if self._near is None:
+            some = [np.arange(min(self._settings.boundary_examples, len(side))) for side in self.sides]
+            judged = self.alone()[np.concatenate((some[0], len(self.sides[0]) + some[1]))]
+            x, y = (
+                torch.cat([getattr(side, key)[: len(s)] for side, s in zip(self.sides, some, strict=True)])
+                for key in ("x", "y")
+            )
+            found = distances(self._target, Examples(x, y), self._settings.boundary_queries)
+            self._near = replace(judged, distances=found)
+        return self._near
 
     def _joined(self, evidence: Evidence, references: References | None) -> Evidence:
         if references is None or len(references) == 0:

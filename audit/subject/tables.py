@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.errors import PlanError, RefusedError
-from audit.plan import DataPlan, Split
+from audit.plan import DataPlan
 from audit.subject import folder
 from audit.subject.folder import Arrays
 
@@ -52,10 +52,9 @@ def read(kind: str, path: Path, plan: DataPlan) -> tuple[Arrays, Sequence[str], 
 
 
 def _frames(kind: str, path: Path, plan: DataPlan) -> dict[str, pd.DataFrame]:
-    splits: tuple[Split, ...] = ("train", "test")
     if path.is_dir():
-        found: dict[str, pd.DataFrame] = {}
-        for split in splits:
+        found = {}
+        for split in ("train", "test"):
             begins = plan.splits.get(split, split)
             files = sorted(f for f in path.rglob(f"{begins}*.{kind}") if f.is_file())
             if files:
@@ -67,12 +66,11 @@ def _frames(kind: str, path: Path, plan: DataPlan) -> dict[str, pd.DataFrame]:
             f"[data] source: {path}: one file needs a column {SPLIT!r} that says train or test of each row, "
             f"or name a folder with train.{kind} and test.{kind}"
         )
-    parts: dict[str, pd.DataFrame] = {}
-    for split in splits:
-        part = frame[frame[SPLIT].astype(str) == plan.splits.get(split, split)].drop(columns=SPLIT)
-        if len(part):
-            parts[split] = part
-    return parts
+    named = {split: plan.splits.get(split, split) for split in ("train", "test")}
+    parts = {
+        split: frame[frame[SPLIT].astype(str) == name].drop(columns=SPLIT) for split, name in named.items()
+    }
+    return {split: part for split, part in parts.items() if len(part)}
 
 
 def _frame(kind: str, file: Path) -> pd.DataFrame:
@@ -127,15 +125,15 @@ def _inputs(frame: pd.DataFrame, plan: DataPlan, where: str) -> NDArray[Any]:
                     f"[data] source: {where}: images differ in shape: say resize, crop and mode in [data]"
                 )
             return folder.stacked(images)
-    for title, column in frame.items():
+    for head, column in frame.items():
         if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
             raise RefusedError(
-                f"[data] source: {where}: column {title!r} holds {column.iloc[0]!r}, no number: encode it as "
+                f"[data] source: {where}: column {head!r} holds {column.iloc[0]!r}, no number: encode it as "
                 "the model expects it, or leave it out"
             )
         if missing := int(column.isna().sum()):
             raise RefusedError(
-                f"[data] source: {where}: column {title!r} lacks a value in {missing} rows: fill them as the "
+                f"[data] source: {where}: column {head!r} lacks a value in {missing} rows: fill them as the "
                 "model expects it, or leave them out"
             )
     return frame.to_numpy(np.float32)

@@ -135,7 +135,7 @@ def conditions(at: Mapping[str, Any]) -> str:
         match key:
             case "eps":
                 parts.append(
-                    f"ε = {value:.4g}" if isinstance(value, int | float) else f"ε = {shown(value, 40)}"
+                    f"ε = {value:.4g}" if isinstance(value, int | float) else f"{shown(value, 40)} ε"
                 )
             case "norm":
                 parts.append(_NORMS.get(str(value), shown(value, 40)))
