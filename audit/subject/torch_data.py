@@ -65,5 +65,5 @@ def _pair(item: Any, where: str) -> tuple[NDArray[Any], Any]:
     if hasattr(x, "convert"):  # a PIL image
         picture = np.asarray(x)
         x = picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
-    label = y.item() if isinstance(y, torch.Tensor) else y
+    label: Any = y.item() if isinstance(y, torch.Tensor) else y
     return np.asarray(x), label
