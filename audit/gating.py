@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -72,6 +73,26 @@ def show(verdicts: Verdicts, folder: Path, console: Console) -> None:
         f"exit code {verdicts.exit_code}",
         highlight=False, markup=False,
     )  # fmt: skip
+
+
+def decisions(verdicts: Verdicts) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "verdict": status.MARKS[verdicts.status].word,
+        "exit_code": verdicts.exit_code,
+        "policy": verdicts.policy.name,
+        "judged_on": str(verdicts.judged_on),
+        "remarks": list(verdicts.remarks),
+        "decisions": [
+            {
+                "rule": decision.rule.id,
+                "variant": decision.variant,
+                "status": status.MARKS[decision.status].word,
+                "reason": _reason(decision),
+            }
+            for decision in sorted(verdicts.decisions, key=status.gravity)
+        ],
+    }
 
 
 def summary(results: Results, verdicts: Verdicts, console: Console) -> None:

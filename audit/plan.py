@@ -21,6 +21,7 @@ Mistake = Literal[
 ]  # fmt: skip
 """What preflight may find that a plan looks like (:mod:`audit.mistakes`)."""
 
+Split = Literal["train", "test"]
 Size = Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 
@@ -107,7 +108,7 @@ class DataPlan(Section):
     """The middle of each, after resizing."""
     mode: Literal["L", "RGB"] | None = None
     """Grey or colour; by default as the files are."""
-    splits: Mapping[Literal["train", "test"], str] = Field(default_factory=dict)
+    splits: Mapping[Split, str] = Field(default_factory=dict)
     """What a folder or table calls the two, where it is not train and test."""
     label: str | None = None
     """A table's column."""

@@ -1,5 +1,6 @@
 """Checks model, data and plan before any attack runs."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from audit.errors import PlanError, RefusedError
 from audit.mistakes import Mistake
 from audit.plan import Plan
 from audit.subject import data as subject_data
-from audit.subject import models
+from audit.subject import models, vision
 from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
@@ -150,8 +151,11 @@ class Examination:
         names = sorted({f.mistake.name for f in self.refused})
         raise RefusedError(
             "\n".join(
-                [*map(str, self.refused), f"if that is meant, say so in the plan, on top: accept = {names}"]
-            ).replace("'", '"')
+                [
+                    *map(str, self.refused),
+                    f"if that is meant, say so in the plan, on top: accept = {json.dumps(names)}",
+                ]
+            )
         )
 
 
@@ -180,6 +184,8 @@ def examine(subject: Subject) -> Examination:
         findings += [Finding(variant.name, mistake) for mistake in mistakes.of(seen)]
         figures.append((f"accuracy, {variant.name}", mistakes.accuracy(seen)))
     figures += [("data", note) for note in data.notes]
+    if remedy := vision.mismatch():
+        figures.append(("torchvision", remedy))
     if radii := epsilon.sentence(plan, data):
         figures.append(("ε", radii))
     if scaled := mistakes.inputs_normalised(data.test.x):

@@ -51,7 +51,7 @@ def size(model: nn.Module, example_input: Tensor) -> Size:
     """
     prunable.watch(model, example_input)
     parameters = list(model.parameters())
-    weights = list(prunable.weights(model).values())
+    weights = list(prunable.every(model).values())
     skipped = [0]
     hooks = [
         layer.register_forward_hook(partial(_count_zeros, skipped))
@@ -83,7 +83,7 @@ def layer_sparsity(model: nn.Module, dense: Mapping[str, int]) -> dict[str, floa
     """
     return {
         layer: 1 - int(weight.count_nonzero()) / dense[layer]
-        for name, weight in prunable.weights(model).items()
+        for name, weight in prunable.every(model).items()
         if (layer := prunable.layer_of(name)) in dense
     }
 

@@ -2,12 +2,13 @@
 
 import fnmatch
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
 
 from pruning.errors import PruningError
-from pruning.modes import evaluating
+from pruning.modes import evaluating, examples
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 _ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
@@ -30,13 +31,18 @@ def weights(model: nn.Module) -> dict[str, nn.Parameter]:
     Beside the weights of :func:`layers` those by which attention makes queries, keys and values (torch's
     ``in_proj_weight``), and those of Hugging Face's ``Conv1D``, whose units are not followed.
     """
-    found = {f"{name}.{key}".lstrip("."): weight for name, _, key, weight in _found(model, attention=True)}
+    found = every(model)
     if not found:
         raise PruningError(
             f"{type(model).__name__} has nothing to prune: no Conv1d, Conv2d, Conv3d or Linear layer "
             "with a weight parameter of its own"
         )
     return found
+
+
+def every(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The same, empty where there is none."""
+    return {f"{name}.{key}".lstrip("."): weight for name, _, key, weight in _found(model, attention=True)}
 
 
 def layer_of(weight: str) -> str:
@@ -51,7 +57,7 @@ def weight_name(layer: str) -> str:
 
 def counts(model: nn.Module) -> dict[str, int]:
     """Layer → its prunable weights."""
-    return {layer_of(name): weight.numel() for name, weight in weights(model).items()}
+    return {layer_of(name): weight.numel() for name, weight in every(model).items()}
 
 
 def watch(model: nn.Module, example_input: Tensor) -> None:
@@ -61,13 +67,12 @@ def watch(model: nn.Module, example_input: Tensor) -> None:
     auxiliary heads for training. ``example_input``: (N, …), of which the first is run.
     """
     if not hasattr(model, _SEEN):
-        try:
-            idle = _idle(model, example_input)
-        except Exception:  # whatever the user's own forward raises; where it must run, it is said
-            return
-        setattr(model, _SEEN, True)
-        for name in idle:
-            setattr(model.get_submodule(name), _IDLE, True)
+        for example in examples(example_input):
+            with suppress(Exception):  # whatever the user's own forward raises; where it must run, it is said
+                for name in _idle(model, example):
+                    setattr(model.get_submodule(name), _IDLE, True)
+                setattr(model, _SEEN, True)
+                return
 
 
 def trains_more(model: nn.Module) -> bool:
@@ -78,7 +83,7 @@ def trains_more(model: nn.Module) -> bool:
 def told(model: nn.Module) -> list[str]:
     """What of a model's parameters cannot be pruned though it is large, and why: one sentence each."""
     total = sum(parameter.numel() for parameter in model.parameters())
-    counted = {id(weight) for weight in weights(model).values()}
+    counted = {id(weight) for weight in every(model).values()}
     never: dict[str, int] = {}
     other: dict[str, int] = {}
     for owner, module in model.named_modules():
@@ -94,20 +99,20 @@ def told(model: nn.Module) -> list[str]:
     ]
 
 
-def _idle(model: nn.Module, example_input: Tensor) -> tuple[str, ...]:
+def _idle(model: nn.Module, example: Tensor) -> tuple[str, ...]:
     """The layers that never run."""
-    every = {name: module for name, module, _, _ in _found(model, attention=True)}
+    known = {name: module for name, module, _, _ in _found(model, attention=True)}
     called: set[nn.Module] = set()
-    hooks = [m.register_forward_pre_hook(lambda module, _: called.add(module)) for m in every.values()]
+    hooks = [m.register_forward_pre_hook(lambda module, _: called.add(module)) for m in known.values()]
     held = {p: p.requires_grad for p in model.parameters() if p.is_floating_point()}
     try:
         for parameter in held:
             parameter.requires_grad_(True)
         with evaluating(model), torch.enable_grad():
-            out = model(example_input[:1])
+            out = model(example)
         outputs = [out] if isinstance(out, Tensor) else list(out.values() if isinstance(out, dict) else out)
         roots = [o.sum() for o in outputs if isinstance(o, Tensor) and o.requires_grad]
-        quiet = {name: module for name, module in every.items() if module not in called}
+        quiet = {name: module for name, module in known.items() if module not in called}
         if not roots or not quiet:
             return ()
         pairs = [(n, p) for n, m in quiet.items() for p in m.parameters(recurse=False) if p in held]

@@ -106,18 +106,18 @@ def _units(
 ) -> Pruned:
     total = sum(weight.numel() for weight in prunable.weights(model).values())
     groups = coupling.find(model, example_input)
-    choice = selection.of_units(model, recipe, sparsity, scores_of, groups)
+    choice = selection.of_units(model, recipe, sparsity, scores_of, groups, example_input)
     pruned, problem = removal.tried(model, choice.gone, example_input)
     note = ""
     if problem:
         groups, note = units.sound(model, groups, example_input)
-        choice = selection.of_units(model, recipe, sparsity, scores_of, groups)
+        choice = selection.of_units(model, recipe, sparsity, scores_of, groups, example_input)
         pruned, problem = removal.tried(model, choice.gone, example_input)
     if problem:
         raise PruningError(f"{problem}; use granularity 'weight'")
     left = sum(weight.numel() for weight in prunable.weights(pruned).values())
     # behind a concatenation the units of a group differ in size: as many as another recipe's may come to more
-    asked = sparsity is not None and recipe.like is None
+    asked = sparsity is not None and recipe.like is None and recipe.target == "weights"
     off = 2 * abs((1 - (sparsity or 0)) * total - left) if asked else 0.0
     if left != choice.remaining or off > choice.step + 1e-9 * total:
         raise AssertionError(f"asked {sparsity} of {total}, planned {choice.remaining} left, {left} are")

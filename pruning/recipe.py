@@ -41,6 +41,13 @@ class Recipe(BaseModel):
     exclude: tuple[str, ...] = ()
     """Layers that are left alone, by name or pattern (``features.*``): no weight of theirs is set to zero, no
     unit of theirs removed. They still count in the sparsity."""
+    round_to: Annotated[int, Field(ge=1)] = 1
+    """Units: the widths of layers that lose some stay multiples of this, as fast kernels want."""
+    cap: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Units: the share of a layer's filters or neurons that may go at most."""
+    target: Literal["weights", "macs"] = "weights"
+    """Units: what the wanted sparsity is a share of, prunable weights or multiply-adds. What is achieved is
+    told as a share of weights either way."""
 
     hardness: Literal["hard", "soft", "soft-threshold", "attenuate"] = "hard"
     """What happens to the selected: zero for good; or zero, soft-thresholded, multiplied by ``factor`` at
@@ -80,8 +87,7 @@ class Recipe(BaseModel):
                 filled.setdefault("allocation", implied)
         if filled.get("granularity") == "unit" and filled.get("norm") is None:
             name = filled.get("criterion", "magnitude")
-            unit = criteria.criterion(name).unit if name in criteria.names() else None
-            filled["norm"] = unit if unit in ("l1", "l2") else None
+            filled["norm"] = criteria.criterion(name).norm if name in criteria.names() else None
         rounds = filled.get("schedule") == "iterative" and filled.get("rewind") is None
         tuned = filled.get("recovery", "fine-tune") == "fine-tune"
         if rounds and tuned and filled.get("epochs_per_round") is None:
@@ -93,15 +99,15 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _what_goes_together(self) -> "Recipe":
-        unit = criteria.criterion(self.criterion).unit
+        chosen = criteria.criterion(self.criterion)
         if self.granularity == "weight" and self.norm is not None:
             raise ValueError("norm combines the scores within a unit; drop it, or set granularity = 'unit'")
-        if self.granularity == "weight" and unit == "readers":
+        if self.granularity == "weight" and chosen.units_only:
             raise ValueError(
                 f"{self.criterion} judges whole units, there is none of it for a weight: "
                 "set granularity = 'unit'"
             )
-        if self.norm is not None and unit not in ("l1", "l2"):
+        if self.norm is not None and chosen.norm is None:
             raise ValueError(f"{self.criterion} judges whole units; drop norm")
         if self.granularity == "unit" and self.allocation == "row":
             raise ValueError("allocation 'row' compares the weights of one row; set granularity = 'weight'")
@@ -128,6 +134,11 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> "Recipe":
+        for key, usual in (("round_to", 1), ("cap", 1.0), ("target", "weights")):
+            if self.granularity == "weight" and getattr(self, key) != usual:
+                raise ValueError(f"{key} is about whole units; drop it, or set granularity = 'unit'")
+        if self.target == "macs" and self.schedule != "one-shot":
+            raise ValueError("target 'macs' counts those of the dense model: set schedule = 'one-shot'")
         if self.hardness == "soft-threshold" and (self.granularity, self.criterion) != (
             "weight",
             "magnitude",
@@ -162,7 +173,7 @@ class Recipe(BaseModel):
         """The choices on which scores depend, the others at their defaults: equal basis, equal scores."""
         spread = allocation.allocation(self.allocation).needs_sensitivity
         chosen = criteria.criterion(self.criterion)
-        units = spread or chosen.by_granularity or chosen.unit == "readers"
+        units = spread or chosen.by_granularity or chosen.units_only
         return Recipe(
             criterion=self.criterion,
             granularity=self.granularity if units else "weight",
@@ -185,7 +196,10 @@ class Recipe(BaseModel):
     @property
     def _further(self) -> list[str]:
         """Choices other than the usual ones, each recognisable by itself."""
-        words: list[str] = [] if self.hardness == "hard" else [self.hardness]
+        words: list[str] = [] if self.round_to == 1 else [f"round{self.round_to}"]
+        words += [] if self.cap == 1 else [f"cap{self.cap:g}"]
+        words += [] if self.target == "weights" else [self.target]
+        words += [] if self.hardness == "hard" else [self.hardness]
         words += [] if self.factor is None else [f"{self.factor:g}"]
         words += [] if self.schedule == "one-shot" else [f"{self.schedule}{self.steps}"]
         words += [] if self.epochs_per_round in (None, "all") else [f"epochs-{self.epochs_per_round}"]

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pruning import prunable, tracing
 from pruning.errors import PruningError
+from pruning.modes import examples
 
 
 class Removal(BaseModel):
@@ -112,15 +113,13 @@ def tried(model: nn.Module, gone: Gone, example_input: Tensor) -> tuple[nn.Modul
 
 
 def _probed(model: nn.Module, example_input: Tensor) -> tuple[Tensor, Tensor]:
-    """Noise of one example's shape, and the logits; of large images half of it where the model takes that."""
-    generator = torch.Generator().manual_seed(0)
-    shape = example_input[:1].shape
-    if len(shape) == 4 and min(shape[2:]) >= 128:
-        half = torch.rand(*shape[:2], *(side // 64 * 32 for side in shape[2:]), generator=generator)
-        with suppress(PruningError):
-            return half.to(example_input.dtype), tracing.logits(model, half.to(example_input.dtype))
-    noise = torch.rand(shape, generator=generator).to(example_input.dtype)
-    return noise, tracing.logits(model, noise)
+    """Noise of the shape of the cheapest example that the model takes, and the logits."""
+    *cheaper, one = examples(example_input)
+    for example in (*cheaper, one):
+        noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example.dtype)
+        with suppress(PruningError) if example is not one else nullcontext():
+            return noise, tracing.logits(model, noise)
+    raise AssertionError("the last example is returned, or its error raised")
 
 
 def _differ(expected: Tensor, found: Tensor, tolerance: float) -> bool:

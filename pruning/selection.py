@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from pruning import allocation, coupling, prunable, scoring, units
+from pruning import allocation, coupling, prunable, scoring, tracing, units
 from pruning.allocation import Layer
 from pruning.coupling import UnitGroup
 from pruning.errors import PruningError, at_most
@@ -59,8 +59,9 @@ def of_units(
     sparsity: float | None,
     scores_of: ScoresOf,
     every: Sequence[UnitGroup],
+    example_input: Tensor,
 ) -> units.Choice:
-    """The units that a recipe removes, of every group that there is.
+    """The units that a recipe removes, of every group that there is. ``example_input``: (N, …).
 
     Raises PruningError if the sparsity is beyond reach.
     """
@@ -69,18 +70,18 @@ def of_units(
     if not groups:
         raise PruningError(f"exclude = {list(recipe.exclude)} leaves no filter or neuron that can be removed")
     found = scores_of(recipe)
-    worths = units.worth(groups, found.weights, recipe)
+    importances = units.importance(groups, found.weights, recipe)
     shapes = {prunable.layer_of(name): w.shape for name, w in prunable.weights(model).items()}
     taken: dict[str, int] = {}
     if recipe.like is not None:
-        other = of_units(model, recipe.like, sparsity, scores_of, every)
+        other = of_units(model, recipe.like, sparsity, scores_of, every, example_input)
         taken = dict(other.taken)
         _check_matched(recipe, taken.keys() - {group.root for group in groups})
     layers = {}
-    for group, worth in zip(groups, worths, strict=True):
+    for group, importance in zip(groups, importances, strict=True):
         shape = weights[prunable.weight_name(group.root)].shape
         layers[group.root] = Layer(
-            worth,
+            importance,
             dims=sum(shape) * group.size / shape.numel(),
             sensitivity=found.sensitivity.get(group.root, 0.0),
             taken=taken.get(group.root, 0),
@@ -91,7 +92,9 @@ def of_units(
         order = order[: sum(_at_most(layer, recipe.threshold, name) for name, layer in layers.items())]
     elif recipe.like is not None:
         return units.choose(groups, order[: sum(taken.values())], shapes, None)
-    return units.choose(groups, order, shapes, sparsity)
+    uses = tracing.uses(model, example_input) if recipe.target == "macs" else None
+    limits = units.Limits(recipe.round_to, recipe.cap, uses)
+    return units.choose(groups, order, shapes, sparsity, limits)
 
 
 def _at_most(layer: Layer, threshold: float, name: str) -> int:

@@ -29,10 +29,10 @@ def measure(
         }
         return {name: _loss_without(model, gone, sample) for name, gone in trials.items()}
     groups = coupling.find(model, example_input, prunable.excluded(model, recipe.exclude))
-    worths = units.worth(groups, scores, recipe)
+    importances = units.importance(groups, scores, recipe)
     return {
-        group.root: _loss_without(model, _zeros(model, group, _lowest(worth)), sample)
-        for group, worth in zip(groups, worths, strict=True)
+        group.root: _loss_without(model, _zeros(model, group, _lowest(importance)), sample)
+        for group, importance in zip(groups, importances, strict=True)
     }
 
 

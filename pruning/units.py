@@ -1,6 +1,7 @@
-"""Units: what each is worth, which go for a wanted sparsity, and which can really go."""
+"""Units: how much each matters, which go for a wanted sparsity, and which can really go."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from pruning import prunable, removal
 from pruning.coupling import UnitGroup, history, marks
-from pruning.criteria import criterion
+from pruning.criteria import _groups, criterion
 from pruning.errors import PruningError, at_most
 from pruning.recipe import Recipe
 from pruning.removal import Gone, Removal
@@ -80,70 +81,37 @@ def reach(model: nn.Module, groups: Sequence[UnitGroup]) -> float:
 
 def _every_other(groups: Sequence[UnitGroup], shapes: Mapping[str, torch.Size]) -> list[list[int]]:
     """Of each group about half, no layer emptied."""
-    tally = _Tally(shapes)
+    tally = _Tally(shapes, Limits())
     chosen: list[list[int]] = []
     for group in groups:
-        owned, units = _owned(group), []
-        for unit in range(min(1, group.size - 1), group.size, 2):
-            if tally.can_lose(owned, unit):
-                tally.lose(owned, unit)
-                units.append(unit)
-        chosen.append(units)
+        owned = _owned(group)
+        candidates = range(min(1, group.size - 1), group.size, 2)
+        chosen.append([unit for unit in candidates if tally.lose(owned, [unit])])
     return chosen
 
 
-def worth(groups: Sequence[UnitGroup], scores: Mapping[str, Tensor], recipe: Recipe) -> list[Tensor]:
-    """Per group a float64 vector: what each unit is worth, as the criterion has it (``Criterion.unit``).
+def importance(groups: Sequence[UnitGroup], scores: Mapping[str, Tensor], recipe: Recipe) -> list[Tensor]:
+    """Per group a float64 vector: how much each unit matters, as the criterion has it.
 
     Where the elements of filters are combined, all filters that a unit owns count together. Raises
-    PruningError if the criterion looks at what reads the units and sees nothing to choose by.
+    PruningError if the criterion sees nothing to choose by.
     """
-    way = criterion(recipe.criterion).unit
-    if way == "readers":
-        found = [_as_read(group, scores) for group in groups]
-        if all((worth == 1).all() for worth in found):
-            raise PruningError(
-                f"{recipe.criterion}: no unit of {groups[0].root} or any other layer is ever exactly zero: "
-                "it needs activations such as ReLU; choose another criterion"
-            )
-        return found
-    if way == "first":
-        return [_as_first(group, scores) for group in groups]
-    return [_as_owned(group, scores, squared=recipe.norm == "l2") for group in groups]
+    chosen = criterion(recipe.criterion)
+    if chosen.importance is not None:
+        return chosen.importance(groups, scores)
+    return [_groups.owned(group, scores, squared=recipe.norm == "l2") for group in groups]
 
 
-def _as_first(group: UnitGroup, scores: Mapping[str, Tensor]) -> Tensor:
-    """The first element of the first filter that makes a unit."""
-    rows = scores[prunable.weight_name(group.root)].cpu().double().flatten(1)[:, 0]
-    (root,) = (m for m in group.members if (m.layer, m.direction) == (group.root, "out"))
-    firsts = torch.full((group.size,), len(rows))
-    firsts.scatter_reduce_(0, root.units, root.indices, "amin")
-    return rows[firsts]
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a choice of units must keep to besides the sparsity."""
 
-
-def _as_owned(group: UnitGroup, scores: Mapping[str, Tensor], *, squared: bool) -> Tensor:
-    total = torch.zeros(group.size, dtype=torch.float64)
-    for member in group.members:
-        if member.direction == "out":
-            rows = scores[prunable.weight_name(member.layer)].detach().cpu().double().flatten(1)
-            per_row = rows.square().sum(1) if squared else rows.sum(1)
-            total.index_add_(0, member.units, per_row[member.indices])
-    return total.sqrt() if squared else total
-
-
-def _as_read(group: UnitGroup, scores: Mapping[str, Tensor]) -> Tensor:
-    """The mean over the layers that read a unit, of the mean over the columns by which they read it."""
-    means, readers = torch.zeros(group.size, dtype=torch.float64), torch.zeros(group.size)
-    for member in group.members:
-        name = prunable.weight_name(member.layer)
-        if member.direction == "in" and name in scores:  # an excluded reader is not looked at
-            columns = scores[name].cpu().double().flatten()[member.indices]
-            count = torch.bincount(member.units, minlength=group.size)
-            means += torch.zeros_like(means).index_add_(0, member.units, columns) / count.clamp(min=1)
-            readers += count > 0  # behind a concatenation, a layer reads some of the units
-    if not readers.all():
-        raise PruningError(f"nothing is known of what reads the units of {group.root}: exclude fewer layers")
-    return means / readers
+    round_to: int = 1
+    """How many units a group keeps is a multiple of this, where any of it goes."""
+    cap: float = 1.0
+    """The share of a layer's filters or neurons that may go at most."""
+    uses: Mapping[str, int] | None = None
+    """Layer → how often each weight is used for one example: the sparsity is one of multiply-adds."""
 
 
 def choose(
@@ -151,6 +119,7 @@ def choose(
     order: Sequence[tuple[int, int]],
     shapes: Mapping[str, torch.Size],
     sparsity: float | None,
+    limits: Limits = Limits(),
 ) -> Choice:
     """The first units of the order, (group, unit), whose removal comes closest to the sparsity; None: all.
 
@@ -158,58 +127,88 @@ def choose(
     from kept rows and columns. The last unit of a layer is passed over. Raises PruningError, which names the
     most that is reachable, if all units together fall short by more than half a unit.
     """
-    tally = _Tally(shapes)
-    total = tally.remaining
+    tally = _Tally(shapes, limits)
+    total = tally.cost
     wanted = 0.0 if sparsity is None else (1 - sparsity) * total
     owned = [_owned(group) for group in groups]
     gone: list[tuple[int, int]] = []
-    step = 0
-    for group, unit in order:
-        if tally.remaining <= wanted:
+    step = stride = 0
+    for group, bundle in _bundles(groups, order, limits.round_to):
+        if tally.cost <= wanted:
             break
-        if not tally.can_lose(owned[group], unit):
+        before = tally.cost, tally.remaining
+        if not tally.lose(owned[group], bundle):
             continue
-        before = tally.remaining
-        tally.lose(owned[group], unit)
-        step = before - tally.remaining
-        if wanted - tally.remaining > before - wanted:  # without this unit it is closer
-            tally.remaining = before
+        stride, step = before[0] - tally.cost, before[1] - tally.remaining
+        if wanted - tally.cost > before[0] - wanted:  # without these it is closer
+            tally.give_back(owned[group], bundle)
             break
-        gone.append((group, unit))
-    remaining = tally.remaining
-    if sparsity is not None and 2 * (remaining - wanted) > step:
+        gone += [(group, unit) for unit in bundle]
+    if sparsity is not None and 2 * (tally.cost - wanted) > stride:
+        what = "weights" if limits.uses is None else "multiply-adds"
         raise PruningError(
             f"sparsity {sparsity:g} is beyond reach by removing units: with one unit left in each layer "
-            f"{remaining} of {total} weights remain, sparsity {at_most(1 - remaining / total)}"
+            f"{tally.cost} of {total} {what} remain, sparsity {at_most(1 - tally.cost / total)}"
         )
     units = [sorted(unit for g, unit in gone if g == i) for i in range(len(groups))]
     taken = {group.root: len(chosen) for group, chosen in zip(groups, units, strict=True) if chosen}
-    return Choice(history(groups, units), taken, marks(groups, units), remaining, step)
+    return Choice(history(groups, units), taken, marks(groups, units), tally.remaining, step)
+
+
+def _bundles(
+    groups: Sequence[UnitGroup], order: Sequence[tuple[int, int]], round_to: int
+) -> Iterator[tuple[int, list[int]]]:
+    """Units that go at once, at the place of their last in the order: after each a multiple is left."""
+    waiting: dict[int, list[int]] = {}
+    wanted = [group.size % round_to or round_to for group in groups]
+    for group, unit in order:
+        bundle = waiting.setdefault(group, [])
+        bundle.append(unit)
+        if len(bundle) == wanted[group]:
+            yield group, waiting.pop(group)
+            wanted[group] = round_to
 
 
 class _Tally:
-    """Counts the prunable weights that remain while units go."""
+    """Counts the prunable weights that remain while units go, and what the sparsity is a share of."""
 
-    def __init__(self, shapes: Mapping[str, torch.Size]) -> None:
+    def __init__(self, shapes: Mapping[str, torch.Size], limits: Limits) -> None:
         self._rows = {layer: shape[0] for layer, shape in shapes.items()}
         self._columns = {layer: shape[1] for layer, shape in shapes.items()}
         self._kernel = {layer: shape[2:].numel() for layer, shape in shapes.items()}
+        self._least = {
+            layer: max(1, math.ceil((1 - limits.cap) * rows - 1e-9)) for layer, rows in self._rows.items()
+        }
+        uses = limits.uses
+        self._uses = {layer: 1 if uses is None else uses.get(layer, 0) for layer in shapes}
         self.remaining = sum(shape.numel() for shape in shapes.values())
+        self.cost = sum(shape.numel() * self._uses[layer] for layer, shape in shapes.items())
 
-    def can_lose(self, owned: "_Owned", unit: int) -> bool:
-        """Whether every layer keeps a row and a column."""
-        return not any(
-            self._rows[layer] == out[unit] or self._columns[layer] == into[unit]
-            for layer, (out, into) in owned.items()
-        )
+    def lose(self, owned: "_Owned", units: Sequence[int]) -> bool:
+        """Take units' rows and columns away, all or none: every layer keeps a row and a column."""
+        for i, unit in enumerate(units):
+            if any(
+                self._rows[layer] - out[unit] < self._least[layer] or self._columns[layer] == into[unit]
+                for layer, (out, into) in owned.items()
+            ):
+                self.give_back(owned, units[:i])
+                return False
+            self._change(owned, unit, -1)
+        return True
 
-    def lose(self, owned: "_Owned", unit: int) -> None:
-        """Take a unit's rows and columns away."""
+    def give_back(self, owned: "_Owned", units: Sequence[int]) -> None:
+        """Undo what was lost."""
+        for unit in units:
+            self._change(owned, unit, 1)
+
+    def _change(self, owned: "_Owned", unit: int, sign: int) -> None:
         for layer, (out, into) in owned.items():
             size = self._rows[layer] * self._columns[layer]
-            self._rows[layer] -= out[unit]
-            self._columns[layer] -= into[unit]
-            self.remaining -= (size - self._rows[layer] * self._columns[layer]) * self._kernel[layer]
+            self._rows[layer] += sign * out[unit]
+            self._columns[layer] += sign * into[unit]
+            change = (self._rows[layer] * self._columns[layer] - size) * self._kernel[layer]
+            self.remaining += change
+            self.cost += change * self._uses[layer]
 
 
 _Owned = Mapping[str, tuple[Sequence[int], Sequence[int]]]

@@ -16,6 +16,7 @@ import pytest
 from attacks.evasion import _table as evasion
 from attacks.membership import _table as membership
 from audit.plan import load, parse
+from pruning.criteria import _table as criteria_table
 from pruning.methods import methods
 from reports.exports import exports
 from reports.gate import policy
@@ -158,6 +159,11 @@ def test_the_table_of_a_familys_attacks_is_that_of_the_attacks(family: ModuleTyp
     name = family.__name__.split(".")[1]
     text = DOCUMENTS[f"docs/{name}.md"].read_text(encoding="utf-8")
     assert text == family.filled(text), "run the command that the marker names"
+
+
+def test_the_table_of_criteria_is_that_of_the_criteria() -> None:
+    text = DOCUMENTS["docs/pruning.md"].read_text(encoding="utf-8")
+    assert text == criteria_table.filled(text), "run the command that the marker names"
 
 
 def test_the_gate_s_page_has_every_key_and_exit_code() -> None:

@@ -28,6 +28,6 @@ def pieces(x: Tensor) -> tuple[Tensor, ...]:
 
 
 @torch.no_grad()
-def look(model: nn.Module, x: Tensor) -> Tensor:
+def predict(model: nn.Module, x: Tensor) -> Tensor:
     """Logits (N, C), N at least 1; raises NotFiniteError if one is NaN or infinite."""
     return torch.cat([checked(model(laid_out(part))) for part in pieces(x)])

@@ -12,6 +12,7 @@ from typing import Any
 from attacks.evasion import adaptive_problem
 from audit.errors import PlanError, RefusedError
 from audit.plan import Plan
+from audit.subject import vision
 
 
 def adaptive(plan: Plan) -> Callable[..., Any] | None:
@@ -44,7 +45,7 @@ def function_of(plan: Plan, spec: str, key: str) -> Callable[..., Any]:
         raise PlanError(f"{key} {spec!r}: {folder / source}: no such file")
     try:
         with chdir(folder):
-            module = _module(folder / source) if source.endswith(".py") else importlib.import_module(source)
+            module = _loaded(folder, source)
     except PlanError:
         raise
     except ModuleNotFoundError as error:
@@ -61,6 +62,18 @@ def function_of(plan: Plan, spec: str, key: str) -> Callable[..., Any]:
             return function(*arguments, **named)
 
     return there
+
+
+def _loaded(folder: Path, source: str) -> Any:
+    """A file or an importable module; where its import of torchvision fails beside this torch, once more with
+    ours mended (preflight then says how to mend it for good)."""
+    try:
+        return _module(folder / source) if source.endswith(".py") else importlib.import_module(source)
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        vision.torchvision()
+        return _module(folder / source) if source.endswith(".py") else importlib.import_module(source)
 
 
 def _module(path: Path) -> Any:

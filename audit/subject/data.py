@@ -110,7 +110,8 @@ def _read(plan: Plan) -> tuple[Arrays, Sequence[str], Sequence[str]]:
         return _npz(root / rest), (), ()
     if rest and (kind.endswith(".py") or kind.replace(".", "").isidentifier()):
         found = function_of(plan, plan.data.source, "[data] source")()
-        return _named(found, plan.data.source), (), ()
+        classes = found.get("classes", ()) if isinstance(found, Mapping) else ()
+        return _named(found, plan.data.source), [str(name) for name in classes], ()
     raise PlanError(
         f"[data] source {plan.data.source!r}: must be 'digits', 'torchvision:NAME', 'folder:PATH', "
         "'npz:PATH', 'csv:PATH', 'parquet:PATH' or 'FILE.py:FUNCTION'"

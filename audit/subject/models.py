@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
-from audit.errors import PlanError, RefusedError
+from audit.errors import AuditError, PlanError, RefusedError
 from audit.plan import Plan, WeightsPlan
 from audit.subject import checkpoints, vision
 from audit.subject.code import function_of
@@ -51,7 +51,16 @@ def builder(plan: Plan, data: Data, spec: str | None = None) -> Build:
     given = {name: value for name, value in offered.items() if name in wanted}
 
     def build() -> nn.Module:
-        model = function(**given)
+        try:
+            model = function(**given)
+        except AuditError:
+            raise
+        except Exception as error:  # the user's own code
+            raise RefusedError(
+                f"[model] build {spec!r}: raises {type(error).__name__}: {error}; it is called with "
+                f"{', '.join(given) or 'no arguments'}: where it needs others, write a function of your "
+                "own that gives them"
+            ) from error
         if not isinstance(model, nn.Module):
             raise RefusedError(
                 f"[model] build {spec!r}: returned {type(model).__name__}, not a torch.nn.Module"

@@ -66,12 +66,11 @@ def _frames(kind: str, path: Path, plan: DataPlan) -> dict[str, pd.DataFrame]:
             f"[data] source: {path}: one file needs a column {SPLIT!r} that says train or test of each row, "
             f"or name a folder with train.{kind} and test.{kind}"
         )
-    parts = {}
-    for split in ("train", "test"):
-        part = frame[frame[SPLIT].astype(str) == plan.splits.get(split, split)].drop(columns=SPLIT)
-        if len(part):
-            parts[split] = part
-    return parts
+    named = {split: plan.splits.get(split, split) for split in ("train", "test")}
+    parts = {
+        split: frame[frame[SPLIT].astype(str) == name].drop(columns=SPLIT) for split, name in named.items()
+    }
+    return {split: part for split, part in parts.items() if len(part)}
 
 
 def _frame(kind: str, file: Path) -> pd.DataFrame:
@@ -126,16 +125,15 @@ def _inputs(frame: pd.DataFrame, plan: DataPlan, where: str) -> NDArray[Any]:
                     f"[data] source: {where}: images differ in shape: say resize, crop and mode in [data]"
                 )
             return folder.stacked(images)
-    for name in frame:
-        column = frame[name]
+    for head, column in frame.items():
         if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
             raise RefusedError(
-                f"[data] source: {where}: column {name!r} holds {column.iloc[0]!r}, no number: encode it as "
+                f"[data] source: {where}: column {head!r} holds {column.iloc[0]!r}, no number: encode it as "
                 "the model expects it, or leave it out"
             )
         if missing := int(column.isna().sum()):
             raise RefusedError(
-                f"[data] source: {where}: column {name!r} lacks a value in {missing} rows: fill them as the "
+                f"[data] source: {where}: column {head!r} lacks a value in {missing} rows: fill them as the "
                 "model expects it, or leave them out"
             )
     return frame.to_numpy(np.float32)

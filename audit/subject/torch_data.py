@@ -48,7 +48,7 @@ def _indexed(found: Any) -> bool:
     return hasattr(found, "__getitem__") and hasattr(found, "__len__")
 
 
-def _pair(item: Any, where: str) -> tuple[NDArray[Any], int]:
+def _pair(item: Any, where: str) -> tuple[NDArray[Any], Any]:
     """One example as (input, label)."""
     if isinstance(item, Mapping):
         x = next((item[name] for name in INPUTS if name in item), None)
@@ -65,5 +65,5 @@ def _pair(item: Any, where: str) -> tuple[NDArray[Any], int]:
     if hasattr(x, "convert"):  # a PIL image
         picture = np.asarray(x)
         x = picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
-    label = y.item() if isinstance(y, torch.Tensor) else y
+    label: Any = y.item() if isinstance(y, torch.Tensor) else y
     return np.asarray(x), label

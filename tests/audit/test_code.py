@@ -75,3 +75,30 @@ def test_a_package_that_shadows_ours_is_one_clear_error(name: str, tmp_path: Pat
     assert (result.returncode, result.stdout) == (2, "")
     assert f"{tmp_path / name}: would be imported in place of prune-audit's own" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_users_import_of_torchvision_works_beside_any_torch_and_the_mismatch_is_told(
+    tmp_path: Path,
+) -> None:
+    """In a process of its own: an import of torchvision happens once."""
+    (tmp_path / "mine.py").write_text("import torchvision\ndef build(): return torchvision.__name__\n")
+    (tmp_path / "plan.toml").write_text(
+        '[model]\nbuild = "mine.py:build"\n[data]\nsource = "digits"\n[train]\nepochs = 1\n'
+    )
+    code = (
+        "import pathlib\n"
+        "from audit.plan import load\n"
+        "from audit.subject import vision\n"
+        "from audit.subject.code import function_of\n"
+        "print(function_of(load(pathlib.Path('plan.toml')), 'mine.py:build', 'key')())\n"
+        "print(vision.mismatch() or 'a pair')\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    found, told = result.stdout.splitlines()
+    assert found == "torchvision", result.stderr
+    plain = [sys.executable, "-W", "ignore", "-c", "import torchvision"]
+    pair = subprocess.run(plain, capture_output=True, check=False).returncode == 0
+    assert told.startswith("a pair" if pair else "this torchvision is built for another torch")
+    assert pair or "pip install --force-reinstall torch==" in told

@@ -171,6 +171,9 @@ def test_the_folder_of_another_subject_is_left_alone_and_the_difference_shown(
     tiny["data"]["train_examples"] = 99
     with pytest.raises(PlanError, match="another subject: data: "):
         execute(write_plan(tiny), reference / "out")
+    tiny["data"] |= {"train_examples": 100, "audit_examples": 41}
+    with pytest.raises(PlanError, match="examples.audited: 40 → 41"):
+        execute(write_plan(tiny), reference / "out")
     assert (reference / "out" / runner.RESULTS).read_bytes() == before
 
 
