@@ -26,24 +26,34 @@ class Pace:
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     examples: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Units that are about no examples count as one."""
+    counted: set[str] = field(default_factory=set)
+    """Kinds whose units are about examples."""
 
     def took(self, kind: str, examples: int, seconds: float) -> None:
         """One unit has finished."""
         self.seconds[kind] += seconds
         self.examples[kind] += max(1, examples)
+        if examples:
+            self.counted.add(kind)
 
     def left(self, waiting: Mapping[str, int], slots: int) -> float | None:
-        """Seconds for so many waiting examples of each kind; kinds not seen yet count as the mean of all.
+        """Seconds for so many waiting examples of each kind. Kinds not seen yet count as the mean of those
+        that are about examples; while there are none of these, as one unit each: a model takes as long to
+        train as thousands of examples to measure.
 
         None before anything has finished.
         """
         if not self.examples:
             return None
-        overall = sum(self.seconds.values()) / sum(self.examples.values())
-        return sum(
-            count * (self.seconds[kind] / self.examples[kind] if kind in self.examples else overall)
-            for kind, count in waiting.items()
-        ) / max(1, slots)
+        known = self.counted or self.examples.keys()
+        overall = sum(self.seconds[kind] for kind in known) / sum(self.examples[kind] for kind in known)
+
+        def each(kind: str, count: int) -> float:
+            if kind in self.examples:
+                return count * self.seconds[kind] / self.examples[kind]
+            return overall * (count if self.counted else min(count, 1))
+
+        return sum(each(kind, count) for kind, count in waiting.items()) / max(1, slots)
 
 
 class Monitor:

@@ -70,6 +70,14 @@ def test_nothing_is_known_of_the_time_before_a_unit_has_finished() -> None:
     assert pace.left({"evasion": 10}, 2) == 10.0
 
 
+def test_while_only_models_were_made_what_measures_counts_as_one_unit() -> None:
+    pace = Pace()
+    pace.took("reference", 0, 30.0)
+    assert pace.left({"reference": 2, "evasion": 1000}, 1) == 90.0
+    pace.took("evasion", 100, 10.0)
+    assert pace.left({"membership": 1000}, 1) == 100.0
+
+
 def test_progress_for_programs_is_json_and_status_sees_the_run(reference: Path, tmp_path: Path) -> None:
     shutil.copy(reference / "plan.toml", tmp_path)
     command = [
