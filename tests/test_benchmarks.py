@@ -118,7 +118,7 @@ def test_every_method_sweeps_the_digits_without_a_failed_row(tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_membership_scores_many_examples_and_beats_shadow_models() -> None:
-    """A hundred thousand examples by 64 references; and the same game as ART's shadow models, on the digits."""
+    """A hundred thousand examples by 64 references; the game of ART's shadow models, on the digits."""
     for what, said in (("score", "100,000 examples × 64 references"), ("art", "times as long")):
         command = [sys.executable, "benchmarks/membership.py", what]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
