@@ -403,7 +403,9 @@ def _named(path: Path | None) -> Iterator[None]:
     except AuditError as error:
         if path is None:
             raise
-        raise type(error)("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
+        lines = str(error).splitlines()  # those that begin with blanks are code to copy
+        named = [line if line.startswith(" ") else f"{path}: {line}" for line in lines]
+        raise type(error)("\n".join(named)) from error
 
 
 def _headline(folder: Path, policy: Any, console: Console) -> None:

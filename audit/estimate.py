@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch.nn import functional as F
 
+from attacks import membership
 from audit import machine
 from audit.plan import Plan
 from audit.preflight import Subject
@@ -81,9 +82,8 @@ def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
 
 def design(plan: Plan) -> sizes.Design:
     """What the gate will have to judge: the tests that a pass must survive."""
-    evasion, membership, extraction = (
-        plan.probes.get(k, {}) for k in ("evasion", "membership", "extraction")
-    )
+    evasion, extraction = (plan.probes.get(k, {}) for k in ("evasion", "extraction"))
+    leaks = plan.settings.get("membership")
     radii = evasion.get("eps", ())
     readings = {
         "robust_accuracy": (
@@ -91,7 +91,7 @@ def design(plan: Plan) -> sizes.Design:
             if isinstance(radii, dict)
             else len(radii) * len(evasion.get("norms", ()))
         ),
-        "membership_auc": len(membership.get("attacks", ())),
+        "membership_auc": len(list(membership.plays(leaks))) if isinstance(leaks, membership.Settings) else 0,
         "extraction_fidelity": len(extraction.get("queries", ())),
     }
     pruning = plan.pruning

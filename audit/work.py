@@ -208,7 +208,10 @@ def _reference(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> 
             bases = scoring.bases(plan.pruning.recipes[unit.method])
             known = {basis: _scored(inner, basis, unit, own) for basis in bases}
             inner = _prune(unit, inner, own, known)[0].model
-    references.keep(inner, plan, context.data, context.device, references.file(context.out, unit.id))
+    references.keep(
+        inner, plan, context.data, context.device, references.file(context.out, unit.id),
+        batch_size(half.test.x[0].numel()),
+    )  # fmt: skip
 
 
 def _checkpoint(

@@ -22,7 +22,7 @@ from attacks.membership._rows import AUC, BALANCED_ACCURACY, TPR, At, rows, with
 from attacks.membership._settings import PACKAGE, Settings
 from attacks.probe import Card, Held, Measurement, Status, Target
 
-__all__ = ["CARD", "Settings", "answers", "halves", "judged_of", "population", "run"]
+__all__ = ["CARD", "Settings", "answers", "halves", "judged_of", "plays", "population", "run"]
 
 CARD = Card(
     title="Membership inference",
@@ -75,7 +75,7 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     return list(_Player(game, target, settings, draw_seed(generator)).rows())
 
 
-def _plays(settings: Settings) -> Iterator[tuple[str, str]]:
+def plays(settings: Settings) -> Iterator[tuple[str, str]]:
     """(attack, attacker) of every play, those that choose among others last; the usual attacker is "" ."""
     known = techniques(PACKAGE, MembershipAttack)
     for name in sorted(settings.attacks, key=lambda name: known[name].needs == "others"):
@@ -93,7 +93,7 @@ def _at(name: str, attacker: str) -> At:
 
 def _all(settings: Settings, status: Status, note: str) -> list[Measurement]:
     """The rows that would have been, each with the reason why it is not."""
-    return [row for play in _plays(settings) for row in without(settings, _at(*play), status, note)]
+    return [row for play in plays(settings) for row in without(settings, _at(*play), status, note)]
 
 
 class _Player:
@@ -108,7 +108,7 @@ class _Player:
 
     def rows(self) -> Iterator[Measurement]:
         """Every row; an attack that cannot be run, or crashes, has rows that say why."""
-        for name, attacker in _plays(self._settings):
+        for name, attacker in plays(self._settings):
             at = _at(name, attacker)
             try:
                 judged, evidence = self._play(name, attacker)

@@ -63,7 +63,7 @@ class Game:
         """What the target, or another model that the attacker holds, says of all judged examples."""
         if held not in self._alone:
             target = self._target if model is None else replace(self._target, model=model.model)
-            self._alone[held] = self._gather(target)
+            self._alone[held] = self._gather(target, whole=model is None)
         return self._alone[held]
 
     def referenced(self, held: str = "", model: Held | None = None, *, dense: bool = False) -> Evidence:
@@ -120,20 +120,23 @@ class Game:
             )
         )
 
-    def _gather(self, target: Target) -> Evidence:
-        """The model's outputs on both sides, each in a fixed random order; every other one is known."""
+    def _gather(self, target: Target, *, whole: bool) -> Evidence:
+        """The model's outputs on both sides, each in a fixed random order; every other one is known.
+
+        ``whole``: with all that any attack may want; else for those that are run on several models.
+        """
         members, nonmembers = self.sides
         x, y = torch.cat((members.x, nonmembers.x)), torch.cat((members.y, nonmembers.y))
         scale = self._settings.noise * (target.bounds[1] - target.bounds[0])
-        shifted = images(x) and ("images" in self._needs or self._settings.augmented_references)
+        shifted = images(x) and ((whole and "images" in self._needs) or self._settings.augmented_references)
         return Evidence(
             logits=target_logits(target, Examples(x, y)).double().numpy(),
             y=y.cpu().numpy(),
             member=np.repeat([True, False], [len(members), len(nonmembers)]),
             known=np.concatenate([np.arange(len(side)) % 2 == 0 for side in self.sides]),
-            x=x.flatten(1).cpu().numpy() if "inputs" in self._needs else None,
+            x=x.flatten(1).cpu().numpy() if whole and "inputs" in self._needs else None,
             noisy=asked(target, noisy(x, scale, self._settings.noise_draws, target.bounds))
-            if "noise" in self._needs
+            if whole and "noise" in self._needs
             else None,
             augmented=asked(target, shifts_and_flip(x)) if shifted else None,
         )

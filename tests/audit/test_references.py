@@ -34,7 +34,7 @@ def alone(tiny: dict[str, Any]) -> dict[str, Any]:
 def test_two_references_share_no_example_and_are_as_large_as_the_model(
     alone: dict[str, Any], write_plan: Write
 ) -> None:
-    subject = preflight(write_plan(alone))
+    subject = preflight(load(write_plan(alone)))
     halves = [references.halved(subject.data, subject.plan, i).train for i in range(2)]
     assert [len(half) for half in halves] == [100, 100]
     rows = [{row.tobytes() for row in half.x.numpy()} for half in halves]
@@ -48,7 +48,7 @@ def test_every_variant_has_its_references_and_seeds_share_them(
     alone: dict[str, Any], write_plan: Write
 ) -> None:
     alone["pruning"]["seeds"] = [0, 1]
-    subject = preflight(write_plan(alone))
+    subject = preflight(load(write_plan(alone)))
     found = units(subject.plan, subject.data, "cpu")
     made = [unit for unit in found if unit.kind == "reference"]
     variants = {"dense", "dense-finetuned", "global-magnitude@0.5", "filter-l2@0.5"}
@@ -68,7 +68,7 @@ def test_every_variant_has_its_references_and_seeds_share_them(
 
 def test_more_references_leave_the_first_as_they_are(alone: dict[str, Any], write_plan: Write) -> None:
     def ids() -> list[str]:
-        subject = preflight(write_plan(alone))
+        subject = preflight(load(write_plan(alone)))
         return [u.id for u in units(subject.plan, subject.data, "cpu") if u.kind == "reference"]
 
     few = ids()
@@ -83,7 +83,7 @@ def test_a_run_keeps_what_references_say_and_resumes(
     """The reference's answers are those of a net that is trained by hand on its half."""
     out, path = tmp_path / "out", write_plan(alone)
     assert execute(path, out).failed == 0
-    subject = preflight(path)
+    subject = preflight(load(path))
     plan, data = subject.plan, subject.data
     unit = next(u for u in units(plan, data, "cpu") if u.kind == "reference" and u.variant == "dense")
     net = models.fresh(models.builder(plan, data), unit.seed)
@@ -103,7 +103,7 @@ def test_a_run_keeps_what_references_say_and_resumes(
 def test_weights_from_outside_say_what_is_left_out(
     alone: dict[str, Any], write_plan: Write, tmp_path: Path
 ) -> None:
-    subject = preflight(write_plan(alone))
+    subject = preflight(load(write_plan(alone)))
     plan = subject.plan.model_copy(update={"train": None})
     assert "no [train]" in references.lacking(plan, subject.data)
     found = references.gathered((), plan, subject.data, tmp_path)
@@ -116,7 +116,7 @@ def test_a_reference_that_failed_is_left_out_and_told(
 ) -> None:
     out, path = tmp_path / "out", write_plan(alone)
     execute(path, out)
-    subject = preflight(path)
+    subject = preflight(load(path))
     made = [u.id for u in units(subject.plan, subject.data, "cpu") if u.kind == "reference"][:2]
     references.file(out, made[1]).unlink()
     found = references.gathered(made, subject.plan, subject.data, out)
@@ -127,6 +127,6 @@ def test_a_reference_that_failed_is_left_out_and_told(
 
 def test_no_references_where_none_are_wanted(alone: dict[str, Any], write_plan: Write) -> None:
     alone["probes"]["membership"]["references"] = 0
-    subject = preflight(write_plan(alone))
+    subject = preflight(load(write_plan(alone)))
     assert not [u for u in units(subject.plan, subject.data, "cpu") if u.kind == "reference"]
     assert load(write_plan(alone)).settings["membership"].wants_references is False
