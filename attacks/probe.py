@@ -1,7 +1,7 @@
 """The nouns of an attack: what it is given (Target), returns (Measurement) and says of itself (Card)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -54,6 +54,39 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
+class References:
+    """What R models whose training sets are known say of the N examples that membership is judged on.
+
+    The first ``members`` examples are the beginning of the target's members, the others that of its
+    non-members, each in the order of :func:`attacks._sampling.fixed_sample`.
+    """
+
+    logits: NDArray[np.float32]
+    """(R, N, queries, classes); the first query is the input as it is, the others are its augmentations."""
+    inside: NDArray[np.bool_]
+    """Whether an example was in a model's training set, (R, N): at random, for members and others alike."""
+    members: int
+    note: str = ""
+    """What a reader of figures taken by them must know."""
+
+    def __len__(self) -> int:
+        return len(self.inside)
+
+    def __getitem__(self, index: NDArray[np.intp]) -> "References":
+        """Those examples alone, in that order."""
+        members = int((index < self.members).sum())
+        return replace(self, logits=self.logits[:, index], inside=self.inside[:, index], members=members)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Another model of the same subject that a membership attacker holds, with references like it."""
+
+    model: nn.Module
+    references: Callable[[], References | None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One model under attack, with the data an attacker may use against it.
 
@@ -75,14 +108,24 @@ class Target:
     """The extraction attacker's own data, disjoint from ``test`` and from ``members``."""
     surrogate: Callable[[int], nn.Module] | None = None
     """Makes a fresh, untrained model (inputs → logits) from a seed: what an attacker would train."""
-    others: Callable[[], Mapping[str, Sequence[Mapping[str, Tensor]]]] | None = None
-    """Reads what fools other models of the same audit: name → perturbations of one model or of several, each
-    as :func:`attacks.evasion.perturbations` made them."""
+    others: Callable[[range], Mapping[str, Sequence[Mapping[str, Tensor]]]] | None = None
+    """Reads what fools other models of the same audit, for a range of ``test``: name → perturbations of one
+    model or of several, each as :func:`attacks.evasion.perturbations` made them."""
     adaptive: Callable[..., Any] | None = None
     """The user's own evasion attack (see :mod:`attacks.evasion._adaptive`)."""
     features: Features | None = None
     """Where features are not alike: their scales and bounds, and which cannot change; for evasion alone."""
+    references: Callable[[], References | None] | None = None
+    """Reads what reference models, made as the target was, say of members and non-members."""
+    dense_references: Callable[[], References | None] | None = None
+    """The same of references that were left dense: for an attacker who does not know the pruning recipe; None
+    for a target that is dense itself, whose recipe there is none of."""
+    held: Callable[[], Mapping[str, Held]] | None = None
+    """Other models that were trained on the same members, by name: ``dense``, and other pruned versions; none
+    for a dense target, which is held against its pruned versions as it is alone."""
     batch_size: int = 256
+    block: int = 1024
+    """Examples are gone through in blocks of so many, which never meet: see :class:`Cut`."""
 
     @property
     def device(self) -> torch.device:
@@ -97,7 +140,9 @@ class Measurement:
     ``low`` and ``high`` bound a 95% interval around ``value``. ``outcomes`` holds the figures' per-example
     evidence (same order for every variant, so that variants can be compared in pairs):
     ``{"correct": bool[n]}`` for rates over test examples, ``{"score": f32[n], "member": bool[n]}`` for
-    membership (higher score: more likely a member), ``{"agree": bool[n]}`` for extraction fidelity.
+    membership (higher score: more likely a member; the AUC's may have ``label`` and ``index``, the example's
+    place among all members or non-members; a rate at few false positives has ``accused`` in place of the
+    score), ``{"agree": bool[n]}`` for extraction fidelity.
     """
 
     metric: str
@@ -129,6 +174,66 @@ class Card:
     """MITRE ATLAS, OWASP ML and NIST AI 100-2 identifiers."""
 
 
+Part = Mapping[str, NDArray[np.generic]]
+"""What a piece of a probe's work leaves: arrays whose last axis goes over its examples, and text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many examples of each kind an audit has."""
+
+    test: int
+    members: int = 0
+    nonmembers: int = 0
+
+    @classmethod
+    def of(cls, target: Target) -> "Sizes":
+        """Those of a target."""
+        members, others = (0 if p is None else len(p) for p in (target.members, target.nonmembers))
+        return cls(len(target.test), members, others)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a probe's work over examples is cut into pieces that can be done apart, and joined.
+
+    A piece is a range of examples that begins at a multiple of ``Target.block``. Whatever the pieces, the
+    join gives the same measurements, bit for bit. ``piece`` and ``join`` are each handed a generator in the
+    same state.
+    """
+
+    examples: Callable[[Sizes, Any], int]
+    """(sizes, settings) → examples to be gone through; 0 where they cannot be apart."""
+    passes: Callable[[Any], float]
+    """settings → forward and backward passes that one example takes, roughly."""
+    piece: Callable[[Target, Any, torch.Generator, range], Part]
+    join: Callable[[Target, Any, torch.Generator, Sequence[Part]], Sequence[Measurement]]
+    joining: Callable[[Any], float] = lambda settings: 0.0
+    """settings → passes that joining takes, roughly, of one example each."""
+
+    def whole(self, target: Target, settings: Any, generator: torch.Generator) -> Sequence[Measurement]:
+        """All in one piece."""
+        state = generator.get_state()
+        examples = self.examples(Sizes.of(target), settings) or len(target.test)
+        part = self.piece(target, settings, generator, range(examples))
+        generator.set_state(state)
+        return self.join(target, settings, generator, [part])
+
+
+def merged(parts: Sequence[Part]) -> Part:
+    """The parts of neighbouring ranges as that of all together. Of text the first counts; other arrays that
+    some parts lack are dropped, but for those without examples."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    found: dict[str, NDArray[np.generic]] = {}
+    for name in names:
+        held = [part[name] for part in parts if name in part]
+        if held[0].dtype.kind == "U":
+            found[name] = held[0]
+        elif len(held) == len(parts):
+            found[name] = np.concatenate(held, axis=-1)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """One attack family: its name in plan and report, its card, its settings and its function."""
@@ -137,6 +242,8 @@ class Probe:
     card: Card
     settings: type[BaseModel]
     run: Callable[[Target, Any, torch.Generator], Sequence[Measurement]]
+    cut: Cut | None = None
+    """How ``run`` is cut, where it can be."""
 
 
 def unavailable(metrics: Sequence[str], status: Status, note: str) -> list[Measurement]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 import attacks as package
 from attacks._techniques import GROUP, RegistryError, offers, techniques
-from attacks.probe import Card, Probe
+from attacks.probe import Card, Cut, Probe
 
 __all__ = ["PROBES", "RegistryError", "attacks", "plugins", "probes"]
 
@@ -68,7 +68,7 @@ def _families() -> dict[str, str]:
 
 def _probe(name: str, offered: object) -> Probe | None:
     """The probe that a module is, or None."""
-    card, settings, run = (getattr(offered, key, None) for key in ("CARD", "Settings", "run"))
+    card, settings, run, cut = (getattr(offered, key, None) for key in ("CARD", "Settings", "run", "CUT"))
     if not (
         isinstance(card, Card)
         and isinstance(settings, type)
@@ -76,4 +76,4 @@ def _probe(name: str, offered: object) -> Probe | None:
         and callable(run)
     ):
         return None
-    return Probe(name, card, settings, run)
+    return Probe(name, card, settings, run, cut if isinstance(cut, Cut) else None)

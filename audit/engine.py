@@ -5,7 +5,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -18,10 +18,9 @@ from safetensors.torch import load_file, save_file
 
 from attacks.probe import Examples
 from audit.subject.data import Data
-from audit.units import Unit
-from audit.work import Context, Result, perform
+from audit.unit import Unit
+from audit.work import Context, Given, Result, perform
 from pruning.modes import one_thread
-from reports.data.ledger import VariantRow
 
 WorkerDied = BrokenProcessPool
 """What a future raises when its worker process was killed; the engine must then be restarted."""
@@ -32,7 +31,7 @@ class Engine(Protocol):
 
     slots: int
 
-    def submit(self, unit: Unit, made: Mapping[str, VariantRow]) -> Future[Result]:
+    def submit(self, unit: Unit, given: Given) -> Future[Result]:
         """Start one unit."""
 
     def restart(self) -> None:
@@ -50,11 +49,11 @@ class Inline:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def submit(self, unit: Unit, made: Mapping[str, VariantRow]) -> Future[Result]:
+    def submit(self, unit: Unit, given: Given) -> Future[Result]:
         """Do the unit now; the future is done."""
         future: Future[Result] = Future()
         with one_thread():
-            future.set_result(perform(unit, made, self._context))
+            future.set_result(perform(unit, given, self._context))
         return future
 
     def restart(self) -> None:
@@ -79,10 +78,10 @@ class Local:
             self.slots, multiprocessing.get_context("spawn"), initializer=_begin, initargs=self._arguments
         )
 
-    def submit(self, unit: Unit, made: Mapping[str, VariantRow]) -> Future[Result]:
+    def submit(self, unit: Unit, given: Given) -> Future[Result]:
         """Start the unit in a worker."""
         with _sigint_ignored():  # a worker inherits this: Ctrl-C is the parent's to handle
-            return self._pool.submit(_work, unit, dict(made))
+            return self._pool.submit(_work, unit, given)
 
     def restart(self) -> None:
         """A fresh pool; that of the dead worker is broken for good."""
@@ -163,9 +162,9 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _work(unit: Unit, made: Mapping[str, VariantRow]) -> Result:
+def _work(unit: Unit, given: Given) -> Result:
     assert _context is not None
-    return perform(unit, made, _context)
+    return perform(unit, given, _context)
 
 
 @contextmanager

@@ -21,3 +21,7 @@ class RefusedError(AuditError):
     """The model or the data cannot be audited (exit code 5)."""
 
     exit_code = 5
+
+
+INTERNAL = 70
+"""Exit code of a mistake of ours (EX_SOFTWARE in sysexits.h); never 1, which says that the gate failed."""

@@ -1,26 +1,31 @@
-"""What a plan will cost, from the time of one training step on this machine."""
+"""What a plan will cost, from the time of one pass forward and backward on this machine."""
 
-import os
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 
 import torch
 from torch.nn import functional as F
 
+from attacks import membership
+from audit import machine
 from audit.plan import Plan
 from audit.preflight import Subject
+from audit.progress import duration
 from audit.subject import models
+from audit.unit import MODELS, Unit
 from audit.units import units
+from audit.work import batch_size
 from pruning.modes import one_thread
-from pruning.recipe import Recipe
 from reports.gate import sizes
 from reports.gate.policy import Policy
 
 BATCH = 64
-STEPS_PER_EXAMPLE = {"quick": 600, "standard": 3000, "thorough": 15_000}
-"""Forward and backward passes that the default probes spend on one audit example, by evasion's level; order
-of magnitude."""
+ENOUGH = 5.0
+"""Seconds after which a pass is not timed again."""
+LONG = 3600.0
+"""Seconds beyond which it is told what would make a run shorter."""
 
 
 def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
@@ -31,7 +36,15 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
         kind: sum(unit.kind == kind for unit in work) for kind in ("dense", "control", "pruned", "checkpoint")
     }
     train = 0 if data.train is None else len(data.train)
-    yield "model", f"{plan.model.build}: {subject.parameters:,} parameters, {subject.macs:,} multiply-adds"
+    share = f"{subject.prunable / subject.parameters:.1%} prunable"
+    yield (
+        "model",
+        f"{plan.model.build}: {subject.parameters:,} parameters, {share}, {subject.macs:,} multiply-adds",
+    )
+    for words in subject.left:
+        yield "pruning", words
+    for name, words in subject.weights.items():
+        yield f"weights of {name}", words
     yield (
         "data",
         f"{plan.data.source}: inputs {data.input_shape} in {list(data.bounds)}, {len(data.classes)} classes",
@@ -41,25 +54,36 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
     yield "models", ", ".join(f"{n} {kind}" for kind, n in count.items() if n)
     yield "probes", ", ".join(plan.probes)
     yield "policy", sizes.sentence(policy, design(plan), len(data.test), train)
-    per_example = step_seconds(subject)
-    epochs = (count["dense"] if plan.model.weights is None else 0) * (plan.train.epochs if plan.train else 0)
-    epochs += count["control"] * plan.finetune_epochs
-    recipes = plan.pruning.recipes if plan.pruning else {}
-    epochs += sum(_epochs(plan, recipes[unit.method]) for unit in work if unit.kind == "pruned")
-    level = plan.probes.get("evasion", {}).get("level", "quick")
-    steps = epochs * train + sum(count.values()) * len(data.test) * STEPS_PER_EXAMPLE[level]
-    cores = os.cpu_count() or 1
-    yield (
-        "time",
-        f"about {max(1, round(steps * per_example / cores / 60))} min on {cores} cores (order of magnitude)",
-    )
+    measured = pace(subject)
+    cores = machine.workers(int(measured["bytes"]))
+    yield "time", " ".join(_time(work, measured["seconds"], cores))
+    free = machine.available_memory()
+    told = "" if free is None else f", {free / 2**30:.1f} GiB free"
+    yield "memory", f"about {measured['bytes'] / 2**30:.1f} GiB a worker{told}: {cores} workers at a time"
+
+
+def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
+    """How long the work takes, what of it takes how long, and what to do about it."""
+    each: defaultdict[str, float] = defaultdict(float)
+    for unit in work:
+        each["models" if unit.kind in (*MODELS, "reference", "score") else unit.family] += (
+            unit.passes * seconds
+        )
+    longest = sorted(each.items(), key=lambda item: -item[1])
+    total = sum(each.values()) / cores
+    yield f"about {max(1, round(total / 60))} min on {cores} cores (order of magnitude):"
+    yield ", ".join(f"{name} {duration(time / cores)}" for name, time in longest if time > 0) + "."
+    if total > LONG:
+        yield (
+            "Less of it: fewer audit_examples, seeds, sparsities, methods or ε; evasion at level quick. But "
+            "for the examples, what is left out can be added to the same folder later."
+        )
 
 
 def design(plan: Plan) -> sizes.Design:
     """What the gate will have to judge: the tests that a pass must survive."""
-    evasion, membership, extraction = (
-        plan.probes.get(k, {}) for k in ("evasion", "membership", "extraction")
-    )
+    evasion, extraction = (plan.probes.get(k, {}) for k in ("evasion", "extraction"))
+    leaks = plan.settings.get("membership")
     radii = evasion.get("eps", ())
     readings = {
         "robust_accuracy": (
@@ -67,7 +91,7 @@ def design(plan: Plan) -> sizes.Design:
             if isinstance(radii, dict)
             else len(radii) * len(evasion.get("norms", ()))
         ),
-        "membership_auc": len(membership.get("attacks", ())),
+        "membership_auc": len(list(membership.plays(leaks))) if isinstance(leaks, membership.Settings) else 0,
         "extraction_fidelity": len(extraction.get("queries", ())),
     }
     pruning = plan.pruning
@@ -75,23 +99,22 @@ def design(plan: Plan) -> sizes.Design:
     return sizes.Design(methods, len(pruning.sparsities) if pruning else 1, len(plan.seeds), readings)
 
 
-def _epochs(plan: Plan, recipe: Recipe) -> int:
-    """Epochs that a variant is trained for after the dense training."""
-    if recipe.rewind is not None and plan.train is not None:
-        return plan.train.epochs * (recipe.steps or 1)
-    return plan.finetune_epochs if recipe.recovery == "fine-tune" else 0
+def pace(subject: Subject) -> dict[str, float]:
+    """``seconds`` of a pass (see :func:`step_seconds`), and ``bytes``: the memory that a worker holds at
+    most, which has loaded what this process has, and done the same."""
+    return {"seconds": step_seconds(subject), "bytes": machine.peak_memory()}
 
 
 def step_seconds(subject: Subject) -> float:
-    """Seconds of one forward and backward pass, per example, on one thread."""
+    """Seconds of one forward pass and one backward to the input, per example, on one thread."""
     plan, data = subject.plan, subject.data
-    model = models.wrap(models.fresh(models.builder(plan, data), 0), plan, data).requires_grad_(True)
-    batch = data.test[:BATCH]
-    times = []
+    model = models.wrap(models.fresh(models.builder(plan, data), 0), plan, data).requires_grad_(False)
+    some = data.test[: min(BATCH, batch_size(data.test.x[0].numel()))]
+    times: list[float] = []
     with one_thread():
-        for _ in range(4):
+        while len(times) < 4 and sum(times) < ENOUGH:
             start = time.perf_counter()
-            loss = F.cross_entropy(model(batch.x), batch.y)
-            torch.autograd.grad(loss, [p for p in model.parameters() if p.requires_grad])
+            x = some.x.clone().requires_grad_()
+            torch.autograd.grad(F.cross_entropy(model(x), some.y), x, allow_unused=True)
             times.append(time.perf_counter() - start)
-    return statistics.median(times[1:]) / len(batch)
+    return statistics.median(times[1:] or times) / len(some)

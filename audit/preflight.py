@@ -1,21 +1,24 @@
 """Checks model, data and plan before any attack runs."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
 from attacks.settings import ProbeSettings
-from audit import means
-from audit.errors import PlanError
+from audit import epsilon, evidence, means, mistakes
+from audit.errors import PlanError, RefusedError
+from audit.mistakes import Mistake
 from audit.plan import Plan
 from audit.subject import data as subject_data
-from audit.subject import models
+from audit.subject import models, vision
 from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
-from pruning import measure, prunable, scoring
-from pruning.errors import PruningError
+from pruning import coupling, measure, prunable, scoring, units
+from pruning.errors import PruningError, at_most
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,10 @@ class Subject:
     parameters: int
     prunable: int
     macs: int
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """Of each model that came with its weights: what was done to its file, and how sparse it is."""
+    left: tuple[str, ...] = ()
+    """What pruning leaves whole, and why."""
 
 
 def device_of(name: str) -> str:
@@ -42,9 +49,12 @@ def device_of(name: str) -> str:
 def preflight(plan: Plan, device: str = "cpu") -> Subject:
     """Load everything that the plan names. Raises PlanError or RefusedError at the first mistake."""
     data = subject_data.load(plan)
+    plan = epsilon.filled(plan, data)
     build = models.builder(plan, data)
+    read: dict[str, models.Restored] = {}
     if plan.model.weights is not None:
-        inner, _ = models.restore(plan.path(plan.model.weights), build, data)
+        read["dense"] = models.restore(plan.model.weights, plan, build, data)
+        inner = read["dense"].model
     elif data.train is None:
         raise PlanError(
             f"[data] source {plan.data.source!r} has no training examples: the model cannot be trained; "
@@ -53,17 +63,17 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
     else:
         inner = models.fresh(build, 0)
     models.check(models.wrap(inner, plan, data), data)
-    if plan.finetune_epochs and data.train is None:
+    if plan.control_epochs and data.train is None:
         raise PlanError(
             "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"
         )
-    _check_recipes(plan, inner, data)
-    if mistakes := means.problems(plan, data):
-        raise PlanError("\n".join(f"[pruning] methods: {mistake}" for mistake in mistakes))
+    left = _check_recipes(plan, inner, data)
+    if wrong := means.problems(plan, data):
+        raise PlanError("\n".join(f"[pruning] methods: {problem}" for problem in wrong))
     for variant in plan.variant:
         own, key = models.builder(plan, data, variant.build), f"[[variant]] {variant.name!r} weights"
-        pruned, _ = models.restore(plan.path(variant.weights), own, data, key)
-        models.check(models.wrap(pruned, plan, data), data)
+        read[variant.name] = models.restore(variant.weights, plan, own, data, key)
+        models.check(models.wrap(read[variant.name].model, plan, data), data)
     adaptive(plan)
     each = features(plan, data)
     for name, settings in plan.settings.items():
@@ -72,11 +82,16 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
         if problems:
             raise PlanError("\n".join(f"[probes.{name}] {problem}" for problem in problems))
     size = measure.size(inner, data.test.x[:1])
-    return Subject(plan, data, device, size.parameters, size.prunable, size.macs)
+    dense = models.fresh(build, 0)
+    original = inner if "dense" in read else None
+    weights = {name: models.described(found, dense, original) for name, found in read.items()}
+    return Subject(plan, data, device, size.parameters, size.prunable, size.macs, weights, left)
 
 
-def _check_recipes(plan: Plan, inner: nn.Module, data: Data) -> None:
-    """Raises PlanError for a method that this model or this data cannot have."""
+def _check_recipes(plan: Plan, inner: nn.Module, data: Data) -> tuple[str, ...]:
+    """What methods leave whole of this model. Raises PlanError for one that it, or this data, cannot have."""
+    left = prunable.told(inner) if plan.pruning else []
+    tried = False
     for name, recipe in (plan.pruning.recipes if plan.pruning else {}).items():
         needy = scoring.needs_data(recipe)
         if needy and data.train is None:
@@ -86,5 +101,95 @@ def _check_recipes(plan: Plan, inner: nn.Module, data: Data) -> None:
             )
         try:
             prunable.excluded(inner, recipe.exclude)
+            if recipe.granularity == "unit" and not tried:
+                example, tried = data.test.x[:1], True
+                groups, note = units.sound(inner, coupling.find(inner, example), example)
+                most = (
+                    f"removing units, at most {at_most(units.reach(inner, groups))} of the prunable weights"
+                )
+                left += [words for words in (most, note) if words]
         except PruningError as error:
             raise PlanError(f"[pruning] methods: {name}: {error}") from None
+    return tuple(left)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one model's figures look like."""
+
+    model: str
+    """"dense", or the name of the user's own checkpoint."""
+    mistake: Mistake
+
+    def __str__(self) -> str:
+        return f"{self.mistake}" if self.model == "dense" else f"{self.model}: {self.mistake}"
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What the models of a plan answer on examples that are known, before any attack."""
+
+    figures: tuple[tuple[str, str], ...]
+    """Name and value, for people."""
+    findings: tuple[Finding, ...]
+    accepted: tuple[str, ...] = ()
+
+    @property
+    def refused(self) -> tuple[Finding, ...]:
+        """What keeps an audit from being run."""
+        return tuple(f for f in self.findings if f.mistake.serious and f.mistake.name not in self.accepted)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The rest."""
+        return tuple(f for f in self.findings if f not in self.refused)
+
+    def refuse(self) -> None:
+        """Raises RefusedError that says what is wrong, why and what to do, if anything is."""
+        if not self.refused:
+            return
+        names = sorted({f.mistake.name for f in self.refused})
+        raise RefusedError(
+            "\n".join(
+                [
+                    *map(str, self.refused),
+                    f"if that is meant, say so in the plan, on top: accept = {json.dumps(names)}",
+                ]
+            )
+        )
+
+
+def examine(subject: Subject) -> Examination:
+    """Run the plan's models on their data, and say which mistakes that looks like; some seconds."""
+    plan, data = subject.plan, subject.data
+    build = models.builder(plan, data)
+    figures: list[tuple[str, str]] = []
+    findings: list[Finding] = []
+    if plan.model.weights is None:
+        seen = evidence.gather(models.fresh(build, 0), plan, data, subject.device)
+        findings += [Finding("dense", mistake) for mistake in mistakes.of(seen, trained=False)]
+        figures.append(("accuracy", "known when the run has trained the model"))
+    else:
+        inner = models.restore(plan.model.weights, plan, build, data).model
+        seen = evidence.gather(inner, plan, data, subject.device)
+        findings += [Finding("dense", mistake) for mistake in mistakes.of(seen)]
+        if off := mistakes.unexpected(seen, plan.model.expected_accuracy):
+            findings.append(Finding("dense", off))
+        figures.append(("accuracy", mistakes.accuracy(seen)))
+    for variant in plan.variant:
+        own = models.builder(plan, data, variant.build)
+        key = f"[[variant]] {variant.name!r}"
+        pruned = models.restore(variant.weights, plan, own, data, key).model
+        seen = evidence.gather(pruned, plan, data, subject.device)
+        findings += [Finding(variant.name, mistake) for mistake in mistakes.of(seen)]
+        figures.append((f"accuracy, {variant.name}", mistakes.accuracy(seen)))
+    figures += [("data", note) for note in data.notes]
+    if remedy := vision.mismatch():
+        figures.append(("torchvision", remedy))
+    if radii := epsilon.sentence(plan, data):
+        figures.append(("ε", radii))
+    if scaled := mistakes.inputs_normalised(data.test.x):
+        findings.append(Finding("dense", scaled))
+    if twins := mistakes.shared(*evidence.overlap(data)):
+        findings.append(Finding("dense", twins))
+    return Examination(tuple(figures), tuple(findings), plan.accept)

@@ -1,189 +1,107 @@
-"""A plan's work as units: dense models → scores → pruned models → probes; named by what determines them."""
+"""A plan's work as units: dense models → scores → pruned models → probes; costs last, alone."""
 
-import functools
-import hashlib
-import importlib.util
-import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
-
-import attacks
-import audit
-import pruning
-from attacks.registry import plugins
-from audit.plan import Plan
+from attacks.probe import Sizes
+from audit import measuring, references
+from audit.cutting import WHOLE, Cutting
+from audit.plan import Plan, PruningPlan
 from audit.subject.data import Data
-from pruning import scoring
+from audit.unit import MODELS, Company, Namer, Unit, chosen, sources
+from pruning import schedule, scoring
 from pruning.recipe import Recipe
-from reports.data.ledger import canonical
-
-Kind = Literal["dense", "control", "score", "pruned", "checkpoint", "perturbations", "probe", "cost"]
-MODELS = ("dense", "control", "pruned", "checkpoint")
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One piece of work that writes its result once.
-
-    ``id`` hashes what determines the result, the code and the machine's libraries included; ``seed`` hashes
-    the same without code and libraries, so that a new version of the program draws the same random numbers.
-    """
-
-    id: str
-    seed: int
-    kind: Kind
-    variant: str
-    replicate: int
-    """The plan's seed that this unit replicates."""
-    parents: tuple[str, ...] = ()
-    """Units that must have finished. The first is the model a probe measures or a recipe starts from; the
-    others of a pruned model found the scores it wants, in the order of ``scoring.bases``."""
-    origin: int = 0
-    """Of a pruned model: the seed that its dense parent was trained from, if it was trained."""
-    method: str = ""
-    sparsity: float | None = 0.0
-    """None where a recipe's threshold decides."""
-    basis: Recipe | None = None
-    """What is scored, once for every method and sparsity that goes by these scores."""
-    probe: str = ""
-    of: tuple[str, ...] = ()
-    """The variants that are measured, one for each parent."""
-    sources: tuple[str, ...] = ()
-    """The variants whose perturbations are tried, one for each parent after the first."""
-
-    @property
-    def label(self) -> str:
-        """For people: what is being done to which model."""
-        verbs = {
-            "dense": "train", "control": "fine-tune", "pruned": "prune", "checkpoint": "load",
-            "perturbations": "perturb for",
-        }  # fmt: skip
-        return f"{verbs.get(self.kind, self.probe or self.kind)} {self.variant} seed {self.replicate}"
-
-    @property
-    def alone(self) -> bool:
-        """Timings are taken while nothing else runs."""
-        return self.kind == "cost"
-
-
-@functools.cache
-def code_version() -> str:
-    """Hash of every source file that a result can depend on, other packages' probes and attacks too, and of
-    torch's version."""
-    digest = hashlib.sha256(torch.__version__.encode())
-    for label, file in plugins().items():
-        digest.update(label.encode() + b"\0" + (file.read_bytes() if file else b""))
-    for package in (attacks, audit, pruning):
-        folder = Path(package.__path__[0])
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class _Namer:
-    """Makes units of one run: what is common to all of them is hashed into every name."""
-
-    def __init__(self, plan: Plan, data: Data, device: str) -> None:
-        self._subject = {
-            "model": {**plan.model.model_dump(mode="json"), "weights": _weights(plan)},
-            "sources": _sources(plan),
-            "data": data.digest,
-            "train": plan.train.model_dump(mode="json") if plan.train else None,
-        }
-        self._machine = {"code": code_version(), "device": device, "machine": platform.machine()}
-
-    def unit(
-        self,
-        kind: Kind,
-        variant: str,
-        replicate: int,
-        what: Mapping[str, Any],
-        parents: tuple[Unit, ...] = (),
-        **more: Any,
-    ) -> Unit:
-        name = {
-            "kind": kind,
-            "what": dict(what),
-            "variant": variant,
-            "replicate": replicate,
-            "subject": self._subject,
-        }
-        drawn = {**name, "parents": [parent.seed for parent in parents]}
-        if kind == "probe":  # the same attacker, with the same luck, meets every variant of a replicate
-            del drawn["variant"], drawn["parents"]
-        seed = int(_hash(drawn)[:15], 16)
-        ids = tuple(parent.id for parent in parents)
-        return Unit(
-            _hash({**name, "parents": ids, "machine": self._machine}),
-            seed,
-            kind,
-            variant,
-            replicate,
-            ids,
-            **more,
-        )
-
-
-def units(plan: Plan, data: Data, device: str) -> list[Unit]:
-    """Every unit of the plan, parents before children."""
-    namer = _Namer(plan, data, device)
-    makers = list(_models(plan, namer))
+def units(plan: Plan, data: Data, device: str, cutting: Cutting = WHOLE) -> list[Unit]:
+    """Every unit of the plan, parents before children. ``cutting`` decides how many pieces there are, and
+    nothing that is found."""
+    namer = Namer(plan, data, device)
+    members = 0 if data.train is None else len(data.train)
+    makers = list(_models(plan, namer, members))
     models = [unit for unit in makers if unit.kind in MODELS]
-    perturbed = _perturbations(plan, namer, models)
-    measured = []
+    sizes = Sizes(len(data.test), members, 0 if data.train is None else len(data.heldout))
+    cuts = measuring.cuts(plan, sizes, cutting)
+    perturbed = measuring.perturbations(plan, namer, models, cuts)
+    copies = _references(plan, data, namer)
+    measured: list[Unit] = []
     for model in models:
-        for probe, settings in plan.probes.items():
-            sources = _sources_of(model, models) if probe == "evasion" and perturbed else ()
-            measured.append(
-                namer.unit(
-                    "probe",
-                    model.variant,
-                    model.replicate,
-                    {
-                        "probe": probe,
-                        "settings": settings,
-                        **(_evasion(plan, settings) if probe == "evasion" else {}),
-                    },
-                    (model, *(perturbed[source.id] for source in sources)),
-                    probe=probe,
-                    of=(model.variant,),
-                    sources=tuple(source.variant for source in sources),
-                )
-            )
+        for probe in plan.probes:
+            sources = _sources_of(model, models) if probe == "evasion" and perturbed else []
+            company = _company(plan, model, models, copies) if probe == "membership" else Company()
+            shifts = {source.variant: perturbed[source.id] for source in sources}
+            measured += measuring.units(plan, namer, probe, model, sources, shifts, cuts[probe], company)
     costs = []
     for replicate in plan.seeds:
         ours = tuple(model for model in models if model.replicate == replicate)
         names = tuple(model.variant for model in ours)
         costs.append(namer.unit("cost", "all variants", replicate, {}, ours, probe="cost", of=names))
-    return [*makers, *perturbed.values(), *measured, *costs]
+    beside = [unit for some in copies.values() for unit in some]
+    fooling = [unit for some in perturbed.values() for unit in some]
+    return [*makers, *beside, *fooling, *measured, *costs]
 
 
-def _perturbations(plan: Plan, namer: _Namer, models: list[Unit]) -> dict[str, Unit]:
-    """By model's id, the unit that perturbs the audit examples for it; empty if no plan asks for transfer."""
-    settings = plan.probes.get("evasion", {})
-    if not settings.get("transfer"):
+def _references(plan: Plan, data: Data, namer: Namer) -> dict[str, tuple[Unit, ...]]:
+    """The reference models by variant, for all its seeds; empty if the plan wants, or can have, none."""
+    wanted = references.settings(plan)
+    if wanted is None or references.lacking(plan, data):
         return {}
-    balls = {key: settings[key] for key in ("norms", "eps")} | _evasion(plan, {})
-    return {
-        model.id: namer.unit(
-            "perturbations", model.variant, model.replicate, balls, (model,), probe="perturbations"
+    asked = {"examples": wanted.examples, "augmented": wanted.augmented_references}
+    seed, count, epochs = plan.seeds[0], wanted.references, plan.finetune_epochs
+    members, whole = 0 if data.train is None else len(data.train), plan.train.epochs if plan.train else 0
+
+    def each(variant: str, what: Mapping[str, Any], dense: tuple[Unit, ...], **more: Any) -> tuple[Unit, ...]:
+        """``dense``: their parents."""
+        return tuple(
+            namer.unit(
+                "reference", variant, seed, {**asked, **what, "reference": i}, dense[i : i + 1],
+                reference=i, origin=dense[i].seed if dense else 0,
+                passes=float((epochs if dense else whole) * members / 2), **more,
+            )
+            for i in range(count)
+        )  # fmt: skip
+
+    dense = each("dense", {}, (), method="dense")
+    found = {"dense": dense}
+    if plan.pruning is None:
+        return found
+    if plan.control_epochs:
+        found["dense-finetuned"] = each(
+            "dense-finetuned", {"epochs": plan.control_epochs}, dense, method="dense-finetuned"
         )
-        for model in models
-    }  # fmt: skip
+    for variant, method, sparsity in _variants(plan.pruning):
+        what = {"recipe": plan.pruning.recipes[method].model_dump(mode="json"), "sparsity": sparsity}
+        found[variant] = each(variant, {**what, "epochs": epochs}, dense, method=method, sparsity=sparsity)
+    return found
+
+
+def _variants(pruning: PruningPlan) -> Iterator[tuple[str, str, float | None]]:
+    """Name, method and sparsity of every pruned model."""
+    for method, recipe in pruning.recipes.items():
+        for sparsity in pruning.sparsities if recipe.sweeps else (None,):
+            yield method if sparsity is None else f"{method}@{sparsity:g}", method, sparsity
+
+
+def _company(plan: Plan, model: Unit, models: list[Unit], copies: Mapping[str, tuple[Unit, ...]]) -> Company:
+    """What the attackers of the plan are given beside a model."""
+    attackers = plan.probes["membership"].get("attackers", ())
+
+    def ids(variant: str) -> tuple[str, ...]:
+        return tuple(unit.id for unit in copies.get(variant, ()))
+
+    pruned = model.kind != "dense"  # or fine-tuned
+    held = []
+    if pruned and attackers:
+        others = [other for other in models if other.id != model.id and other.replicate == model.replicate]
+        held = [
+            m for m in _sources_of(model, models) if m.kind == "dense" and {"pair", "versions"} & {*attackers}
+        ]
+        held += [m for m in others if m.kind == "pruned" and "versions" in attackers]
+    return Company(
+        ids(model.variant),
+        ids("dense") if pruned and "recipe_unknown" in attackers else (),
+        tuple((other.variant, other.id, ids(other.variant)) for other in held),
+    )
 
 
 def _sources_of(model: Unit, models: list[Unit]) -> list[Unit]:
@@ -197,22 +115,27 @@ def _sources_of(model: Unit, models: list[Unit]) -> list[Unit]:
     ]
 
 
-def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
-    dense = {seed: namer.unit("dense", "dense", seed, {}, method="dense") for seed in plan.dense_seeds}
+def _models(plan: Plan, namer: Namer, members: int) -> Iterator[Unit]:
+    epochs = plan.train.epochs if plan.train and plan.model.weights is None else 0
+    work = float(epochs * members)
+    dense = {
+        seed: namer.unit("dense", "dense", seed, {}, method="dense", passes=work) for seed in plan.dense_seeds
+    }
     yield from dense.values()
     scored: dict[tuple[str, Recipe], Unit] = {}
     if plan.pruning is not None:
         epochs = plan.finetune_epochs
         for seed in plan.seeds:
             parent = dense.get(seed, next(iter(dense.values())))
-            if epochs:
+            if plan.control_epochs:
                 yield namer.unit(
                     "control",
                     "dense-finetuned",
                     seed,
-                    {"epochs": epochs},
+                    {"epochs": plan.control_epochs},
                     (parent,),
                     method="dense-finetuned",
+                    passes=float(plan.control_epochs * members),
                 )
             for method, recipe in plan.pruning.recipes.items():
                 scores: list[Unit] = []
@@ -227,42 +150,22 @@ def _models(plan: Plan, namer: _Namer) -> Iterator[Unit]:
                     yield namer.unit(
                         "pruned", name, seed, what, (parent, *scores),
                         origin=parent.seed, method=method, sparsity=sparsity,
+                        passes=float(_epochs(plan, recipe) * members),
                     )  # fmt: skip
     for variant in plan.variant:
-        files = {"build": variant.build, "weights": file_digest(plan.path(variant.weights))}
-        yield namer.unit("checkpoint", variant.name, plan.seeds[0], files, method="checkpoint")
+        code = sources(plan, variant.build or "")
+        files = {"build": variant.build, "code": code, "weights": chosen(plan, variant.weights)}
+        parents = tuple(dense.values()) if plan.model.weights is not None else ()  # its dense original
+        yield namer.unit("checkpoint", variant.name, plan.seeds[0], files, parents, method="checkpoint")
 
 
-def _score(namer: _Namer, basis: Recipe, parent: Unit) -> Unit:
+def _score(namer: Namer, basis: Recipe, parent: Unit) -> Unit:
     what = {"basis": basis.model_dump(mode="json")}
     return namer.unit("score", basis.name, parent.replicate, what, (parent,), basis=basis)
 
 
-def _weights(plan: Plan) -> str | None:
-    return None if plan.model.weights is None else file_digest(plan.path(plan.model.weights))
-
-
-def _evasion(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What else determines evasion: the digest of the user's own attack, and what features may be."""
-    features = plan.data.features
-    said = {} if features is None else {"features": features.model_dump(mode="json")}
-    spec = settings.get("adaptive")
-    if not isinstance(spec, str):
-        return said
-    source = spec.partition(":")[0]
-    if not source.endswith(".py"):
-        found = importlib.util.find_spec(source)
-        source = found.origin if found and found.origin else source
-    path = plan.folder / source
-    return {"adaptive": file_digest(path) if path.is_file() else source, **said}
-
-
-def _sources(plan: Plan) -> dict[str, str]:
-    """Digests of the user's own code that the plan names, so that a change to it is a change of the plan."""
-    specs = [plan.model.build, plan.data.source, *(v.build for v in plan.variant if v.build)]
-    files = {spec.partition(":")[0] for spec in specs}
-    return {
-        f: file_digest(plan.folder / f)
-        for f in sorted(files)
-        if f.endswith(".py") and (plan.folder / f).is_file()
-    }
+def _epochs(plan: Plan, recipe: Recipe) -> int:
+    """Epochs that a variant is trained for after the dense training."""
+    if recipe.rewind is not None and plan.train is not None:
+        return plan.train.epochs * (recipe.steps or 1)
+    return schedule.epochs(recipe, plan.finetune_epochs)

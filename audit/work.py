@@ -1,11 +1,14 @@
 """What a unit does: make one model, or measure one. Runs in a worker; the caller writes the results down."""
 
+import math
 import os
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,20 +16,25 @@ from torch import Tensor, nn
 
 from attacks.evasion import Settings as EvasionSettings
 from attacks.evasion import perturbations
-from attacks.probe import Target, unavailable
+from attacks.probe import Held, Part, Target, unavailable
 from attacks.registry import probes
-from audit import costs, scores
-from audit.means import difference, means, trained
+from audit import costs, references, scores
+from audit.cutting import LARGEST
+from audit.means import means, trained, trained_for
 from audit.plan import Plan
 from audit.subject import models
 from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
-from audit.units import MODELS, Unit, file_digest
+from audit.unit import MODELS, Unit, file_digest
 from pruning import masks, measure, procedure, prunable, scoring, storage
 from pruning.prune import Pruned, prune
+from pruning.recipe import Recipe
 from pruning.removal import Removal
 from reports.data.ledger import MeasurementRow, VariantRow
+
+VALUES = 2**20
+"""Input values that go through a model at once, at most: some hundred megabytes of activations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +49,50 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a unit leaves: a variant, or measurements; and the error where it crashed."""
+    """What a unit leaves: a variant, a part, or measurements; and the error where it crashed."""
 
     seconds: float
     variant: VariantRow | None = None
     measurements: tuple[MeasurementRow, ...] = ()
+    part: Part | None = None
     error: str | None = None
     trace: str = field(default="", repr=False)
 
 
-def perform(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Result:
-    """Do one unit. ``made`` holds the variants that its parents made, by unit id; a missing parent failed.
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a unit's parents left, by unit id. A parent that failed has neither variant nor part."""
+
+    made: Mapping[str, VariantRow] = field(default_factory=dict)
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+
+class PieceFailedError(Exception):
+    """A piece of a probe's work failed; the message is its own."""
+
+
+def perform(unit: Unit, given: Given, context: Context) -> Result:
+    """Do one unit.
 
     Never raises on a crash of the work itself: a crash becomes the unit's error and visible failed rows.
     """
-    start = time.perf_counter()
+    start, made = time.perf_counter(), given.made
     try:
         if unit.kind in MODELS:
             variant = _make(unit, made, context)
             return Result(time.perf_counter() - start, variant=variant)
-        if unit.kind in ("score", "perturbations"):  # what they find is kept in a file, for other units
-            (_score if unit.kind == "score" else _perturb)(unit, made, context)
+        if unit.kind in KEPT:
+            KEPT[unit.kind](unit, made, context)
             return Result(time.perf_counter() - start)
-        rows = (_costs if unit.kind == "cost" else _probe)(unit, made, context)
+        if unit.kind == "piece":
+            part = _piece(unit, made, context)
+            return Result(time.perf_counter() - start, part=part)
+        rows = _costs(unit, made, context) if unit.kind == "cost" else _probe(unit, given, context)
         return Result(time.perf_counter() - start, measurements=tuple(rows))
     except Exception as error:
-        message = f"{type(error).__name__}: {error}"
+        piece = isinstance(error, PieceFailedError)
+        message = str(error) if piece else f"{type(error).__name__}: {error}"
         return crashed(unit, message, time.perf_counter() - start, traceback.format_exc())
 
 
@@ -91,17 +117,20 @@ def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Varia
     row = VariantRow(unit.variant, unit.replicate, unit.method, unit.sparsity, 0.0, unit.kind == "control")
     history: tuple[Removal, ...] = ()
     if unit.kind == "dense" and plan.model.weights is not None:
-        inner, history = models.restore(plan.path(plan.model.weights), build, data)
+        found = models.restore(plan.model.weights, plan, build, data)
+        inner, history = found.model, found.history
+        row = replace(row, note=models.described(found, models.fresh(build, 0), None))
     elif unit.kind == "dense":
         inner = models.fresh(build, unit.seed)
         _train(inner, unit, context, plan.train.epochs if plan.train else 0, further=False)
     elif unit.kind == "checkpoint":
-        inner, history, row = _checkpoint(unit, context, row)
+        inner, history, row = _checkpoint(unit, made, context, row)
     else:
         parent = made[unit.parents[0]]
         inner = _load(parent, context)
         if unit.kind == "control":
-            _train(inner, unit, context, plan.finetune_epochs, further=True)
+            _train(inner, unit, context, plan.control_epochs, further=True)
+            row = replace(row, note=trained_for(plan, None))
         else:
             pruned, note = _prune(unit, inner, context)
             inner, history = pruned.model, (*storage.read(_file(parent, context))[0], *pruned.history)
@@ -121,24 +150,31 @@ def _train(inner: nn.Module, unit: Unit, context: Context, epochs: int, *, furth
 
 def _score(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
     """Score a dense model, and keep the scores in the run's folder."""
-    plan, data = context.plan, context.data
     assert unit.basis is not None
-    found = scoring.score(
-        _load(made[unit.parents[0]], context).to(context.device), unit.basis,
-        example_input=data.test.x[:1], generator=torch.Generator().manual_seed(unit.seed),
-        sample=scores.sample(plan, data, context.device),
-    )  # fmt: skip
+    found = _scored(_load(made[unit.parents[0]], context), unit.basis, unit, context)
     scoring.save(found, scores.file(context.out, unit.id))
 
 
-def _prune(unit: Unit, inner: nn.Module, context: Context) -> tuple[Pruned, str]:
-    """The dense model pruned as its method says, and how its training differs from the control's."""
+def _scored(model: nn.Module, basis: Recipe, unit: Unit, context: Context) -> scoring.Scores:
+    return scoring.score(
+        model.to(context.device), basis,
+        example_input=context.data.test.x[:1], generator=torch.Generator().manual_seed(unit.seed),
+        sample=scores.sample(context.plan, context.data, context.device),
+    )  # fmt: skip
+
+
+def _prune(
+    unit: Unit, inner: nn.Module, context: Context, known: scoring.Known | None = None
+) -> tuple[Pruned, str]:
+    """The dense model pruned as its method says, and how it was trained. ``known``: the scores that the
+    recipe wants; by default those that the unit's parents found."""
     plan, data = context.plan, context.data
     assert plan.pruning is not None
     recipe = plan.pruning.recipes[unit.method]
     example = data.test.x[:1]
     generator = torch.Generator().manual_seed(unit.seed)
-    known = scores.known(recipe, unit.parents[1:], context.out)
+    if known is None:
+        known = scores.known(recipe, unit.parents[1:], context.out)
     sample = scores.sample(plan, data, "cpu")
 
     def one_shot(model: nn.Module, sparsity: float | None, kept: masks.Masks | None = None) -> Pruned:
@@ -147,23 +183,54 @@ def _prune(unit: Unit, inner: nn.Module, context: Context) -> tuple[Pruned, str]
             known=known if model is inner else None, kept=kept,
         )  # fmt: skip
 
-    with_these = means(plan, data, context.device, one_shot, seed=unit.seed, origin=unit.origin)
+    with_these = means(plan, data, context.device, one_shot, recipe, seed=unit.seed, origin=unit.origin)
     pruned = procedure.follow(inner, recipe, unit.sparsity, with_these, example)
-    return pruned, difference(plan, recipe, with_these)
+    return pruned, "; ".join(filter(None, (trained_for(plan, recipe, with_these), pruned.note)))
+
+
+def _reference(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
+    """Make one reference model, as its variant was made but on a half of the data of its own; keep what it
+    says of the judged examples, and where others start from it, the model itself."""
+    del made
+    plan, half = context.plan, references.halved(context.data, context.plan, unit.reference)
+    own = replace(context, data=half)
+    build, example = models.builder(plan, half), half.test.x[:1]
+    if unit.method == "dense":
+        inner = models.fresh(build, unit.seed)
+        _train(inner, unit, own, plan.train.epochs if plan.train else 0, further=False)
+        storage.save(inner, references.model_file(context.out, unit.id))
+    else:
+        inner = storage.load(references.model_file(context.out, unit.parents[0]), build, example)
+        if unit.method == "dense-finetuned":
+            _train(inner, unit, own, plan.control_epochs, further=True)
+        else:
+            assert plan.pruning is not None
+            bases = scoring.bases(plan.pruning.recipes[unit.method])
+            known = {basis: _scored(inner, basis, unit, own) for basis in bases}
+            inner = _prune(unit, inner, own, known)[0].model
+    references.keep(
+        inner, plan, context.data, context.device, references.file(context.out, unit.id),
+        batch_size(half.test.x[0].numel()),
+    )  # fmt: skip
 
 
 def _checkpoint(
-    unit: Unit, context: Context, row: VariantRow
+    unit: Unit, made: Mapping[str, VariantRow], context: Context, row: VariantRow
 ) -> tuple[nn.Module, tuple[Removal, ...], VariantRow]:
     """A pruned checkpoint of the user's own."""
     plan, data = context.plan, context.data
     variant = next(v for v in plan.variant if v.name == unit.variant)
-    build = models.builder(plan, data, variant.build)
-    inner, history = models.restore(
-        plan.path(variant.weights), build, data, f"[[variant]] {variant.name!r} weights"
-    )
-    achieved = _achieved(inner, models.builder(plan, data), data)
-    return inner, history, replace(row, sparsity=None, achieved_sparsity=achieved)
+    build = models.builder(plan, data)
+    found = models.restore(
+        variant.weights, plan, models.builder(plan, data, variant.build), data,
+        f"[[variant]] {variant.name!r} weights",
+    )  # fmt: skip
+    original = _load(made[unit.parents[0]], context) if unit.parents else None
+    note = models.described(found, models.fresh(build, 0), original)
+    if original is None:
+        note += "; dense was trained by this plan: it is not the model that this one was pruned from"
+    achieved = _achieved(found.model, build, data)
+    return found.model, found.history, replace(row, sparsity=None, achieved_sparsity=achieved, note=note)
 
 
 def _achieved(inner: nn.Module, build: models.Build, data: Data) -> float:
@@ -196,7 +263,7 @@ def _costs(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
     found = costs.measure_all(
         {name: _load(row, context) for name, row in rows.items()},
         {name: _file(row, context) for name, row in rows.items()},
-        {name: layer.get_parameter("weight").numel() for name, layer in prunable.layers(dense).items()},
+        prunable.counts(dense),
         unit.replicate, context.data.test.x[:1], context.device,
     )  # fmt: skip
     for name in unit.of:
@@ -206,14 +273,15 @@ def _costs(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
 
 
 def _perturb(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
-    """Make what fools one model, for other models to be tried with, and keep it in the run's folder."""
+    """Make what fools one model on some examples, for other models to be tried with, and keep it in the run's
+    folder."""
     target = _target(unit, made, context)
     path = _perturbations_file(unit.id, context)
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(f".{os.getpid()}.tmp")
     settings = context.plan.settings["evasion"]
     assert isinstance(settings, EvasionSettings)
-    save_file(perturbations(target, settings), half)
+    save_file(perturbations(target, settings, range(unit.first, unit.stop)), half)
     half.replace(path)
 
 
@@ -222,7 +290,8 @@ def _perturbations_file(unit: str, context: Context) -> Path:
 
 
 def _others(unit: Unit, context: Context) -> dict[str, list[dict[str, Tensor]]]:
-    """What fools the other variants: dense by itself, and the rest together; for dense each by itself.
+    """What fools the other variants, on the unit's examples: dense by itself, and the rest together; for
+    dense each by itself.
 
     A variant that could not be made has none.
     """
@@ -250,19 +319,57 @@ def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Tar
         pool=data.pool,
         surrogate=lambda seed: models.wrap(models.fresh(models.builder(plan, data), seed), plan, data)
         .requires_grad_(True),
-        others=lambda: _others(unit, context),
+        others=lambda examples: _others(unit, context),
         features=features(plan, data),
         adaptive=adaptive(plan) if unit.probe == "evasion" else None,
+        batch_size=batch_size(data.test.x[0].numel()),
+        block=unit.block or LARGEST,
+        **(_held(unit, made, context) if unit.probe == "membership" else {}),
     )  # fmt: skip
 
 
-def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list[MeasurementRow]:
-    """Measure one model by one probe."""
-    target, probe = _target(unit, made, context), probes()[unit.probe]
-    generator = torch.Generator().manual_seed(unit.seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(unit.seed)
-        found = probe.run(target, context.plan.settings[unit.probe], generator)
+def _held(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> dict[str, Any]:
+    """What a membership attacker has beside the model: reference models, and other models of the subject."""
+    plan, data, out, company = context.plan, context.data, context.out, unit.company
+    kind = made[unit.parents[0]].method
+    missing = references.FOREIGN if kind == "checkpoint" else ""
+
+    def model(variant: str, held: str, units: tuple[str, ...]) -> Held:
+        if held not in made:
+            raise ValueError(f"{variant} could not be made, see its own error")
+        whole = models.wrap(_load(made[held], context), plan, data).to(context.device)
+        return Held(whole, lambda: references.gathered(units, plan, data, out))
+
+    return {
+        "references": lambda: references.gathered(company.references, plan, data, out, missing),
+        "dense_references": None
+        if unit.variant == "dense"
+        else lambda: references.gathered(company.dense, plan, data, out),
+        "held": lambda: {variant: model(variant, held, units) for variant, held, units in company.held},
+    }
+
+
+def _piece(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Part:
+    """Do one probe's work on some of the examples."""
+    target, cut = _target(unit, made, context), probes()[unit.probe].cut
+    assert cut is not None
+    with _luck(unit) as generator:
+        return cut.piece(target, context.plan.settings[unit.probe], generator, range(unit.first, unit.stop))
+
+
+def _probe(unit: Unit, given: Given, context: Context) -> list[MeasurementRow]:
+    """Measure one model by one probe: whole, or by joining what its pieces left."""
+    pieces = unit.parents[len(unit.parents) - unit.pieces :]
+    for piece in pieces:
+        if piece not in given.parts:
+            raise PieceFailedError(given.errors.get(piece, "a piece of its work is missing"))
+    target, probe = _target(unit, given.made, context), probes()[unit.probe]
+    settings = context.plan.settings[unit.probe]
+    with _luck(unit) as generator:
+        if pieces and probe.cut is not None:
+            found = probe.cut.join(target, settings, generator, [given.parts[piece] for piece in pieces])
+        else:
+            found = probe.run(target, settings, generator)
     return [
         MeasurementRow(
             unit.variant, unit.replicate, unit.probe, m.metric, m.at, m.value, m.low, m.high, m.n, m.status,
@@ -270,3 +377,20 @@ def _probe(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
         )
         for m in found
     ]  # fmt: skip
+
+
+@contextmanager
+def _luck(unit: Unit) -> Iterator[torch.Generator]:
+    """The unit's own random numbers; torch's global ones too, for models that draw from them."""
+    with torch.random.fork_rng():
+        torch.manual_seed(unit.seed)
+        yield torch.Generator().manual_seed(unit.seed)
+
+
+def batch_size(values: int) -> int:
+    """Examples that go through a model at once, by the values of one: a power of two, at most 256."""
+    return min(256, 1 << int(math.log2(max(1, VALUES // values))))
+
+
+KEPT = {"score": _score, "perturbations": _perturb, "reference": _reference}
+"""Units whose find is kept in a file, for other units."""

@@ -1,14 +1,16 @@
 """How often the gate is wrong, and how often it decides, on made-up runs whose truth is known.
 
-    python benchmarks/error_rates.py [--runs 200] [--kinds drop,auc] [--jobs 2]
+    python benchmarks/error_rates.py [--runs 40] [--kinds drop,auc] [--jobs 2] [--out rates.jsonl]
+    python benchmarks/error_rates.py --summary rates.jsonl
 
-Each run has a dense model, three methods at four sparsities, and one to five training seeds. Examples differ
-in difficulty, which all models share in part, so that outcomes are correlated as those of real models are;
-every model's true figure is known exactly. The judge of `prune-audit gate` decides a rule on every variant,
-as it does for a real run. Prints a row a setting: how often a rule passed and failed, false PASS and false
-FAIL as shares of decisions, and runs with any false FAIL or with a figure falsely called worse than dense.
-Exits with 1 where a rate exceeds its level by more than chance allows. With ``--sizes``: how often a good
-model passes a preset's rules at the number of examples that docs/gate.md and `prune-audit preflight` tell.
+The judge of `prune-audit gate` decides a rule on every variant of a run (``known_runs.py``), as it does of a
+real one. Prints a row a setting: how often a rule passed and failed; false PASS and false FAIL as shares of
+decisions; runs with any false FAIL, or with a figure falsely called worse than dense; and how often the
+intervals of a change miss the truth. Exits with 1 where a rate exceeds its level by more than chance allows.
+All settings take about twenty minutes of one processor: ``--kinds``, ``--n`` and ``--seeds`` cut them into
+pieces, ``--out`` appends what was counted to a file, and ``--summary`` makes of it the table of
+docs/statistics.md. With ``--sizes``: how often a good model passes a preset's rules at the number of examples
+that docs/gate.md and `prune-audit preflight` tell.
 
 Truths, each about *these models*: the worst seed lies ``inside`` (no drop at all; for absolute rules
 dense's figure), at the ``limit`` or ``beyond`` it (twice as far); other seeds are better by the seeds'
@@ -18,286 +20,25 @@ about no drop, and a method is falsely called worse or better if it is so for a 
 """
 
 import argparse
-import dataclasses
 import functools
 import itertools
-import math
+import json
 import multiprocessing
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any
 
 import numpy as np
+from known_runs import BASIC, KINDS, TRUTHS, Counts, Laboratory, Setting
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import stats
 
-from attacks import intervals
-from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow, pack
-from reports.data.results import Results, read
-from reports.gate.judge import judge
-from reports.gate.policy import Policy, Rule, preset, presets
+from reports.gate.policy import preset, presets
 from reports.gate.sizes import Design, examples, table
-from reports.stats.compare import compare_all
-
-METHODS = ("a", "b", "c")
-SPARSITIES = (0.5, 0.75, 0.9, 0.95)
-PRUNED = [f"{method}@{sparsity:g}" for method in METHODS for sparsity in SPARSITIES]
-LAST = [name for name in PRUNED if name.endswith(f"@{SPARSITIES[-1]:g}")]
-SPREAD = 0.02
-"""Standard deviation of the seeds' true rates at a spread of 1 (of their AUCs: the same)."""
-LEARNED = {"example": 0.74, "seed": 0.08, "variant": 0.10}
-"""The same of an attacker's scores: those of a learned one, as noisy as the demo's at 90% sparsity."""
-SHARES = {"example": 0.87, "seed": 0.06, "variant": 0.03}
-"""What an outcome's latent variable shares with all models, with those of its seed, those of its variant.
-
-One answer in eight differs from dense's then, at a figure of 60% without a drop: about what the
-demo's are at 90% sparsity, and three times what they are at 50%.
-"""
-
-Truth = Literal["inside", "limit", "last", "beyond", "retraining"]
-TRUTHS: tuple[Truth, ...] = get_args(Truth)
-FARTHER: Mapping[Truth, int] = {"inside": 0, "limit": 1, "last": 1, "beyond": 2, "retraining": 0}
-"""How many margins a variant's worst seed lies from dense (or, for absolute rules, from dense's figure)."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of rule: what it asks, the conditions of its rows, and the true figure of dense."""
-
-    metric: str
-    rule: Mapping[str, Any]
-    at: tuple[Mapping[str, Any], ...]
-    dense: float
-
-    @property
-    def limit(self) -> float:
-        """The rule's limit."""
-        return float(next(v for k, v in self.rule.items() if k in ("min", "max", "max_drop", "max_rise")))
-
-    @property
-    def worse(self) -> int:
-        """The sign of what is worse."""
-        return 1 if {"max", "max_rise"} & self.rule.keys() else -1
-
-    @property
-    def evidence(self) -> str:
-        """What the rows' evidence is called."""
-        return "agree" if self.metric == "extraction_fidelity" else "correct"
-
-    @property
-    def compares(self) -> bool:
-        """Whether a change is judged."""
-        return bool({"max_drop", "max_rise"} & self.rule.keys())
-
-    def figure(self, truth: Truth) -> float:
-        """The true figure of a variant's worst seed."""
-        margin = self.limit if self.compares else abs(self.limit - self.dense)
-        return self.dense + self.worse * margin * FARTHER[truth]
-
-
-def _robust(*eps: float) -> tuple[Mapping[str, Any], ...]:
-    return tuple({"attack": "worst_case", "norm": "linf", "eps": e} for e in eps)
-
-
-def _attacks(*names: str) -> tuple[Mapping[str, Any], ...]:
-    return tuple({"attack": name} for name in names)
-
-
-KINDS = {
-    "min": Kind("robust_accuracy", {"min": 0.55}, _robust(0.05, 0.1), 0.6),
-    "max": Kind("extraction_fidelity", {"max": 0.75}, _attacks("knockoff"), 0.7),
-    "drop": Kind("robust_accuracy", {"max_drop": 0.05}, _robust(0.1), 0.6),
-    "rise": Kind("extraction_fidelity", {"max_rise": 0.05}, _attacks("knockoff"), 0.7),
-    "auc": Kind("membership_auc", {"max": 0.65}, _attacks("loss", "lira"), 0.58),
-    "auc-rise": Kind("membership_auc", {"max_rise": 0.05}, _attacks("loss"), 0.58),
-}
-BASIC = tuple(KINDS)
-"""The kinds whose error rates are simulated. The others are rules of the presets, for ``--sizes``."""
-DENSE = {"accuracy": 0.9, "robust_accuracy": 0.7, "extraction_fidelity": 0.87, "membership_auc": 0.5}
-"""Figures of dense at which models without a drop differ as much as :mod:`reports.gate.sizes` supposes."""
-ROWS = {
-    "accuracy": ({"split": "test"},),
-    "robust_accuracy": _robust(0.025, 0.05, 0.1, 0.15, 0.2),
-    "extraction_fidelity": tuple({"attack": "knockoff", "queries": q} for q in (100, 300, 900)),
-    "membership_auc": _attacks("loss", "lira"),
-}
-"""What a plan like the demo's measures."""
-for _preset in presets():
-    for _rule in preset(_preset).rules:
-        KINDS[f"{_preset}/{_rule.id}"] = Kind(
-            _rule.metric, {_rule.kind: _rule.limit}, ROWS[_rule.metric], DENSE[_rule.metric]
-        )
-PROBES = {
-    "accuracy": "accuracy",
-    "robust_accuracy": "evasion",
-    "extraction_fidelity": "extraction",
-    "membership_auc": "membership",
-}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One cell of the simulation. ``n``: examples, half of them members for an AUC."""
-
-    kind: str
-    truth: Truth
-    spread: float
-    n: int
-    seeds: int
-
-    @property
-    def what(self) -> Kind:
-        """The kind of rule."""
-        return KINDS[self.kind]
-
-    @property
-    def rule(self) -> Rule:
-        """The rule itself, for every variant."""
-        return Rule.model_validate({"id": self.kind, "metric": self.what.metric, **self.what.rule})
-
-
-class Counts(NamedTuple):
-    """What one run gave: shares of decisions, or whether the run as a whole went wrong."""
-
-    passed: float
-    """Of the pruned variants (of the strongest, where only they lie at the limit)."""
-    failed: float
-    false_pass: float
-    false_fail: float
-    family: bool
-    """A false FAIL somewhere."""
-    worse: bool
-    """A figure somewhere that is falsely called worse than dense (of a retraining: worse or better)."""
-
-
-class Laboratory:
-    """Runs of one setting: everything but the figures and their evidence is written and read once."""
-
-    def __init__(self, setting: Setting, folder: Path) -> None:
-        self.setting, self.policy = setting, Policy((setting.rule,))
-        self._blank = _write(setting, folder)
-        rows = self._blank.by_metric[setting.what.metric]
-        self._keys = list(zip(rows["variant"], rows["seed"], rows["at"], strict=True))
-
-    def truths(self, rng: np.random.Generator) -> dict[str, list[float]]:
-        """The true figure of every model, by variant and seed."""
-        one = self.setting
-        spread = SPREAD * one.spread
-        base = one.what.dense + (rng.normal(0, spread, one.seeds) if one.what.compares else 0.0)
-        truths = {"dense": base * np.ones(one.seeds)}
-        for name in PRUNED:
-            truth: Truth = "inside" if one.truth == "last" and name not in LAST else one.truth
-            better = rng.normal(0, spread, one.seeds)
-            if truth != "retraining":
-                better = np.abs(better)
-                better[rng.integers(one.seeds)] = 0.0
-            truths[name] = (
-                truths["dense"] + (one.what.figure(truth) - one.what.dense) - one.what.worse * better
-            )
-        return {name: np.clip(found, 0.02, 0.98).tolist() for name, found in truths.items()}
-
-    def draw(self, rng: np.random.Generator) -> Results:
-        """A run of new examples, and of new models where seeds are spread."""
-        what, n, truths = self.setting.what, self.setting.n, self.truths(rng)
-        latents = {at: _latents(rng, self.setting) for at in dict.fromkeys(at for _, _, at in self._keys)}
-        places = {name: i for i, name in enumerate(("dense", *PRUNED))}
-        found: list[intervals.Estimate] = []
-        outcomes: list[Any] = []
-        for variant, seed, at in self._keys:
-            latent, figure = latents[at][places[variant], seed], truths[variant][seed]
-            if what.metric == "membership_auc":
-                member = np.arange(n) < n // 2
-                score = latent + member * math.sqrt(2) * special.ndtri(figure)
-                found.append(intervals.auc(score, member))
-                outcomes.append(pack({"score": score.astype(np.float32), "member": member}))
-            else:
-                hit = latent < special.ndtri(figure)
-                found.append(_proportion(int(hit.sum()), n))
-                outcomes.append(pack({what.evidence: hit}))
-        rows = self._blank.by_metric[what.metric].assign(
-            value=[one.value for one in found],
-            low=[one.low for one in found],
-            high=[one.high for one in found],
-            outcomes=outcomes,
-        )
-        return dataclasses.replace(self._blank, by_metric={**self._blank.by_metric, what.metric: rows})
-
-    def judged(self, results: Results) -> Counts:
-        """What the gate says of a run, and the comparisons that page and headline are written from."""
-        one = self.setting
-        status = {d.variant: d.status for d in judge(results, self.policy).decisions}
-        said = [status[name] for name in (LAST if one.truth == "last" else PRUNED)]
-        passed, failed = (said.count(word) / len(said) for word in ("pass", "fail"))
-        fails = [s == "fail" for s in status.values()] if one.truth in ("inside", "limit", "last") else []
-        return Counts(
-            passed,
-            failed,
-            passed if one.truth in ("limit", "last", "beyond") else 0.0,
-            sum(fails) / max(1, len(fails)),
-            any(fails),
-            one.what.compares and self._miscalled(results),
-        )
-
-    def _miscalled(self, results: Results) -> bool:
-        """Whether page and headline call a variant worse that is not, or a method different that is not."""
-        one = self.setting
-        if one.truth not in ("inside", "retraining"):
-            return False
-        compared = compare_all(results, PRUNED, one.what.metric, one.what.at[0]).values()
-        if one.truth == "retraining":
-            return any(c.of_retraining != "same" for c in compared)
-        return any(c.direction == "worse" for c in compared)
-
-
-@functools.cache
-def _proportion(hits: int, n: int) -> intervals.Estimate:
-    return intervals.proportion(hits, n)
-
-
-def _latents(rng: np.random.Generator, one: Setting) -> NDArray[np.float64]:
-    """Standard normal, (variants, seeds, examples), sharing what :data:`SHARES` or :data:`LEARNED` says."""
-    shares = LEARNED if one.what.metric == "membership_auc" else SHARES
-    shape = (len(PRUNED) + 1, one.seeds, one.n)
-    parts = {
-        "example": rng.normal(size=(1, 1, one.n)),
-        "seed": rng.normal(size=(1, *shape[1:])),
-        "variant": rng.normal(size=(shape[0], 1, one.n)),
-    }
-    own = math.sqrt(1 - sum(shares.values())) * rng.normal(size=shape)
-    found: NDArray[np.float64] = own + sum(math.sqrt(shares[key]) * part for key, part in parts.items())
-    return found
-
-
-def _write(one: Setting, folder: Path) -> Results:
-    """A run with every row that the rule asks for, whose figures are yet to be drawn."""
-    about = {"plan_digest": "d", "subject": {"classes": list("0123456789")}}
-    models = [(name, seed) for name in ("dense", *PRUNED) for seed in range(one.seeds)]
-    with Ledger.open(
-        folder / "run.sqlite", about, [UnitRow(f"{v} {s}", "pruned", v) for v, s in models]
-    ) as ledger:
-        for name, seed in models:
-            method, _, sparsity = name.partition("@")
-            share = float(sparsity or 0)
-            rows = [] if one.what.metric == "accuracy" else [_clean(name, seed, one.n)]
-            health: dict[str, str | float] = {"flag": "zero_gradients", "limit": 0.01, "norm": "linf"}
-            rows.append(MeasurementRow(name, seed, "evasion", "attack_health", health, 0.0, 0.0, 0.01, one.n))
-            probe = PROBES[one.what.metric]
-            rows += [
-                MeasurementRow(name, seed, probe, one.what.metric, at, 0.5, 0.4, 0.6, one.n)
-                for at in one.what.at
-            ]
-            made = VariantRow(name, seed, method, share, share)
-            ledger.append(f"{name} {seed}", seconds=1, finished="", variant=made, measurements=rows)
-    return read(folder)
-
-
-def _clean(name: str, seed: int, n: int) -> MeasurementRow:
-    """Clean accuracy that shows the model not to have collapsed."""
-    return MeasurementRow(name, seed, "accuracy", "accuracy", {"split": "test"}, 0.95, 0.93, 0.97, n)
 
 
 def simulate(one: Setting, runs: int, seed: int = 0) -> NDArray[np.float64]:
@@ -309,8 +50,11 @@ def simulate(one: Setting, runs: int, seed: int = 0) -> NDArray[np.float64]:
         return np.array([laboratory.judged(laboratory.draw(rng)) for _ in range(runs)], dtype=float)
 
 
-LEVELS = {"false_pass": 0.025, "false_fail": 0.025, "family": 0.05, "worse": 0.05}
-"""Highest rates that are promised: of decisions the first two, of runs the others."""
+LEVELS = {
+    "false_pass": 0.025, "false_fail": 0.025, "family": 0.05, "worse": 0.05,
+    "high": 0.025, "low": 0.025, "retrained": 0.05,
+}  # fmt: skip
+"""Highest rates that are promised: of runs ``family`` and ``worse``, of decisions or intervals the others."""
 CHANCE = 1e-4
 """A rate is called too high only where chance alone would give it so seldom."""
 
@@ -353,12 +97,48 @@ def sizes(seeds: Sequence[int]) -> Iterator[Setting]:
                 yield Setting(f"{name}/{rule.id}", "inside", 0.0, n, k)
 
 
-def main() -> None:
-    """Simulate every setting and print a row for each."""
+def summary(rows: Sequence[dict[str, Any]]) -> str:
+    """The table of docs/statistics.md: rates by kind and seeds, over spreads (and n); and the power."""
+    lines = [
+        "| rule, seeds | runs | false PASS | false FAIL | in a run | called worse | interval below, above "
+        "| retraining missed | passes at n = 200, 500, 1,000 | fails |",
+        "|---" * 10 + "|",
+    ]
+    for kind, k in sorted(dict.fromkeys((row["kind"], row["seeds"]) for row in rows)):
+        mine = [row for row in rows if (row["kind"], row["seeds"]) == (kind, k)]
+        at = functools.partial(_pooled, mine)
+        power = ", ".join(at(("inside",), "passed", n) for n in (200, 500, 1000))
+        change = KINDS[kind].compares
+        cells = [
+            f"`{kind}`, {k}",
+            f"{sum(len(row['counts']) for row in mine):,}",
+            *(at(NEAR, name) for name in ("false_pass", "false_fail", "family")),
+            at(("inside",), "worse") if change else "–",
+            f"{at(EDGE, 'low')}, {at(EDGE, 'high')}" if change else "–",
+            at(("retraining",), "retrained"),
+            power,
+            at(("beyond",), "failed"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+EDGE = ("inside", "limit", "last", "beyond")
+NEAR = ("limit", "last")
+
+
+def _pooled(rows: Sequence[dict[str, Any]], truths: Sequence[str], field: str, n: int | None = None) -> str:
+    """A rate over the settings of some truths; a dash where there is none."""
+    place = Counts._fields.index(field)
+    found = [c[place] for r in rows if r["truth"] in truths and n in (None, r["n"]) for c in r["counts"]]
+    return f"{np.mean(found):.1%}" if found else "–"
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=200, help="runs a setting (200)")
+    parser.add_argument("--runs", type=int, default=40, help="runs a setting (40)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
     for name, default in (
         ("kinds", ",".join(BASIC)),
@@ -367,13 +147,23 @@ def main() -> None:
         ("spread", "0,1,2"),
     ):
         parser.add_argument(f"--{name}", default=default, help=f"comma-separated ({default})")
+    parser.add_argument("--out", type=Path, help="file to append what was counted to, as JSON lines")
+    parser.add_argument("--summary", type=Path, help="only the table of docs/statistics.md, from such a file")
     parser.add_argument(
         "--sizes", action="store_true", help="each preset's rules at the n that reports/gate/sizes.py tells"
     )
     parser.add_argument("--table", action="store_true", help="only the table of docs/gate.md")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Simulate every setting and print a row for each."""
+    options = _options()
     if options.table:
         print(table({name: preset(name) for name in presets()}))
+        return
+    if options.summary:
+        print(summary([json.loads(line) for line in options.summary.read_text().splitlines()]))
         return
     seeds = [int(k) for k in options.seeds.split(",")]
     if options.sizes:
@@ -382,21 +172,21 @@ def main() -> None:
         numbers = [int(n) for n in options.n.split(",")]
         spreads = [float(x) for x in options.spread.split(",")]
         cells = list(settings(options.kinds.split(","), numbers, seeds, spreads))
-    heading = "".join(f"{name.replace('_', ' '):>12}" for name in Counts._fields)
+    heading = "".join(f"{name.replace('_', ' '):>11}" for name in Counts._fields)
     print(f"{'rule':26}{'truth':12}{'seeds':>6}{'spread':>8}{'n':>6}{heading}")
     bad = 0
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
-        for one, counts in zip(
-            cells, pool.imap(functools.partial(simulate, runs=options.runs), cells), strict=True
-        ):
+        work = pool.imap(functools.partial(simulate, runs=options.runs), cells)
+        for one, counts in zip(cells, work, strict=True):
             broken = too_high(counts)
             bad += len(broken)
-            figures = "".join(f"{share:>12.1%}" for share in counts.mean(axis=0))
-            print(
-                f"{one.kind:26}{one.truth:12}{one.seeds:>6}{one.spread:>8g}{one.n:>6}{figures}",
-                *broken,
-                flush=True,
-            )
+            figures = "".join(f"{share:>11.1%}" for share in counts.mean(axis=0))
+            place = f"{one.kind:26}{one.truth:12}{one.seeds:>6}{one.spread:>8g}{one.n:>6}"
+            print(f"{place}{figures}", *broken, flush=True)
+            if options.out:
+                line = json.dumps({**asdict(one), "counts": counts.round(6).tolist()})
+                with options.out.open("a") as file:
+                    file.write(line + "\n")
     print(f"{len(cells)} settings of {options.runs} runs; {bad} rates too high")
     sys.exit(1 if bad else 0)
 

@@ -96,7 +96,6 @@ def _net(
         storage.save(dense, kept["dense"])
         storage.save(pruned.model, kept["pruned"])
     dense, sparse = (
-        models.fill(builder(), models.weights(path), path).eval().requires_grad_(False)
-        for path in kept.values()
+        storage.load(path, builder, data.test.x[:1]).eval().requires_grad_(False) for path in kept.values()
     )
     return Net(name, dense, sparse, data.test, eps, autoattack_images)

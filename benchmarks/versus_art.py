@@ -136,6 +136,7 @@ def with_art(folder: Path) -> None:
     from audit.plan import load
     from audit.subject import data as subject_data
     from audit.subject import models
+    from pruning import storage
 
     plan = load(folder / "plan.toml")
     data = subject_data.load(plan)
@@ -155,7 +156,7 @@ def with_art(folder: Path) -> None:
     tables: dict[str, dict[str, list[float]]] = {"fgsm": {}, "pgd": {}}
     for sparsity in SPARSITIES:
         build = models.builder(plan, data)
-        model = models.fill(build(), models.weights(folder / f"{sparsity}.safetensors"), folder)
+        model = storage.load(folder / f"{sparsity}.safetensors", build, data.test.x[:1])
         victim = classifier(model.eval())
         for name in tables:
             tables[name][str(sparsity)] = []

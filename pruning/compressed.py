@@ -1,8 +1,9 @@
-"""Compressed tensors: what is not zero, and where it stands. Bit for bit, -0.0 and every NaN included.
+"""Compressed tensors: what is not zero, and where it stands. Bit for bit, every NaN included.
 
-Zero means that all bits are: that is what masks write. Of each tensor the smallest form is kept: as it is; a
-bit mask and the values; or, where it is sparser than one in 32, their positions and the values. That is never
-more than a CSR matrix with indices of 32 bits, which also says where its rows begin.
+A negative zero (``torch.nn.utils.prune`` leaves them) is a zero, and comes back as one. Of each tensor the
+smallest form is kept: as it is; a bit mask and the values; or, where it is sparser than one in 32, their
+positions and the values. That is never more than a CSR matrix with indices of 32 bits, which also says where
+its rows begin.
 """
 
 import math
@@ -37,7 +38,7 @@ def pack(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Fo
     """Tensors in their smallest forms, and the forms of those that are not as they were."""
     packed: dict[str, Tensor] = {}
     forms: dict[str, Form] = {}
-    for name, tensor in tensors.items():
+    for name, tensor in unsigned_zeros(tensors).items():
         where, values = f"{name}#where", f"{name}#values"
         form = _smallest(tensor)
         if form is None or where in tensors or values in tensors:
@@ -51,6 +52,17 @@ def pack(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Fo
         packed[where] = torch.from_numpy(found)
         forms[name] = form
     return packed, forms
+
+
+def unsigned_zeros(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, with 0.0 wherever a float is -0.0; those without one are not copied."""
+    found = dict(tensors)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and tensor.element_size() > 1:  # float8 has no such operations
+            negative = (tensor == 0) & tensor.signbit()
+            if negative.any():
+                found[name] = tensor.masked_fill(negative, 0.0)
+    return found
 
 
 def unpack(packed: Mapping[str, Tensor], forms: Mapping[str, Form]) -> dict[str, Tensor]:

@@ -30,10 +30,17 @@ def save(model: nn.Module, path: Path, history: Sequence[Removal] = (), *, compr
     its other names in the metadata. ``compressed``: zeros take no place (:mod:`pruning.compressed`). Raises
     PruningError if an entry of the state_dict is no tensor, and OSError if the file cannot be written.
     """
+    save_state(model.state_dict(), path, history, compressed=compressed)
+
+
+def save_state(
+    state: Mapping[str, object], path: Path, history: Sequence[Removal] = (), *, compressed: bool = False
+) -> None:
+    """The same for a state_dict alone; its tensors are dense."""
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     seen: dict[tuple[object, ...], str] = {}
-    for name, value in model.state_dict().items():
+    for name, value in state.items():
         if not isinstance(value, Tensor):
             raise PruningError(f"{name} in the state_dict is a {type(value).__name__}, not a tensor")
         first = seen.setdefault((value.data_ptr(), value.stride(), _form(value)), name)

@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import nn
 
 from attacks._techniques import techniques
-from attacks.evasion import _adaptive, _corruptions, _cure, _transfer, _union
+from attacks.evasion import _adaptive, _corruptions, _cure, _pieces, _transfer, _union
 from attacks.evasion._attack import EvasionAttack, reason
 from attacks.evasion._features import in_own_units, in_units
 from attacks.evasion._settings import ART, PACKAGE, Settings
 from attacks.evasion.health import METRIC as HEALTH
 from attacks.evasion.health import diagnose
-from attacks.evasion.sweep import DISTANCE, METRIC, Sweep, rows
-from attacks.evasion.sweep import sweep as swept_in_every_norm
-from attacks.probe import Card, Measurement, Target
+from attacks.evasion.sweep import DISTANCE, METRIC, Sweep, rows, settled
+from attacks.probe import Card, Cut, Measurement, Part, Target, merged
 
-__all__ = ["CARD", "Settings", "adaptive_problem", "chosen_attacks", "perturbations", "run"]
+__all__ = ["CARD", "CUT", "Settings", "adaptive_problem", "chosen_attacks", "perturbations", "run"]
 
 adaptive_problem = _adaptive.problem
 
@@ -45,9 +45,12 @@ CARD = Card(
 )
 
 
-def perturbations(target: Target, settings: Settings) -> dict[str, torch.Tensor]:
-    """What fools this model, for others to be tried with: see :func:`attacks.evasion._transfer.shifts`."""
-    return _transfer.shifts(in_units(target), settings)
+def perturbations(
+    target: Target, settings: Settings, examples: range | None = None
+) -> dict[str, torch.Tensor]:
+    """What fools this model on some of the test examples (all), for others to be tried with: see
+    :func:`attacks.evasion._transfer.shifts`."""
+    return _transfer.shifts(in_units(target), settings, examples or range(len(target.test)))
 
 
 def run(target: Target, settings: Settings, generator: torch.Generator) -> Sequence[Measurement]:
@@ -57,17 +60,26 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     Raises ValueError if ε or the inputs do not fit the target's bounds or the model is in training mode,
     NotFiniteError if the model returns NaN.
     """
+    return CUT.whole(target, settings, generator)
+
+
+def _piece(target: Target, settings: Settings, generator: torch.Generator, examples: range) -> Part:
     span = target.bounds if target.features is None else (0.0, target.features.reach)
     if problems := settings.problems(span):
         raise ValueError("; ".join(problems))
+    attacks = _attacks(in_units(target), settings)
+    return _pieces.piece(target, settings, attacks, generator, examples)
+
+
+def _join(
+    target: Target, settings: Settings, generator: torch.Generator, parts: Sequence[Part]
+) -> Sequence[Measurement]:
     given, target = target, in_units(target)
-    attacks = chosen_attacks(settings)
-    if settings.adaptive is not None or target.adaptive is not None:
-        attacks[_adaptive.NAME] = _adaptive.adapted(target.adaptive, target.model)
+    attacks = _attacks(target, settings)
     found: list[Measurement] = []
     sweeps = []
-    for swept in swept_in_every_norm(target, settings, attacks, generator):
-        whole, more = _judged(swept, target, settings, attacks)
+    for swept in _pieces.put_together(target, settings, attacks, generator, parts):
+        whole, more = _judged(settled(swept, attacks, settings, target.batch_size), target, settings, attacks)
         whole = replace(whole, examples=in_own_units(whole.examples, target))
         sweeps.append(whole)
         found += [*rows(whole), *more]
@@ -76,8 +88,26 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
         words = given.features.words
         found = [replace(row, note="; ".join(note for note in (row.note, words) if note)) for row in found]
     if settings.corruptions:
-        found += _corrupted(given, generator)
+        found += _corrupted(parts)
     return found
+
+
+CUT = Cut(
+    lambda sizes, settings: _pieces.count(sizes, _attacks(None, settings)),
+    lambda settings: _pieces.passes(settings, _attacks(None, settings)),
+    _piece,
+    _join,
+    _pieces.joining,
+)
+
+
+def _attacks(target: Target | None, settings: Settings) -> dict[str, EvasionAttack]:
+    """The attacks of the settings, and the user's own; ``target``: in units, None where none is run."""
+    attacks = chosen_attacks(settings)
+    if settings.adaptive is not None or (target is not None and target.adaptive is not None):
+        function, model = (None, nn.Identity()) if target is None else (target.adaptive, target.model)
+        attacks[_adaptive.NAME] = _adaptive.adapted(function, model)
+    return attacks
 
 
 def chosen_attacks(settings: Settings) -> dict[str, EvasionAttack]:
@@ -99,15 +129,7 @@ def _judged(
     found: Sweep, target: Target, settings: Settings, attacks: dict[str, EvasionAttack]
 ) -> tuple[Sweep, list[Measurement]]:
     """The sweep of one norm with transfer and, where its health is in doubt, the cure; and further rows."""
-    more: list[Measurement] = []
-    sources = target.others() if settings.transfer and target.others is not None else {}
-    if sources:
-        try:
-            found, more = _transfer.replayed(found, sources, settings, target.batch_size)
-        except Exception as error:
-            found = _failed(found, _transfer.NAME, error)
-    elif settings.transfer:
-        more = [_transfer.nothing(found.norm)]
+    more = _transfer.rows(found) if settings.transfer else []
     evidence, flags = diagnose(found, attacks, target.test.x, settings)
     try:
         found, uncured = _cure.cured(found, evidence, flags, attacks, settings, target.batch_size)
@@ -117,12 +139,12 @@ def _judged(
     return found, more
 
 
-def _corrupted(target: Target, generator: torch.Generator) -> list[Measurement]:
-    """The rows of common corruptions; a failed one if the model or the images do not bear them."""
-    try:
-        return _corruptions.corrupted(target, generator)
-    except Exception as error:
-        return [Measurement(_corruptions.METRIC, status="failed", note=reason(error))]
+def _corrupted(parts: Sequence[Part]) -> list[Measurement]:
+    """The rows of common corruptions; a failed one if the model or the images did not bear them."""
+    hits, why = _pieces.corruptions(merged(parts))
+    if why:
+        return [Measurement(_corruptions.METRIC, status="failed", note=why)]
+    return _corruptions.rows(hits)
 
 
 def _failed(found: Sweep, name: str, error: Exception) -> Sweep:

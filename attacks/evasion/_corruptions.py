@@ -5,7 +5,7 @@ takes images (N, C, H, W) scaled to [0, 1] and a severity 1 … 5; what it retur
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -99,16 +99,31 @@ CORRUPTIONS: dict[str, Callable[[Tensor, int, Tensor], Tensor]] = {
 
 def corrupted(target: Target, generator: torch.Generator) -> list[Measurement]:
     """Accuracy under each corruption at each severity; natural errors count as errors."""
-    test = target.test
+    seeds = torch.randint(2**62, (len(target.test),), generator=generator, device=generator.device)
+    return rows(hits(target, seeds))
+
+
+def hits(target: Target, seeds: Tensor) -> dict[tuple[str, int], Tensor]:
+    """By corruption and severity, what the model gets right, (n,) bool; empty where inputs are no images.
+    ``seeds``: (n,) int64."""
+    test, found = target.test, dict[tuple[str, int], Tensor]()
     if test.x.ndim != 4:
-        return [Measurement(METRIC, status="not_applicable", note=NO_IMAGES)]
-    seeds = torch.randint(2**62, (len(test),), generator=generator, device=generator.device)
+        return found
     low, width = target.bounds[0], target.bounds[1] - target.bounds[0]
-    images, rows = (test.x - low) / width, []
+    images = (test.x - low) / width
     for name, corrupt in CORRUPTIONS.items():
         for severity in SEVERITIES:
             changed = corrupt(images, severity, seeds.to(images.device)).clamp(0, 1) * width + low
             logits = logits_of(target.model, changed, batch_size=target.batch_size, device=target.device)
-            correct = logits.argmax(dim=1) == test.y.cpu()
-            rows.append(rate(METRIC, correct, "correct", {"corruption": name, "severity": severity}))
-    return rows
+            found[name, severity] = logits.argmax(dim=1) == test.y.cpu()
+    return found
+
+
+def rows(found: Mapping[tuple[str, int], Tensor]) -> list[Measurement]:
+    """The rows of :func:`hits`."""
+    if not found:
+        return [Measurement(METRIC, status="not_applicable", note=NO_IMAGES)]
+    return [
+        rate(METRIC, correct, "correct", {"corruption": name, "severity": severity})
+        for (name, severity), correct in found.items()
+    ]

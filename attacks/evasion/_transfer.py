@@ -32,22 +32,24 @@ Shifts = Mapping[str, Tensor]
 """By norm: perturbations of the test examples as shares of ε, (directions, n, …), float16."""
 
 
-def shifts(target: Target, settings: Settings) -> dict[str, Tensor]:
-    """Perturbations of all test examples that raise this model's loss, by norm; made in the smallest, the
+def shifts(target: Target, settings: Settings, examples: range) -> dict[str, Tensor]:
+    """Perturbations of some test examples that raise this model's loss, by norm; made in the smallest, the
     middle and the largest ball of the plan. No random number is drawn."""
     found: dict[str, Tensor] = {}
     for norm in settings.norms:
         radii = settings.radii(norm)
         chosen = sorted({radii[0], radii[len(radii) // 2], radii[-1]})
-        found[norm] = torch.stack([_directions(target, norm, eps) for eps in chosen])
+        found[norm] = torch.stack([_directions(target, norm, eps, examples) for eps in chosen])
     return found
 
 
-def _directions(target: Target, norm: str, eps: float) -> Tensor:
+def _directions(target: Target, norm: str, eps: float, examples: range) -> Tensor:
     """(n, …) float16 on the CPU, rounded towards zero so that none leaves its ball."""
     ball, parts = ball_of(norm, target.features), []
-    pieces = (torch.split(part, target.batch_size) for part in (target.test.x, target.test.y))
-    for x, y in zip(*pieces, strict=True):
+    size = min(target.batch_size, target.block)
+    for start in range(examples.start, examples.stop, size):
+        some = target.test[start : min(start + size, examples.stop)]
+        x, y = some.x, some.y
         x, y = x.to(target.device), y.to(target.device)
         radius = torch.full((len(y),), eps, device=x.device, dtype=x.dtype)
         iterate, momentum = x, torch.zeros_like(x)
@@ -62,13 +64,13 @@ def _directions(target: Target, norm: str, eps: float) -> Tensor:
 
 def replayed(
     found: Sweep, sources: Mapping[str, Sequence[Shifts]], settings: Settings, batch_size: int
-) -> tuple[Sweep, list[Measurement]]:
-    """The sweep with the curve of ``transfer`` (all sources together), and the rows of each source alone.
+) -> Sweep:
+    """The sweep with the curve of ``transfer`` (all sources together), and of each source alone.
 
     ``sources``: name → perturbations of one model, or of several. A perturbation counts like any find: it is
     checked afresh against this model, its ball and its bounds.
     """
-    rows, together = [], torch.zeros_like(found.worst)
+    replays, together = {}, torch.zeros_like(found.worst)
     for name, models in sources.items():
         attack = EvasionAttack(_Replay(found, models), search="each", paper="", sees="others")
         known = torch.zeros(len(found.grid), len(found.batch), dtype=torch.bool, device=found.worst.device)
@@ -76,20 +78,24 @@ def replayed(
             _search.each(attack, found.batch, found.grid, known, settings, batch_size), found.right, True
         )
         together |= broken
-        for eps, at_eps in zip(found.grid.tolist(), broken, strict=True):
-            at = {"norm": found.norm, "eps": eps, "attack": NAME, "from": name}
-            rows.append(rate(METRIC, ~at_eps, "correct", at))
+        replays[name] = broken
     count = sum(map(len, sources.values()))
     curves = {**found.curves, NAME: Curve(together, note=f"perturbations made on {count} other models")}
-    return replace(found, curves=curves, worst=found.worst | (together.cumsum(dim=0) > 0)), rows
+    worst = found.worst | (together.cumsum(dim=0) > 0)
+    return replace(found, curves=curves, worst=worst, replays=replays)
 
 
-def nothing(norm: str) -> Measurement:
-    """The row that says that there is no other model."""
-    at = {"norm": norm, "attack": NAME}
-    return Measurement(
-        METRIC, at=at, status="not_applicable", note="there is no other model to transfer from"
-    )
+def rows(found: Sweep) -> list[Measurement]:
+    """Robust accuracy against what fooled each source alone; or the row that says that there is none."""
+    if NAME not in found.curves and NAME not in found.failed:
+        at: dict[str, str | int | float] = {"norm": found.norm, "attack": NAME}
+        note = "there is no other model to transfer from"
+        return [Measurement(METRIC, at=at, status="not_applicable", note=note)]
+    return [
+        rate(METRIC, ~at_eps, "correct", {"norm": found.norm, "eps": eps, "attack": NAME, "from": name})
+        for name, broken in found.replays.items()
+        for eps, at_eps in zip(found.grid.tolist(), broken, strict=True)
+    ]
 
 
 class _Replay:

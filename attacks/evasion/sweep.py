@@ -25,6 +25,8 @@ DISTANCE = "adversarial_distance"
 WORST = "worst_case"
 EXAMPLES = "examples"
 """What stands for an attack in the failed row of pictures that could not be had."""
+ASKED = 8
+"""Examples, at least, that are shown to a model twice to see whether its outputs are random."""
 MODE_DEPENDENT = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 """Layers that work otherwise in training mode."""
 
@@ -73,6 +75,8 @@ class Sweep:
     """A few of the broken ones, to be looked at."""
     unshown: str = ""
     """Why those could not be had."""
+    replays: Mapping[str, Tensor] = field(default_factory=dict)
+    """By source, what its perturbations break, (len(grid), n) bool."""
 
 
 def robust_curves(
@@ -96,23 +100,25 @@ def sweep(
     the bounds, or if the model is in training mode.
     """
     target = in_units(target)
-    _fit(target)
-    right, clean = _begin(target, settings, generator)
-    ordered = dict(sorted(attacks.items(), key=lambda item: (item[1].cost, item[0])))
-    return [
-        in_norm(
-            norm,
-            replace(clean, ball=ball_of(norm, target.features)),
-            right,
-            ordered,
-            settings,
-            target.batch_size,
-        )
-        for norm in settings.norms
-    ]
+    fit(target)
+    shape = len(target.test), settings.restarts
+    seeds = torch.randint(2**62, shape, generator=generator, device=generator.device)
+    right, clean = begin(target, settings, seeds, [range(len(target.test))])
+    found = []
+    for norm in settings.norms:
+        batch = replace(clean, ball=ball_of(norm, target.features))
+        swept = attacked(norm, batch, right, in_order(attacks), settings, target.batch_size)
+        found.append(settled(swept, attacks, settings, target.batch_size))
+    return found
 
 
-def _fit(target: Target) -> None:
+def in_order(attacks: Mapping[str, EvasionAttack]) -> dict[str, EvasionAttack]:
+    """From cheap to dear, ties by name."""
+    return dict(sorted(attacks.items(), key=lambda item: (item[1].cost, item[0])))
+
+
+def fit(target: Target) -> None:
+    """Raises ValueError where the target cannot be attacked soundly."""
     if len(target.test) == 0:
         raise ValueError("there are no test examples to attack")
     if any(module.training and isinstance(module, MODE_DEPENDENT) for module in target.model.modules()):
@@ -129,7 +135,7 @@ def _fit(target: Target) -> None:
         )
 
 
-def in_norm(
+def attacked(
     norm: str,
     batch: Batch,
     right: Tensor,
@@ -137,7 +143,7 @@ def in_norm(
     settings: Settings,
     batch_size: int,
 ) -> Sweep:
-    """Run the attacks in their order. Inside, tensors are over the examples in ``batch``."""
+    """Run the attacks in their order, on whatever examples. Inside, tensors are over those in ``batch``."""
     grid = torch.tensor(settings.radii(norm), dtype=torch.float64, device=right.device)
     worst = torch.zeros(len(grid), len(batch), dtype=torch.bool, device=right.device)
     nothing = torch.zeros_like(worst)
@@ -166,25 +172,34 @@ def in_norm(
         )
         inferred |= guessed if guessed is not None else False
         worst = worst | (broken.cumsum(dim=0) > 0)
-    guessing = [a for name, a in attacks.items() if name in curves and a.search == "smallest" and not a.whole]
+    measuring = frozenset(name for name, a in attacks.items() if norm in a.norms and a.search == "distance")
+    return Sweep(norm, grid, right, batch, curves, among_all(worst, right, True), failed, measuring)
+
+
+def settled(found: Sweep, attacks: Mapping[str, EvasionAttack], settings: Settings, batch_size: int) -> Sweep:
+    """The sweep of all examples with what can only be said of them together: the trial of what stands by
+    inference, and pictures of some that broke."""
+    attacks, batch, grid, right = in_order(attacks), found.batch, found.grid, found.right
+    worst, inferred = found.worst[:, right], torch.zeros_like(found.worst[:, right])
+    for curve in found.curves.values():
+        inferred |= False if curve.inferred is None else curve.inferred[:, right]
+    ran = {name: attack for name, attack in attacks.items() if name in found.curves}
+    guessing = [attack for attack in ran.values() if attack.search == "smallest" and not attack.whole]
     try:
         tried, untried = trial(guessing, batch, grid, worst, inferred & ~worst, settings, batch_size), ""
     except Exception as error:  # see above; what stands by inference is in doubt then
         tried, untried = None, reason(error)
     worst = worst if tried is None else tried.worst
     usable = {  # on a few examples alone; the user's own attack may not bear so small a batch
-        name: attack
-        for name, attack in attacks.items()
-        if name in curves and not attack.whole and attack.sees != "anything"
+        name: attack for name, attack in ran.items() if not attack.whole and attack.sees != "anything"
     }
     try:
         examples, unshown = broken_examples(usable, batch, grid, worst, right, settings), ""
     except Exception as error:
         examples, unshown = None, reason(error)
-    measuring = frozenset(name for name, a in attacks.items() if norm in a.norms and a.search == "distance")
-    return Sweep(
-        norm, grid, right, batch, curves, among_all(worst, right, True), failed, measuring, tried, untried,
-        examples, unshown,
+    return replace(
+        found, worst=among_all(worst, right, True), trial=tried, untried=untried, examples=examples,
+        unshown=unshown,
     )  # fmt: skip
 
 
@@ -210,17 +225,24 @@ def among_all(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
     return whole
 
 
-def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tuple[Tensor, Batch]:
-    """Which test examples the model gets right, (n,) bool, and those as one batch with their gradients."""
-    total, device = len(target.test), target.device
-    seeds = torch.randint(2**62, (total, settings.restarts), generator=generator, device=generator.device)
-    x, y, seeds = laid_out(target.test.x.to(device)), target.test.y.to(device), seeds.to(device)
-    parts = list(zip(torch.split(x, target.batch_size), torch.split(y, target.batch_size), strict=True))
-    logits, gradient = _climbed(target.model, parts)
-    right = matched(logits, target).argmax(dim=1) == y
-    model = magnified(target.model, logits[right], y[right])
-    if model is not target.model:
-        logits, gradient = _climbed(model, parts)
+def begin(
+    target: Target, settings: Settings, seeds: Tensor, blocks: Sequence[range], right: Tensor | None = None
+) -> tuple[Tensor, Batch]:
+    """Which of the examples in ``blocks``, neighbours, the model gets right, (n,) bool; those as one batch
+    with their gradients. ``seeds``: of all examples, (N, restarts); ``right``: where it is known."""
+    device, some = target.device, slice(blocks[0].start, blocks[-1].stop)
+    x, y = laid_out(target.test.x[some].to(device)), target.test.y[some].to(device)
+    parts: list[tuple[Tensor, Tensor]] = []
+    for block in blocks:
+        ours = slice(block.start - some.start, block.stop - some.start)
+        parts += zip(
+            torch.split(x[ours], target.batch_size), torch.split(y[ours], target.batch_size), strict=True
+        )
+    first = laid_out(target.test.x[: max(target.block, ASKED)].to(device))
+    model = _fit_to_climb(target, first)
+    logits, gradient = _climbed(model, parts)
+    wins = matched(logits, target).argmax(dim=1) == y
+    right = wins if right is None else right
     batch = Batch(
         model=model,
         ball=ball_of(settings.norms[0], target.features),
@@ -229,11 +251,21 @@ def _begin(target: Target, settings: Settings, generator: torch.Generator) -> tu
         y=y[right],
         logits=logits[right],
         gradient=gradient[right],
-        seeds=seeds[right],
+        seeds=seeds[some].to(device)[right],
         eps=torch.zeros(int(right.sum()), device=device),
-        draws=_search.draws(target.model, x[: target.batch_size]),
+        draws=_search.draws(target.model, first[: target.batch_size]),
     )
     return right, batch
+
+
+def _fit_to_climb(target: Target, first: Tensor) -> nn.Module:
+    """The model, magnified if its logits on the ``first`` examples are small: on these, whatever piece of
+    the examples is attacked, so that every piece meets the same model."""
+    with torch.no_grad():
+        logits = torch.cat([target.model(part) for part in torch.split(first, target.batch_size)])
+    y = target.test.y[: len(first)].to(first.device)
+    right = matched(logits, target).argmax(dim=1) == y
+    return magnified(target.model, logits[right], y[right])
 
 
 def _climbed(model: nn.Module, parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

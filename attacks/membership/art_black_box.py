@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from attacks._isolation import draw_seed, global_seed
 from attacks.membership._attack import Evidence, Judgement, MembershipAttack
+from attacks.membership._learned import balanced
 from attacks.membership._settings import Settings
 
 
@@ -29,9 +30,7 @@ def _infer(probabilities: NDArray[np.float64], evidence: Evidence, model: str) -
 
     victim = BlackBoxClassifier(_never, input_shape=None, nb_classes=probabilities.shape[1])
     attack = MembershipInferenceBlackBox(victim, attack_model_type=model)
-    known = [np.flatnonzero(evidence.known & (evidence.member == side)) for side in (True, False)]
-    even = min(map(len, known))  # of each side: else the model learns the larger side's share
-    inside, outside = known[0][:even], known[1][:even]
+    inside, outside = np.split(balanced(evidence), 2)
     attack.fit(
         pred=probabilities[inside],
         y=evidence.y[inside],
@@ -47,5 +46,7 @@ def _never(_: object) -> NDArray[np.float32]:
 
 
 ATTACK = MembershipAttack(
-    art_black_box, paper="Shokri et al. 2017, Membership inference attacks against machine learning models"
+    art_black_box,
+    paper="Shokri et al. 2017, Membership inference attacks against machine learning models",
+    level="quick",
 )

@@ -1,22 +1,20 @@
 """The model under audit: its architecture factory, its weights, and normalisation inside it."""
 
 import inspect
-import warnings
-import zipfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
 
-from audit.errors import PlanError, RefusedError
-from audit.plan import Plan
-from audit.subject import vision
+from audit.errors import AuditError, PlanError, RefusedError
+from audit.plan import Plan, WeightsPlan
+from audit.subject import checkpoints, vision
 from audit.subject.code import function_of
 from audit.subject.data import Data
 from audit.subject.outputs import returning_logits, sigmoid_last
-from pruning import removal, storage
+from pruning import foreign, measure, prunable, removal
 from pruning.errors import PruningError
 
 Build = Callable[[], nn.Module]
@@ -46,21 +44,46 @@ def builder(plan: Plan, data: Data, spec: str | None = None) -> Build:
     spec = spec or plan.model.build
     if spec.startswith("torchvision:"):
         plain = vision.model(spec.removeprefix("torchvision:"), len(data.classes))
-        return lambda: returning_logits(plain(), len(data.classes))
+        return lambda: _watched(returning_logits(plain(), len(data.classes)), data)
     function = function_of(plan, spec, "[model] build")
     offered = {"num_classes": len(data.classes), "input_shape": data.input_shape}
     wanted = inspect.signature(function).parameters
     given = {name: value for name, value in offered.items() if name in wanted}
 
     def build() -> nn.Module:
-        model = function(**given)
+        try:
+            model = function(**given)
+        except AuditError:
+            raise
+        except Exception as error:  # the user's own code
+            raise RefusedError(
+                f"[model] build {spec!r}: raises {type(error).__name__}: {error}; it is called with "
+                f"{', '.join(given) or 'no arguments'}: where it needs others, write a function of your "
+                "own that gives them"
+            ) from error
         if not isinstance(model, nn.Module):
             raise RefusedError(
                 f"[model] build {spec!r}: returned {type(model).__name__}, not a torch.nn.Module"
             )
-        return returning_logits(model, len(data.classes))
+        return _watched(returning_logits(_without_masks(model), len(data.classes)), data)
 
     return build
+
+
+def _watched(model: nn.Module, data: Data) -> nn.Module:
+    """The model itself, of which it is known which layers never run (auxiliary heads): they do not count."""
+    prunable.watch(model, data.test.x[:1])
+    return model
+
+
+def _without_masks(model: nn.Module) -> nn.Module:
+    """The model itself, the masks of ``torch.nn.utils.prune`` folded into its weights: an ordinary module."""
+    for module in model.modules():
+        for handle, hook in list(module._forward_pre_hooks.items()):
+            if isinstance(hook, BasePruningMethod):
+                hook.remove(module)
+                del module._forward_pre_hooks[handle]
+    return model
 
 
 def fresh(build: Build, seed: int) -> nn.Module:
@@ -83,90 +106,122 @@ def wrap(inner: nn.Module, plan: Plan, data: Data) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def weights(path: Path, key: str = "[model] weights") -> dict[str, Tensor]:
-    """A state dict from safetensors, or from ``.pt``/``.pth`` read without running any code.
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The bare model in a file, the removals it was rebuilt by, and what had to be done to the file."""
 
-    Raises RefusedError for anything else: loading a pickle, TorchScript or .pt2 file runs its code.
-    """
-    if not path.is_file():
-        raise RefusedError(f"{key}: {path}: no such file")
-    if path.suffix not in (".safetensors", ".pt", ".pth"):
-        raise RefusedError(
-            f"{key}: {path}: refused, since loading a {path.suffix or 'bare'} file may run code; {_REMEDY}"
-        )
-    try:
-        state = _tensors(path)
-    except Exception as error:  # a hostile file can make a parser raise anything
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RefusedError(
-            f"{key}: {path}: refused: it holds more than tensors, or is damaged ({first[:200]}); {_REMEDY}"
-        ) from None
-    for name in ("state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(name), Mapping):
-            state = state[name]
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise RefusedError(f"{key}: {path}: is not a state dict; {_REMEDY}")
-    bad = [
-        name for name, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()
-    ]
-    if bad:
-        raise RefusedError(f"{key}: {path}: NaN or infinity in {', '.join(bad[:5])}")
-    return dict(state)
-
-
-def _tensors(path: Path) -> Any:
-    """What the file holds, read without running any of its code."""
-    if path.suffix == ".safetensors":
-        return storage.read(path)[1]
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any("/code/" in name for name in archive.namelist()):
-                raise ValueError("TorchScript runs code when loaded")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of an unusual pickle protocol: it is read safely, or refused
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
-_REMEDY = "save the state dict: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
-
-
-def fill(
-    model: nn.Module, state: Mapping[str, Tensor], path: Path, key: str = "[model] weights"
-) -> nn.Module:
-    """The model with these weights; raises RefusedError that names what does not fit."""
-    own = model.state_dict()
-    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    wrong = [
-        f"{name} is {tuple(state[name].shape)}, want {tuple(own[name].shape)}"
-        for name in sorted(own.keys() & state.keys())
-        if state[name].shape != own[name].shape
-    ]
-    problems = [f"missing {', '.join(missing[:3])}"] * bool(missing)
-    problems += [f"unexpected {', '.join(extra[:3])}"] * bool(extra) + wrong[:3]
-    if problems:
-        raise RefusedError(
-            f"{key}: {path}: does not fit the model that [model] build makes: {'; '.join(problems)}"
-        )
-    model.load_state_dict(dict(state))
-    return model
+    model: nn.Module
+    history: tuple[removal.Removal, ...]
+    told: tuple[str, ...]
 
 
 def restore(
-    path: Path, build: Build, data: Data, key: str = "[model] weights"
-) -> tuple[nn.Module, tuple[removal.Removal, ...]]:
-    """The bare model that a weights file holds, and the removals it was rebuilt by (as a rule none).
+    weights: WeightsPlan, plan: Plan, build: Build, data: Data, key: str = "[model] weights"
+) -> Restored:
+    """The bare model with the weights of a file. ``key``: the plan's, for errors.
 
-    Raises RefusedError for an unsafe, damaged or ill-fitting file.
+    Where the file's layers are narrower than the model's, the model is made as narrow: along the file's own
+    history of removals, or so that its shapes fit. Raises RefusedError for an unsafe, damaged or ill-fitting
+    file.
     """
-    state = weights(path, key)
-    if path.suffix == ".safetensors":
-        try:
-            history, _ = storage.read(path)
-            if history:
-                return storage.load(path, build, data.test.x[:1]), history
-        except PruningError as error:
-            raise RefusedError(f"{key}: {error}") from error
-    return fill(fresh(build, 0), state, path, key), ()
+    path = plan.path(weights.file)
+    where = f"{key}: {path}"
+    found = checkpoints.read(path, key, weights.key, weights.strip_prefix)
+    model = fresh(build, 0)
+    found = checkpoints.fitted(found, model.state_dict(), where)
+    _check_names(model, found.tensors, where)
+    example, shapes = data.test.x[:1], {name: tensor.shape for name, tensor in found.tensors.items()}
+    own = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    history, told = found.history, list(found.told)
+    try:
+        if not history and foreign.narrower(shapes, own):
+            history = foreign.shrunk(model, shapes, example)
+            told += [f"its widths were inferred from its shapes: {len(history)} groups are narrower"] * bool(
+                history
+            )
+        model = removal.replay(model, history, example)
+    except PruningError as error:
+        raise RefusedError(
+            f"{where}: its layers are narrower than those that [model] build makes, and the model cannot be "
+            f"made as narrow: {error}; give a build that makes the smaller model"
+        ) from error
+    fill(model, found.tensors, where)
+    return Restored(model, history, (*told, *_dtypes(model, found.tensors)))
+
+
+def _check_names(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    own = model.state_dict()
+    missing = sorted(name for name in own.keys() - state.keys() if not name.endswith("num_batches_tracked"))
+    extra = sorted(state.keys() - own.keys())
+    problems = [f"missing {', '.join(missing[:3])}"] * bool(missing)
+    problems += [f"unexpected {', '.join(extra[:3])}"] * bool(extra)
+    if problems:
+        raise RefusedError(
+            f"{where}: does not fit the model that [model] build makes: {'; '.join(problems)}"
+            f"{checkpoints.hint(list(state)) if missing else ''}"
+        )
+
+
+def fill(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Give a model these weights, dense and without negative zeros; raises RefusedError for those that do not
+    fit, or are not finite."""
+    own = model.state_dict()
+    wrong = [
+        f"{name} is {tuple(tensor.shape)}, want {tuple(own[name].shape)}"
+        for name, tensor in sorted(state.items())
+        if tensor.shape != own[name].shape
+    ]
+    if wrong:
+        raise RefusedError(
+            f"{where}: does not fit the model that [model] build makes: {'; '.join(wrong[:3])}"
+        )
+    dense = checkpoints.dense(state)
+    bad = [name for name, value in dense.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise RefusedError(f"{where}: NaN or infinity in {', '.join(bad[:5])}")
+    model.load_state_dict(own | dense)
+
+
+def _dtypes(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """What is to be told of weights that were kept in another precision than the model has."""
+    own = model.state_dict()
+    pairs = {(str(t.dtype)[6:], str(own[n].dtype)[6:]) for n, t in state.items() if t.dtype != own[n].dtype}
+    return [f"kept as {theirs}, run as {ours}" for theirs, ours in sorted(pairs)]
+
+
+def described(found: Restored, dense: nn.Module, original: nn.Module | None) -> str:
+    """What was done to a file, how sparse its model is, and whether it was trained since it was pruned.
+
+    ``dense``: the plan's architecture; ``original``: with the weights of the file's dense original, where the
+    plan gives them.
+    """
+    counts = prunable.counts(dense)
+    shares = measure.layer_sparsity(found.model, counts)
+    total = sum(counts[name] for name in shares)
+    words = list(found.told)
+    if total:
+        whole = sum(share * counts[name] for name, share in shares.items()) / total
+        layers = [f"{name} {share:.0%}" for name, share in shares.items()]
+        more = f", and {len(layers) - 12} more" if len(layers) > 12 else ""
+        words.append(f"{whole:.1%} of the prunable weights are zero or gone ({', '.join(layers[:12])}{more})")
+    if original is not None and original is not found.model:
+        words.append(_kinship(found.model, original))
+    return "; ".join(words)
+
+
+def _kinship(model: nn.Module, original: nn.Module) -> str:
+    """How the weights that are left relate to those of the dense original."""
+    theirs = prunable.weights(original)
+    same = left = 0
+    for name, weight in prunable.weights(model).items():
+        if name not in theirs or theirs[name].shape != weight.shape:
+            return "its layers are narrower, so that its weights stand beside none of dense"
+        kept = weight != 0
+        left += int(kept.sum())
+        same += int((weight == theirs[name])[kept].sum())
+    if same == left:
+        return "what is left are the weights of dense: not trained since it was pruned"
+    return f"{same / left:.0%} of what is left are the weights of dense: the rest was trained further"
 
 
 def check(model: nn.Module, data: Data) -> None:

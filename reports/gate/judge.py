@@ -1,13 +1,14 @@
 """The gate: judges a run by a policy. Whole intervals against limits; what is not known does not pass."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
 from reports.data.ledger import canonical
 from reports.data.results import Results
 from reports.gate.change import Changes, changes
-from reports.gate.doubts import Doubts
+from reports.gate.doubts import Doubts, doubts_of
+from reports.gate.of_clean import of_clean
 from reports.gate.policy import Policy, Rule
 from reports.gate.rows import Found, Gap, Reading, find, variants_of
 from reports.gate.verdict import EXIT_CODES, WORST_FIRST, Decision, Status, Verdicts
@@ -39,7 +40,7 @@ def judge(
     waivers count; the calendar's where none is given. Raises PolicyError where a waiver lasts too long.
     """
     judged_on = today or date.today()
-    doubts, before = Doubts(results), None if baseline is None else Doubts(baseline)
+    doubts, before = doubts_of(results), None if baseline is None else doubts_of(baseline)
     decisions: list[Decision] = []
     for rule in policy.rules:
         decisions += _judge_rule(results, rule, baseline, doubts, before)
@@ -47,7 +48,22 @@ def judge(
     waived, remarks = waive(decisions, policy, judged_on, known)
     if all(decision.status in ("not_run", "not_applicable") for decision in waived):
         remarks = (*remarks, "no rule of this policy could be applied to any variant of this run")
-    return Verdicts(policy, waived, judged_on, results.completeness.waiting, remarks)
+    crashed = _crashed(results, waived)
+    remarks += tuple(
+        f"{probe} crashed on {shown(name, 60)}, and no rule of this policy speaks of it"
+        for name, probe in crashed
+    )
+    return Verdicts(policy, waived, judged_on, results.completeness.waiting, crashed, remarks)
+
+
+def _crashed(results: Results, decisions: Sequence[Decision]) -> tuple[tuple[str, str], ...]:
+    """Probes that failed on a variant and of which no rule judges anything: the plan asked, nobody knows."""
+    rows = results.measurements
+    probe = dict(zip(rows["metric"], rows["probe"], strict=True))
+    judged = {(d.variant, probe.get(d.rule.metric)) for d in decisions if d.status != "not_applicable"}
+    failed = rows[(rows["status"] == "failed") & (rows["probe"] != "cost")]
+    pairs = dict.fromkeys(zip(failed["variant"], failed["probe"], strict=True))
+    return tuple(pair for pair in pairs if pair not in judged)
 
 
 def _judge_rule(
@@ -70,6 +86,7 @@ def _judge_rule(
         reference = doubts if before is None or other is None else before
         decisions = _judge_changes(results, rule, changes(results, rule, found, other), doubts, reference)
     else:
+        found = of_clean(results, found) if rule.of else found
         decisions = _judge_figures(results, rule, found, doubts)
     if decisions and all(decision.status == "not_applicable" for decision in decisions):
         # A rule that could be applied to nothing has shown nothing.
@@ -153,6 +170,7 @@ def _decide(
         reading.n,
         found.seeds,
         reading.at,
+        reading.seed,
     )
 
 
@@ -203,6 +221,8 @@ def figure_words(rule: Rule, reading: Reading, seeds: int) -> str:
         asked = f"a {noun} of at most {asked} against {rule.reference} is allowed"
     else:
         text = f"{which}{number(reading.value, unit)} ({span(reading.low, reading.high, unit)})"
-        asked = f"at {'least' if rule.kind == 'min' else 'most'} {number(rule.limit, unit)} is asked"
+        share = " of clean accuracy" if rule.of else ""
+        text = text.replace(" (", f"{share} (", 1)
+        asked = f"at {'least' if rule.kind == 'min' else 'most'} {number(rule.limit, unit)}{share} is asked"
     count = "" if reading.n is None else f", n = {reading.n:,}"
     return f"{text}{count}, where {asked}"

@@ -24,6 +24,9 @@ FOLDER = Path(__file__).parent / "policies"
 DEFAULT = "standard"
 """The preset that judges where no policy is given."""
 
+SMALLEST = "smallest"
+"""In place of an ε: the smallest above 0 that was measured in each norm."""
+
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Seed = Annotated[int, Field(strict=True, ge=0)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -55,6 +58,8 @@ class Rule(_Section):
     max_drop: Annotated[Number, Field(ge=0)] | None = None
     max_rise: Annotated[Number, Field(ge=0)] | None = None
     against: Literal["dense", "baseline"] | None = None
+    of: Literal["clean"] | None = None
+    """The figure is a share of the model's own clean accuracy, on the same examples."""
     variants: Annotated[tuple[Name, ...], Field(min_length=1)] = ("*",)
     """Names or shell patterns; a control is judged only where it is named in full."""
     min_n: Annotated[int, Field(strict=True, ge=1)] | None = None
@@ -78,12 +83,12 @@ class Rule(_Section):
                 raise ValueError(f"{key} must be a number or text, not {value!r}")
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{key} must be finite, not {value!r}")
-        if isinstance(found.get("eps"), str):
+        if isinstance(found.get("eps"), str) and found["eps"] != SMALLEST:
             try:
                 found["eps"] = float(Fraction(found["eps"]))
             except (ValueError, ZeroDivisionError):
                 raise ValueError(
-                    f"eps must be a number or a fraction such as '8/255', not {at['eps']!r}"
+                    f"eps must be a number, a fraction such as '8/255' or 'smallest', not {at['eps']!r}"
                 ) from None
         return found
 
@@ -96,6 +101,8 @@ class Rule(_Section):
             raise ValueError(f"against goes with max_drop or max_rise, not with {self.kind}")
         if self.seed is not None and (self.min_seeds or 1) > 1:
             raise ValueError(f"seed names the one model that ships, and min_seeds asks for {self.min_seeds}")
+        if self.of is not None and (self.metric, self.kind) != ("robust_accuracy", "min"):
+            raise ValueError("of = 'clean' goes with a min on robust_accuracy only")
         about = about_metric(self.metric)
         right = {"lower": ("min", "max_drop"), "higher": ("max", "max_rise")}.get(about.worse, KINDS)
         if self.kind not in right:

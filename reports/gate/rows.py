@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from reports.data.results import Results, condition_rank
-from reports.gate.policy import Rule
+from reports.gate.policy import SMALLEST, Rule
 from reports.language.words import conditions, listing, shown
 
 GapStatus = Literal["not_run", "inconclusive", "not_applicable"]
@@ -97,11 +97,18 @@ def find(results: Results, rule: Rule, names: Sequence[str]) -> dict[str, Found]
     does not contradict the rule's.
     """
     piles = {name: _Pile() for name in names}
-    for row in results.select(rule.metric, measured=False).to_dict("records"):
+    rows = results.select(rule.metric, measured=False)
+    wanted, smallest = dict(rule.at), None
+    if wanted.get("eps") == SMALLEST:
+        del wanted["eps"]
+        smallest = _smallest([at for at in rows["conditions"] if agrees(at, wanted)])
+    for row in rows.to_dict("records"):
         pile, at = piles.get(row["variant"]), row["conditions"]
         if rule.seed not in (None, int(row["seed"])):
             continue
-        if pile is None or not agrees(at, rule.at, partly=row["status"] != "ok"):
+        if pile is None or not agrees(at, wanted, partly=row["status"] != "ok"):
+            continue
+        if smallest is not None and "eps" in at and at["eps"] != smallest.get(at.get("norm")):
             continue
         pile.seeds.add(int(row["seed"]))
         if row["status"] == "ok":
@@ -120,6 +127,15 @@ def find(results: Results, rule: Rule, names: Sequence[str]) -> dict[str, Found]
         else:
             pile.gaps.append(Gap("not_run", _absent(results, rule)))
     return {name: Found(tuple(pile.readings), tuple(pile.gaps)) for name, pile in piles.items()}
+
+
+def _smallest(found: Sequence[Mapping[str, Any]]) -> dict[Any, float]:
+    """The smallest ε above 0 in each norm."""
+    by: dict[Any, float] = {}
+    for at in found:
+        if isinstance(eps := at.get("eps"), int | float) and eps > 0:
+            by[at.get("norm")] = min(eps, by.get(at.get("norm"), eps))
+    return by
 
 
 def _expected(results: Results, rule: Rule) -> dict[str, set[int]]:
@@ -155,7 +171,9 @@ def _absent(results: Results, rule: Rule) -> str:
     for key in rule.at:
         values = {at[key] for at in rows["conditions"] if key in at}
         ordered = sorted(values, key=lambda value: condition_rank({"": value}))
-        if not any(agrees({key: value}, {key: rule.at[key]}) for value in values):
+        if rule.at[key] != SMALLEST and not any(
+            agrees({key: value}, {key: rule.at[key]}) for value in values
+        ):
             offers.append(f"{shown(key, 40)}: {', '.join(shown(v, 40) for v in ordered) or 'never given'}")
     asked = conditions(rule.at) or "no conditions"
     return f"nothing was measured at {asked}" + (f"; there is {'; '.join(offers)}" if offers else "")

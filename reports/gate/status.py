@@ -57,7 +57,8 @@ def limit_words(rule: Rule) -> str:
     """``at least 40.0%``, ``at most 5.0 points below dense``."""
     unit = about_metric(rule.metric).unit
     if not rule.compares:
-        return f"at {'least' if rule.kind == 'min' else 'most'} {number(rule.limit, unit)}"
+        limit = f"at {'least' if rule.kind == 'min' else 'most'} {number(rule.limit, unit)}"
+        return f"{limit} of clean accuracy" if rule.of else limit
     size = change(rule.limit, unit).removeprefix("+")
     side = "below" if rule.kind == "max_drop" else "above"
     return f"at most {size} {side} {rule.reference}"
@@ -69,7 +70,8 @@ def limit_short(rule: Rule) -> str:
     if rule.compares:
         size = change(rule.limit, unit).removeprefix("+")
         return f"{rule.kind.removeprefix('max_')} ≤ {size}"
-    return f"{'≥' if rule.kind == 'min' else '≤'} {number(rule.limit, unit)}"
+    limit = f"{'≥' if rule.kind == 'min' else '≤'} {number(rule.limit, unit)}"
+    return f"{limit} of clean" if rule.of else limit
 
 
 def figure(rule: Rule, value: float | None) -> str:
@@ -77,13 +79,24 @@ def figure(rule: Rule, value: float | None) -> str:
     if value is None:
         return ""
     unit = about_metric(rule.metric).unit
-    return change(value, unit) if rule.compares else number(value, unit)
+    if rule.compares:
+        return change(value, unit)
+    return f"{number(value, unit)} of clean" if rule.of else number(value, unit)
 
 
 def subject(decision: Decision) -> str:
     """What a decision is about, in a sentence: ``robust accuracy at ε = 0.1``."""
     under = conditions({k: v for k, v in (decision.at or {}).items() if k in ("eps", "queries")})
     return name_of(decision.rule.metric) + (f" at {under}" if under else "")
+
+
+def brief(decision: Decision) -> str:
+    """A decision in a few words: ``robust accuracy at ε = 0.1: drop 16.8 points (≤ 8.0 points)``."""
+    if decision.value is None:
+        return f"{subject(decision)}: {MARKS[decision.status].word.lower()}"
+    noun = f"{decision.rule.kind.removeprefix('max_')} " if decision.rule.compares else ""
+    found = figure(decision.rule, decision.value).removeprefix("+")
+    return f"{subject(decision)}: {noun}{found} ({limit_short(decision.rule).removeprefix(noun)})"
 
 
 def waived(decision: Decision) -> str:
@@ -108,6 +121,7 @@ def told(decision: Decision) -> str:
     if decision.seeds > 1:
         asked = f"in the worst of {decision.seeds} seeds {asked}"
     if not rule.compares:
-        return f"{what} is {number(value, unit)} {asked}"
+        share = " of clean accuracy" if rule.of else ""
+        return f"{what} is {number(value, unit)}{share} {asked}"
     falls = (rule.kind == "max_drop") == (value >= 0)
     return f"{what} {'falls' if falls else 'rises'} by {change(abs(value), unit).removeprefix('+')} {asked}"

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any, Literal
 
 from reports.gate.policy import Policy, Rule, Waiver
+from reports.language.words import counted
 from reports.stats.compare import Comparison
 
 Status = Literal["pass", "fail", "inconclusive", "not_run", "not_applicable", "waived"]
@@ -37,6 +38,8 @@ class Decision:
     """Replicates that have a figure."""
     at: Mapping[str, Any] | None = None
     """All conditions of the row that decided."""
+    seed: int | None = None
+    """The training seed of that row."""
     waiver: Waiver | None = None
     """The waiver that applies, where ``status`` is ``waived``."""
     judged: Status | None = None
@@ -60,6 +63,8 @@ class Verdicts:
     """The day of judgement: what waivers count follows from it."""
     waiting: int = 0
     """Planned units that have not run: what they would have measured is not known."""
+    crashed: tuple[tuple[str, str], ...] = ()
+    """Variants with a planned probe that failed and of which no rule judges anything: (variant, probe)."""
     remarks: tuple[str, ...] = ()
     """What the reader must know beside the decisions: expired waivers, waivers that match nothing, …"""
 
@@ -69,7 +74,7 @@ class Verdicts:
         found = {decision.status for decision in self.decisions}
         if "fail" in found:
             return "fail"
-        if "not_run" in found or self.waiting or not found - {"not_applicable"}:
+        if "not_run" in found or self.waiting or self.crashed or not found - {"not_applicable"}:
             return "not_run"
         return next(status for status in ("inconclusive", "waived", "pass") if status in found)
 
@@ -80,12 +85,28 @@ class Verdicts:
 
     def of(self, variant: str) -> "Verdicts":
         """The decisions on one variant, with their own status."""
-        return replace(self, decisions=tuple(d for d in self.decisions if d.variant == variant), remarks=())
+        return replace(
+            self,
+            decisions=tuple(d for d in self.decisions if d.variant == variant),
+            crashed=tuple(pair for pair in self.crashed if pair[0] == variant),
+            remarks=(),
+        )
 
     def on(self, variant: str) -> Status:
         """The verdict on one variant, wherever it is told: not_applicable where no rule is for it."""
         mine = self.of(variant)
         return mine.status if {d.status for d in mine.decisions} - {"not_applicable"} else "not_applicable"
+
+    @property
+    def applied(self) -> int:
+        """How many of the policy's rules judge something here."""
+        return len({d.rule.id for d in self.decisions if d.status != "not_applicable"})
+
+    @property
+    def applied_words(self) -> str:
+        """``2 of 6 rules apply``."""
+        verb = "applies" if self.applied == 1 else "apply"
+        return f"{self.applied} of {counted(len(self.policy.rules), 'rule')} {verb}"
 
     def count(self, status: Status) -> int:
         """How many decisions have this status."""

@@ -189,6 +189,15 @@ def _chart(results: Results, worst: Decision, anchor: str) -> tuple[tuple[str, M
             "the dotted line stands the allowed change away from dense’s mean; what is judged is the paired "
             "change of every seed, in the table"
         )
+    elif rule.of:
+        clean = figures(results, "accuracy", {"split": "test"}).get("dense")
+        if clean is None or clean.value is None:
+            return None, ""
+        level = rule.limit * clean.value
+        meaning = (
+            "the dotted line is that share of dense’s clean accuracy; what is judged is each model’s share "
+            "of its own"
+        )
     title = ", ".join(filter(None, (about_metric(rule.metric).title, words.conditions(at))))
     panel: Panel | None = against_sparsity(results, rule.metric, at, title=title, level=(level, "limit"))
     if panel is None:

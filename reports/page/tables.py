@@ -165,17 +165,21 @@ def _plain(value: Any) -> str:
 
 
 def weights_table(results: Results) -> Table:
-    """The SHA-256 of every model's weights file."""
+    """The SHA-256 of every model's weights file, and what is to be known of how it was made."""
+    records = results.variants.to_dict("records")
+    noted = any(v["note"] for v in records)
     rows = tuple(
         (
             name_cell(v["variant"]),
             Cell(str(v["seed"])),
             Cell(words.shown(v["file"] or words.DASH)),
             Cell(v["digest"] or words.DASH),
+            *([Cell(words.shown(v["note"] or words.DASH, 600))] if noted else []),
         )
-        for v in results.variants.to_dict("records")
+        for v in records
     )
-    return Table("Weights", ("Variant", "Seed", "File", "SHA-256"), rows)
+    heads = ("Variant", "Seed", "File", "SHA-256", *(["How it was made"] if noted else []))
+    return Table("Weights", heads, rows)
 
 
 def subject_line(results: Results) -> str:

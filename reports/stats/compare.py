@@ -23,7 +23,7 @@ from reports.stats.holm import holm
 from reports.stats.moderated import Retraining, retrainings
 from reports.stats.paired import rate_difference
 
-_Evidence = Mapping[str, NDArray[Any]]
+Evidence = Mapping[str, NDArray[Any]]
 Direction = Literal["worse", "better", "same"]
 
 MEAN_SHARE = 0.8
@@ -164,8 +164,8 @@ def _table(
 ) -> Mapping[str, Comparison]:
     """Kept, since gate, summary, tables and tiles ask for the same ones."""
     conditions = json.loads(at)
-    evidence = _evidence(results, metric, at)
-    references = evidence if baseline is None else _evidence(baseline, metric, at)
+    evidence = evidence_of(results, metric, at)
+    references = evidence if baseline is None else evidence_of(baseline, metric, at)
     pairs: dict[str, dict[int, Difference]] = {}
     for variant, own in evidence.items():
         if baseline is None and variant in (against, "dense"):
@@ -194,16 +194,16 @@ def _table(
 
 
 @lru_cache(maxsize=64)
-def _evidence(results: Results, metric: str, at: str) -> Mapping[str, Mapping[int, _Evidence]]:
+def evidence_of(results: Results, metric: str, at: str) -> Mapping[str, Mapping[int, Evidence]]:
     """Per-example evidence of every row that has some, by variant and seed."""
-    found: dict[str, dict[int, _Evidence]] = {}
+    found: dict[str, dict[int, Evidence]] = {}
     for row in results.select(metric, json.loads(at)).to_dict("records"):
         if isinstance(row["outcomes"], bytes):
             found.setdefault(row["variant"], {})[int(row["seed"])] = unpack(row["outcomes"]) or {}
     return found
 
 
-def _difference(metric: str, ours: _Evidence, theirs: _Evidence) -> Difference | None:
+def _difference(metric: str, ours: Evidence, theirs: Evidence) -> Difference | None:
     """The paired difference of two rows' evidence, or None if it does not pair."""
     if metric == "membership_auc":
         if (

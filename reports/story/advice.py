@@ -21,7 +21,7 @@ def reproduce(results: Results, decision: Decision) -> Iterator[tuple[str, str]]
     about = results.about
     if about.get("command"):
         yield "Command", words.shown(about["command"], 500)
-    seed = _seed(results, decision)
+    seed = decision.seed
     yield (
         "Figure",
         ", ".join(
@@ -42,18 +42,6 @@ def reproduce(results: Results, decision: Decision) -> Iterator[tuple[str, str]]
     if len(made) and made.iloc[0]["digest"]:
         yield "Weights (SHA-256)", words.shown(made.iloc[0]["digest"])
     yield "Plan", words.shown(about["plan_digest"])
-
-
-def _seed(results: Results, decision: Decision) -> int | None:
-    """The replicate whose figure decided."""
-    if decision.value is None:
-        return None
-    if decision.change is not None:
-        pairs = zip(decision.change.seeds, decision.change.each, strict=True)
-        return next((s for s, d in pairs if math.isclose(abs(d.value), abs(decision.value))), None)
-    rows = results.select(decision.rule.metric, decision.at, variant=decision.variant)
-    rows = rows[rows["value"] == decision.value]
-    return int(rows.iloc[0]["seed"]) if len(rows) else None
 
 
 def verdict_changes(results: Results, decisions: list[Decision]) -> Iterator[str]:

@@ -195,7 +195,7 @@ def test_what_fools_one_model_is_tried_on_another(
     robust = {}
     for name, source in (("twin", twin), ("own", own), ("noise", noise)):
         found = evasion.run(
-            replace(target, others=lambda source=source: {"dense": [source]}), wanted, generator()
+            replace(target, others=lambda _, source=source: {"dense": [source]}), wanted, generator()
         )
         robust[name] = [r.value for r in found if r.at.get("attack") == "transfer" and "from" not in r.at]
         pgd = [r.value for r in found if r.at.get("attack") == "pgd"]
@@ -231,7 +231,7 @@ def test_transfer_that_beats_gradients_is_flagged(target: Target):
 
     wanted = config(transfer=True, eps=(0.1,), attacks=("pgd",))
     source = perturbations(target, wanted)
-    hidden = replace(target, model=Hidden(), others=lambda: {"dense": [source]})
+    hidden = replace(target, model=Hidden(), others=lambda _: {"dense": [source]})
     flags = {r.at["flag"]: r for r in evasion.run(hidden, wanted, generator()) if r.metric == "attack_health"}
     assert flags["transfer_stronger"].value > 0.2 > flags["transfer_stronger"].at["limit"]
 

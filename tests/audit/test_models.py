@@ -16,8 +16,8 @@ from audit import zoo
 from audit.errors import PlanError, RefusedError
 from audit.plan import Plan, load
 from audit.preflight import preflight
+from audit.subject import checkpoints, models
 from audit.subject import data as subject_data
-from audit.subject import models
 from audit.subject.code import adaptive
 from pruning import storage
 
@@ -102,7 +102,7 @@ def test_state_dicts_load_from_both_formats(
     for name in ("weights.safetensors", "weights.pt"):
         trained["model"]["weights"] = name
         preflight(load(write_plan(trained)))
-        assert all(torch.equal(v, state[k]) for k, v in models.weights(tmp_path / name).items())
+        assert all(torch.equal(v, state[k]) for k, v in checkpoints.read(tmp_path / name, "").tensors.items())
 
 
 class Bomb:
@@ -124,7 +124,7 @@ def test_files_that_could_run_code_are_refused_and_run_nothing(
     trained["model"]["weights"] = "weights.pt"
     refused(write_plan, trained, "refused")
     torch.save(zoo.digits_cnn(), tmp_path / "weights.pt")
-    refused(write_plan, trained, "save the state dict")
+    refused(write_plan, trained, "torch.save\\(old.state_dict")
     assert not (tmp_path / "BOOM").exists()
 
 
@@ -237,8 +237,9 @@ def test_weights_stored_compressed_are_read_as_any_others(
     assert path.stat().st_size < 0.7 * 4 * sum(p.numel() for p in model.parameters())
     trained["model"]["weights"] = path.name
     plan = load(write_plan(trained))
-    restored, history = models.restore(path, zoo.digits_cnn, preflight(plan).data)
-    assert history == ()
-    assert all(torch.equal(v, model.state_dict()[k]) for k, v in restored.state_dict().items())
+    assert plan.model.weights is not None
+    restored = models.restore(plan.model.weights, plan, zoo.digits_cnn, preflight(plan).data)
+    assert restored.history == ()
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in restored.model.state_dict().items())
     path.write_bytes(path.read_bytes()[:-40])
     refused(write_plan, trained, "or is damaged")

@@ -21,7 +21,8 @@ from audit import runner, work
 from audit.errors import IncompleteError, PlanError
 from audit.plan import load
 from audit.preflight import preflight
-from audit.units import Unit, units
+from audit.unit import Unit
+from audit.units import units
 from pruning import scoring
 from pruning.criteria import _gradients, _inputs
 from reports.data.ledger import Ledger
@@ -67,7 +68,7 @@ def start(plan: Path, out: Path, *more: str) -> subprocess.Popen[str]:
 def wait_for_units(out: Path, at_least: int) -> int:
     """Until that many units are done (or the time is up); how many are."""
     done = 0
-    for _ in range(600):
+    for _ in range(4000):
         time.sleep(0.05)
         if (out / runner.RESULTS).exists():
             with closing(sqlite3.connect(out / runner.RESULTS)) as db:
@@ -153,18 +154,25 @@ def test_a_model_that_cannot_be_made_fails_visibly_everywhere(
     tiny["pruning"]["methods"] = ["filter-l2"]
     tiny["pruning"]["sparsities"] = [0.99999]
     outcome = execute(write_plan(tiny), tmp_path / "out")
-    assert outcome.failed == 6  # the model, what would fool it, and its four probes; not the costs
+    assert outcome.failed == 8  # the model, its references, what would fool it, its probes; not the costs
     failed = [row for row in rows_of(tmp_path / "out") if row[9] == "failed"]
     assert {row[0] for row in failed} == {"filter-l2@0.99999"}
     assert {row[2] for row in failed} == {"accuracy", "evasion", "membership", "extraction", "cost"}
 
 
-def test_the_folder_of_another_plan_is_left_alone(
+def test_the_folder_of_another_subject_is_left_alone_and_the_difference_shown(
     reference: Path, execute: Execute, tiny: dict[str, Any], write_plan: Write
 ) -> None:
     before = (reference / "out" / runner.RESULTS).read_bytes()
     tiny["train"]["epochs"] = 4
-    with pytest.raises(PlanError, match="run of another plan"):
+    with pytest.raises(PlanError, match="another subject: train.epochs: 3 → 4; nothing was written"):
+        execute(write_plan(tiny), reference / "out")
+    tiny["train"]["epochs"] = 3
+    tiny["data"]["train_examples"] = 99
+    with pytest.raises(PlanError, match="another subject: data: "):
+        execute(write_plan(tiny), reference / "out")
+    tiny["data"] |= {"train_examples": 100, "audit_examples": 41}
+    with pytest.raises(PlanError, match="examples.audited: 40 → 41"):
         execute(write_plan(tiny), reference / "out")
     assert (reference / "out" / runner.RESULTS).read_bytes() == before
 
@@ -198,7 +206,7 @@ def test_a_model_file_that_changed_is_not_measured(
     shutil.copytree(reference / "out", tmp_path / "out")
     with closing(sqlite3.connect(tmp_path / "out" / runner.RESULTS)) as db, db:
         (file,) = db.execute("SELECT file FROM variant WHERE variant = 'filter-l2@0.5'").fetchone()
-        db.execute("UPDATE unit SET status = 'planned' WHERE label = 'accuracy filter-l2@0.5 seed 0'")
+        db.execute("UPDATE every_unit SET status = 'planned' WHERE label = 'accuracy filter-l2@0.5 seed 0'")
     path = tmp_path / "out" / file
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     assert execute(tmp_path / "plan.toml", tmp_path / "out").failed == 1

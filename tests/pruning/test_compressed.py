@@ -55,7 +55,22 @@ def test_every_bit_counts(where):
     packed, forms = pack({"w": weight.T})  # not contiguous either
     assert forms["w"].where == where
     found = unpack(packed, forms)["w"]
-    assert torch.equal(found.view(torch.int32), weight.T.contiguous().view(torch.int32))
+    wanted = weight.T.contiguous().view(torch.int32)
+    assert torch.equal(found.view(torch.int32), wanted.masked_fill(wanted == -(2**31), 0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_a_negative_zero_is_a_zero(dtype, tmp_path):
+    """What ``torch.nn.utils.prune`` leaves, stored as if it were a value."""
+    weight = sparse((60, 40), 0.9, dtype)
+    model = nn.ParameterList([nn.Parameter(weight)])
+    signed = nn.ParameterList([nn.Parameter(torch.where(weight == 0, -weight, weight))])
+    sizes = []
+    for i, one in enumerate((model, signed)):
+        save(one, tmp_path / f"{i}.safetensors")
+        sizes.append(file_sizes(one, tmp_path / f"{i}.safetensors")["compressed"])
+    assert signed[0].signbit().sum() > 2000
+    assert sizes[0] == sizes[1]
 
 
 def test_by_hand():

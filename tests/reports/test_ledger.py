@@ -1,5 +1,6 @@
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -70,14 +71,52 @@ def test_reopening_keeps_what_is_done_and_adds_what_is_new(tmp_path: Path) -> No
     assert len(tables["measurement"]) == 1
 
 
-def test_another_plan_is_refused_and_nothing_changes(tmp_path: Path) -> None:
+IDENTITY = {"data": "a" * 64, "train.epochs": 3}
+
+
+def test_another_subject_is_refused_with_the_difference_and_nothing_changes(tmp_path: Path) -> None:
     path = tmp_path / "run.sqlite"
-    with Ledger.open(path, ABOUT, UNITS):
+    with Ledger.open(path, {**ABOUT, "identity": IDENTITY}, UNITS):
         pass
     before = path.read_bytes()
-    with pytest.raises(LedgerError, match="another plan"):
-        Ledger.open(path, {"plan_digest": "d2", "plan_name": "other"}, [UnitRow("x", "dense", "x")])
+    other = {"data": "b" * 64, "train.epochs": 4, "model.weights": "w.safetensors"}
+    with pytest.raises(LedgerError, match="another subject") as refused:
+        Ledger.open(path, {**ABOUT, "identity": other}, [UnitRow("x", "dense", "x")])
+    for difference in ("aaaaaaaaaaaa… → bbbbbbbbbbbb…", "train.epochs: 3 → 4", "none → w.safetensors"):
+        assert difference in str(refused.value)
     assert path.read_bytes() == before
+
+
+def test_another_plan_of_the_same_subject_keeps_what_is_done_and_shows_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    made = VariantRow("a@0.5", 0, "a", 0.5, 0.5)
+    with Ledger.open(path, ABOUT, UNITS) as ledger:
+        ledger.append("u1", variant=made, measurements=[row(0.5)], **STAMP)
+        ledger.append("u2", measurements=[row(0.4)], **STAMP)
+    changed = [UNITS[1], UnitRow("u3", "dense", "train longer")]
+    with Ledger.open(path, {**ABOUT, "plan_digest": "d2"}, changed) as ledger:
+        assert ledger.done() == {"u1", "u2"}
+        ledger.append("u3", variant=made, measurements=[], **STAMP)  # the same variant, made anew
+    about, tables = read_tables(path)
+    assert about["plan_digest"] == "d2"
+    assert [unit[0] for unit in tables["unit"]] == ["u3", "u2"]
+    assert [m[0] for m in tables["measurement"]] == ["u2"]
+    assert [v[9] for v in tables["variant"]] == ["u3"]
+    with Ledger.open(path, ABOUT, UNITS) as ledger:  # and back
+        assert ledger.done() == {"u1", "u2", "u3"}
+    tables = read_tables(path)[1]
+    assert [m[6] for m in tables["measurement"]] == [0.5, 0.4]
+    assert [v[9] for v in tables["variant"]] == ["u1"]
+
+
+def test_what_a_unit_leaves_for_others_is_kept_with_it(tmp_path: Path) -> None:
+    left = {"right": np.array([True, False]), "failed": np.array(["pgd: no"])}
+    with Ledger.open(tmp_path / "run.sqlite", ABOUT, UNITS) as ledger:
+        ledger.append("u1", part=left, **STAMP)
+        found = ledger.part("u1")
+        assert ledger.part("u2") is None
+    assert found is not None
+    assert {name: found[name].tolist() for name in found} == {name: left[name].tolist() for name in left}
 
 
 def test_a_unit_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -156,6 +195,30 @@ def test_missing_foreign_and_truncated_files_are_named_and_left_alone(tmp_path: 
         with pytest.raises(LedgerError, match=path.name):
             Ledger.open(path, ABOUT, UNITS)
         assert path.read_bytes() == before
+
+
+def test_a_file_that_lost_rows_or_pages_is_refused_never_read_as_a_shorter_one(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    with Ledger.open(path, ABOUT, UNITS) as ledger:
+        for unit in ("u1", "u2"):
+            blob = {"score": np.random.default_rng(0).normal(size=20_000)}
+            ledger.append(unit, measurements=[row(outcomes=blob)], **STAMP)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 4096):  # at page boundaries, where nothing else would show it
+        path.write_bytes(whole[:length])
+        with pytest.raises(LedgerError, match=r"run\.sqlite"):
+            read_tables(path)
+        if length:
+            with pytest.raises(LedgerError, match=r"run\.sqlite"):
+                Ledger.open(path, ABOUT, UNITS)
+            assert path.read_bytes() == whole[:length]
+    path.write_bytes(whole)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM every_measurement WHERE unit = 'u1'")
+    with pytest.raises(LedgerError, match="train has not the rows that it wrote"):
+        read_tables(path)
+    with pytest.raises(LedgerError, match="train has not the rows that it wrote"):
+        Ledger.open(path, ABOUT, UNITS)
 
 
 def test_a_file_of_another_version_says_so(tmp_path: Path) -> None:

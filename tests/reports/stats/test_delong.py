@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
@@ -66,6 +68,30 @@ def wrong_passes(
 @pytest.mark.parametrize(("auc", "margin", "alike"), [(0.5, 0.05, 0.9), (0.65, 0.05, 0.5), (0.8, 0.02, 0.98)])
 def test_wrong_passes_stay_near_their_level(auc: float, margin: float, alike: float) -> None:
     assert wrong_passes(auc, margin, alike) < 0.025 + 3 * np.sqrt(0.025 / 2000)
+
+
+@pytest.mark.parametrize("repeats", [pytest.param(2000), pytest.param(20_000, marks=pytest.mark.slow)])
+def test_nor_do_they_exceed_it_near_one(repeats: int) -> None:
+    """Where contributions are few, large and skewed: 3.4% by the variance at the margin alone."""
+    assert wrong_passes(0.93, 0.02, 0.9, repeats=repeats) < 0.025 + 3 * np.sqrt(0.025 / repeats)
+    assert wrong_passes(0.93, 0.05, 0.5, repeats=repeats) < 0.025 + 3 * np.sqrt(0.025 / repeats)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(2, 40), st.integers(2, 60), st.floats(0.3, 0.995), st.floats(0, 1), st.integers(0, 2**32 - 1)
+)
+def test_what_is_not_shown_to_be_untrue_is_an_interval_round_the_value(
+    members: int, others: int, auc: float, alike: float, seed: int
+) -> None:
+    rng, member = np.random.default_rng(seed), np.arange(members + others) < members
+    old = rng.normal(size=len(member)) + np.sqrt(2) * stats.norm.ppf(auc) * member
+    found = auc_difference(alike * old + np.sqrt(1 - alike**2) * rng.normal(size=len(member)), old, member)
+    scores = np.array([found.score(delta) for delta in np.linspace(-0.99, 0.99, 67)])
+    for z in (1.0, 1.96, 3.0):
+        assert (np.diff(np.flatnonzero(np.abs(scores) < z)) == 1).all()
+    assert found.low <= found.value <= found.high
+    assert (np.sign(scores) * np.sign(found.value - np.linspace(-0.99, 0.99, 67)) >= 0).all()
 
 
 def test_where_delongs_interval_passes_too_much_this_one_does_not() -> None:
