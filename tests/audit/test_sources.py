@@ -240,6 +240,16 @@ def test_what_is_no_data_set_is_refused(found: Any, said: str) -> None:
         arrays(found, "source")
 
 
+def test_what_a_users_function_raises_is_refused(
+    loaded: Callable[..., subject_data.Data], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text("def sets(): raise KeyError('path')\ndef more(a): pass\n")
+    with pytest.raises(RefusedError, match="raises KeyError: 'path'; it is called without arguments"):
+        loaded("mine.py:sets")
+    with pytest.raises(RefusedError, match="raises TypeError: .*'a'"):
+        loaded("mine.py:more")
+
+
 def test_a_function_may_return_them(loaded: Callable[..., subject_data.Data], tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\nfrom torch.utils.data import DataLoader, TensorDataset\n"
