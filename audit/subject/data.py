@@ -127,8 +127,8 @@ def _called(plan: Plan) -> Any:
         raise
     except Exception as error:  # the user's own code
         raise RefusedError(
-            f"[data] source {plan.data.source!r}: raises {type(error).__name__}: {error}; it is called without "
-            "arguments, in the plan's folder"
+            f"[data] source {plan.data.source!r}: raises {type(error).__name__}: {error}; it is called "
+            "without arguments, in the plan's folder"
         ) from error
 
 
