@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from attacks.evasion._table import filled
+from attacks.extraction._table import filled as extraction_table
 from audit.plan import load, parse
 from pruning.methods import methods
 from reports.exports import exports
@@ -154,6 +155,11 @@ def test_the_table_of_presets_is_that_of_their_files() -> None:
 def test_the_table_of_evasion_attacks_is_that_of_the_attacks() -> None:
     text = DOCUMENTS["docs/evasion.md"].read_text(encoding="utf-8")
     assert text == filled(text), "run the command that the marker names"
+
+
+def test_the_table_of_extraction_attacks_is_that_of_the_attacks() -> None:
+    text = DOCUMENTS["docs/extraction.md"].read_text(encoding="utf-8")
+    assert text == extraction_table(text), "run the command that the marker names"
 
 
 def test_the_gate_s_page_has_every_key_and_exit_code() -> None:

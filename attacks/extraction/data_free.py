@@ -85,7 +85,8 @@ class _Generator:
         """Inputs (N, …) for noise (N, NOISE), with gradients to the generator."""
         with torch.enable_grad():
             flat = self._low + self._width * (3 * self._net(noise)).sigmoid()
-            return flat.view(-1, *self._shape)
+            made: Tensor = flat.view(-1, *self._shape)
+            return made
 
     def climb(self, made: Tensor, gradient: Tensor) -> None:
         """One step that moves what was made along the gradient (N, …)."""
