@@ -119,9 +119,10 @@ class Target:
     """Reads what reference models, made as the target was, say of members and non-members."""
     dense_references: Callable[[], References | None] | None = None
     """The same of references that were left dense: for an attacker who does not know the pruning recipe; None
-    for a target that is dense itself."""
+    for a target that is dense itself, whose recipe there is none of."""
     held: Callable[[], Mapping[str, Held]] | None = None
-    """Other models that were trained on the same members, by name: ``dense``, and other pruned versions."""
+    """Other models that were trained on the same members, by name: ``dense``, and other pruned versions; none
+    for a dense target, which is held against its pruned versions as it is alone."""
     batch_size: int = 256
     block: int = 1024
     """Examples are gone through in blocks of so many, which never meet: see :class:`Cut`."""
@@ -139,8 +140,9 @@ class Measurement:
     ``low`` and ``high`` bound a 95% interval around ``value``. ``outcomes`` holds the figures' per-example
     evidence (same order for every variant, so that variants can be compared in pairs):
     ``{"correct": bool[n]}`` for rates over test examples, ``{"score": f32[n], "member": bool[n]}`` for
-    membership (higher score: more likely a member; the AUC's also has ``label`` and ``index``, the example's
-    place among all members or non-members), ``{"agree": bool[n]}`` for extraction fidelity.
+    membership (higher score: more likely a member; the AUC's may have ``label`` and ``index``, the example's
+    place among all members or non-members; a rate at few false positives has ``accused`` in place of the
+    score), ``{"agree": bool[n]}`` for extraction fidelity.
     """
 
     metric: str

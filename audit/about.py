@@ -18,7 +18,7 @@ from audit.unit import Unit, code_version, identity
 from pruning.methods import methods
 
 PACKAGES = (
-    "prune-audit", "torch", "torchvision", "adversarial-robustness-toolbox", "torch-pruning", "numpy",
+    "prune-audit", "torch", "torchvision", "adversarial-robustness-toolbox", "numpy",
     "scipy", "scikit-learn", "pandas",
 )  # fmt: skip
 
@@ -29,7 +29,7 @@ def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
     plan, data = subject.plan, subject.data
     cards = {name: asdict(probe.card) for name, probe in probes().items() if name in plan.probes}
     return {
-        "plan_digest": hashlib.sha256("".join(unit.id for unit in work).encode()).hexdigest(),
+        "plan_digest": _digest(work),
         "identity": identity(plan, data, subject.device),
         "plan_name": plan.name,
         "plan": plan_dict(plan),
@@ -60,6 +60,12 @@ def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
         },
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _digest(work: list[Unit]) -> str:
+    """Of all that determines the figures: how the work is cut does not."""
+    names = (unit.id for unit in work if unit.kind not in ("piece", "perturbations"))
+    return hashlib.sha256("".join(names).encode()).hexdigest()
 
 
 def plan_dict(plan: Plan) -> dict[str, Any]:

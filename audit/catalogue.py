@@ -13,9 +13,12 @@ from reports.draw.charts import charts
 DATA = {
     "digits": "scikit-learn's 1 797 handwritten digits, 1×8×8, embedded",
     "torchvision:NAME": "MNIST, FashionMNIST, CIFAR10, … in [data] root; fetched only with download = true",
-    "folder:PATH": "images of one size in PATH/train/CLASS and PATH/test/CLASS",
+    "folder:PATH": "images in PATH/train/CLASS and PATH/test/CLASS; resize, crop, mode, splits, class_order",
     "npz:PATH": "x_train, y_train, x_test, y_test (images N×C×H×W, tables N×F)",
-    "FILE.py:FUNCTION": "your own function, returning a dict of those four arrays",
+    "csv:PATH": "a table in PATH/train.csv and PATH/test.csv, or one file with a column split; label",
+    "parquet:PATH": "the same in parquet, or images in Hugging Face's layout (needs the extra parquet)",
+    "FILE.py:FUNCTION": "your own function, returning a dict of those four arrays, or train and test as "
+    "torch's Dataset or DataLoader",
 }
 
 ART = {

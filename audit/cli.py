@@ -1,5 +1,6 @@
 """The command line. Heavy imports wait until a command needs them: ``report`` works without torch."""
 
+import importlib.util
 import json
 import shlex
 import sys
@@ -31,7 +32,7 @@ app = typer.Typer(
         "model), 130 interrupted (run the same command again to resume)."
     ),
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -191,6 +192,7 @@ def gate(
     policy: PolicyOption = "standard",
     baseline: BaselineOption = None,
     day: DateOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Judge a run by a policy, for CI: what is not shown to pass does not pass.
 
@@ -203,7 +205,10 @@ def gate(
 
     with gating.mistakes():
         verdicts = judged(folder, find(policy), baseline, _day(day)).verdicts
-    gating.show(verdicts, folder, console)
+    if as_json:
+        typer.echo(json.dumps(gating.decisions(verdicts), indent=2, ensure_ascii=False))
+    else:
+        gating.show(verdicts, folder, console)
     raise typer.Exit(verdicts.exit_code)
 
 
@@ -234,16 +239,44 @@ def preflight_command(
     device: DeviceOption = DeviceChoice.auto,
     quick: QuickOption = False,
     policy: PolicyOption = "standard",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Check model, data and plan before any attack; tell the time, and what the policy can decide."""
-    from audit import estimate, gating
+    from audit import epsilon, estimate, gating
     from reports.gate.policy import find
 
     with gating.mistakes():
         judge_by = find(policy)
     subject = _subject(plan, root=root, quick=quick, device=device)
     facts = dict(estimate.facts(subject, judge_by))
+    lacks = epsilon.missing(subject.plan, [(rule.id, rule.at) for rule in judge_by.rules])
+    if as_json:
+        _as_json(subject, plan, facts, lacks)
+        return
     _examine(subject, plan, facts)
+    for lack in lacks:
+        console.print(
+            f"Note: {lack}: of policy {judge_by.name} it will not be decided", highlight=False, markup=False
+        )
+
+
+def _as_json(subject: Any, path: Path, facts: dict[str, str], lacks: list[str]) -> None:
+    """What preflight found, for programs; a serious mistake is refused all the same."""
+    from dataclasses import asdict
+
+    from audit.preflight import examine
+
+    found = examine(subject)
+    table = {
+        "facts": facts,
+        "figures": [list(pair) for pair in found.figures],
+        "findings": [{"model": f.model, **asdict(f.mistake)} for f in found.findings],
+        "refused": sorted({f.mistake.name for f in found.refused}),
+        "policy_lacks": lacks,
+    }
+    typer.echo(json.dumps(table, indent=2, ensure_ascii=False))
+    with _named(path):
+        found.refuse()
 
 
 def _examine(
@@ -291,14 +324,22 @@ def convert(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write.")] = Path(),
+    model: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="What builds it, such as torchvision:resnet18.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="A checkpoint to look at.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="A folder of images, or a .npz, .csv or .parquet file."),
+    ] = None,
 ) -> None:
-    """Write a commented plan.toml and a model stub to start auditing your own model from."""
+    """Write a plan to start auditing your own model from: proposed from what you name, or a commented one."""
     from audit import starter
 
-    for path in starter.write(folder):
+    for path in starter.write(folder, model, weights, data):
         console.print(f"Wrote {path}", highlight=False, markup=False)
     console.print(
-        "Next: make my_model.py build your model and name its weights and data in plan.toml, then\n"
+        "Next: read plan.toml, make it yours (and my_model.py, where it names that), then\n"
         f"  prune-audit preflight {folder / 'plan.toml'}",
         highlight=False, markup=False,
     )  # fmt: skip
@@ -336,7 +377,7 @@ def _version(value: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     pass
@@ -362,27 +403,43 @@ def _named(path: Path | None) -> Iterator[None]:
     except AuditError as error:
         if path is None:
             raise
-        raise type(error)("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
+        lines = str(error).splitlines()  # those that begin with blanks are code to copy
+        named = [line if line.startswith(" ") else f"{path}: {line}" for line in lines]
+        raise type(error)("\n".join(named)) from error
 
 
 def _headline(folder: Path, policy: Any, console: Console) -> None:
-    """The report's own first sentences, so that the terminal says the same as the page."""
-    from reports.story.summary import sentences
+    """The report's own first sentences and key figures, so that the terminal says the same as the page."""
+    from audit import gating
     from reports.write import judged
 
     run = judged(folder, policy)
-    console.print()
-    for line in sentences(run.results, run.verdicts):
-        console.print(f"- {line}", highlight=False, markup=False)
+    gating.summary(run.results, run.verdicts, console)
 
 
 def _say(message: str) -> None:
     Console(stderr=True, soft_wrap=True).print(message, highlight=False, markup=False)
 
 
+def _unshadowed() -> None:
+    """Raises PlanError where another package of the same name would be imported in place of one of ours."""
+    ours = Path(__file__).resolve().parents[1]
+    for name in ("attacks", "pruning", "reports"):
+        found = importlib.util.find_spec(name)
+        at = (
+            next(iter(found.submodule_search_locations or [found.origin or "?"]), "?") if found else "nowhere"
+        )
+        if Path(at).resolve() != ours / name:
+            raise PlanError(
+                f"{at}: would be imported in place of prune-audit's own package {name!r}: rename it, or "
+                "start the command prune-audit (not python -m audit) from another folder, without PYTHONPATH"
+            )
+
+
 def main() -> None:
     """Entry point: a user's mistake becomes one message and an exit code; one of ours, a traceback and 70."""
     try:
+        _unshadowed()
         app()
     except AuditError as error:
         _say(f"prune-audit: {error}")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch.nn import functional as F
 
+from attacks import membership
 from audit import machine
 from audit.plan import Plan
 from audit.preflight import Subject
@@ -35,7 +36,13 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
         kind: sum(unit.kind == kind for unit in work) for kind in ("dense", "control", "pruned", "checkpoint")
     }
     train = 0 if data.train is None else len(data.train)
-    yield "model", f"{plan.model.build}: {subject.parameters:,} parameters, {subject.macs:,} multiply-adds"
+    share = f"{subject.prunable / subject.parameters:.1%} prunable"
+    yield (
+        "model",
+        f"{plan.model.build}: {subject.parameters:,} parameters, {share}, {subject.macs:,} multiply-adds",
+    )
+    for words in subject.left:
+        yield "pruning", words
     for name, words in subject.weights.items():
         yield f"weights of {name}", words
     yield (
@@ -75,9 +82,8 @@ def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
 
 def design(plan: Plan) -> sizes.Design:
     """What the gate will have to judge: the tests that a pass must survive."""
-    evasion, membership, extraction = (
-        plan.probes.get(k, {}) for k in ("evasion", "membership", "extraction")
-    )
+    evasion, extraction = (plan.probes.get(k, {}) for k in ("evasion", "extraction"))
+    leaks = plan.settings.get("membership")
     radii = evasion.get("eps", ())
     readings = {
         "robust_accuracy": (
@@ -85,7 +91,7 @@ def design(plan: Plan) -> sizes.Design:
             if isinstance(radii, dict)
             else len(radii) * len(evasion.get("norms", ()))
         ),
-        "membership_auc": len(membership.get("attacks", ())),
+        "membership_auc": len(list(membership.plays(leaks))) if isinstance(leaks, membership.Settings) else 0,
         "extraction_fidelity": len(extraction.get("queries", ())),
     }
     pruning = plan.pruning

@@ -6,6 +6,7 @@ from torch import nn
 from audit.plan import Plan
 from audit.subject import models, training
 from audit.subject.data import Data
+from pruning import schedule
 from pruning.procedure import Means, Prepare, Prune, Training
 from pruning.recipe import Recipe
 from pruning.recovery import recalibrate
@@ -40,8 +41,10 @@ def trained(plan: Plan, data: Data, device: str, *, seed: int, epochs: int, furt
     return Training(run, training.steps(len(examples), recipe, epochs), epochs)
 
 
-def means(plan: Plan, data: Data, device: str, prune: Prune, *, seed: int, origin: int) -> Means:
-    """What a pruned variant is made with. ``seed``: of the variant; ``origin``: of its dense model."""
+def means(
+    plan: Plan, data: Data, device: str, prune: Prune, recipe: Recipe, *, seed: int, origin: int
+) -> Means:
+    """What a variant is pruned with. ``seed``: of the variant; ``origin``: of its dense model."""
     known = plan.model.weights is None and data.train is not None  # we trained it, so that we can again
     original = None
     if plan.train is not None and data.train is not None:
@@ -62,7 +65,9 @@ def means(plan: Plan, data: Data, device: str, prune: Prune, *, seed: int, origi
 
     return Means(
         prune,
-        trained(plan, data, device, seed=seed, epochs=plan.finetune_epochs, further=True),
+        trained(
+            plan, data, device, seed=seed, epochs=schedule.epochs(recipe, plan.finetune_epochs), further=True
+        ),
         original,
         early if known else None,
         anew if data.train is not None else None,
@@ -93,16 +98,13 @@ def problems(plan: Plan, data: Data) -> list[str]:
     return found
 
 
-def difference(plan: Plan, recipe: Recipe, made: Means) -> str:
-    """How a variant's training differs from that of ``dense-finetuned``; empty where it does not."""
-    usual = plan.finetune_epochs
-    if recipe.rewind is not None and made.original is not None:
-        rounds = recipe.steps or 1
-        first = round((recipe.rewind_to or 0.0) * made.original.steps)
-        return (
-            f"{rounds} × optimiser steps {first} to {made.original.steps} of the dense training again; "
-            f"dense-finetuned had {usual} further epochs"
-        )
-    if recipe.recovery != "fine-tune" and usual:
-        return f"not fine-tuned; dense-finetuned had {usual} further epochs"
-    return ""
+def trained_for(plan: Plan, recipe: Recipe | None, made: Means | None = None) -> str:
+    """How a variant was trained after its dense model was, for people; None: ``dense-finetuned``."""
+    if recipe is None:
+        return f"{plan.control_epochs} further epochs"
+    if recipe.rewind is not None and made is not None and made.original is not None:
+        rounds, steps = recipe.steps or 1, made.original.steps
+        first = round((recipe.rewind_to or 0.0) * steps)
+        return f"{rounds} × optimiser steps {first} to {steps} of the dense training again"
+    epochs = schedule.epochs(recipe, plan.finetune_epochs)
+    return f"{epochs} further epochs" if epochs else "not fine-tuned"

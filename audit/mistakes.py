@@ -256,6 +256,23 @@ def shared(count: int, held: int) -> Mistake | None:
     )
 
 
+def inputs_normalised(x: Tensor) -> Mistake | None:
+    """Images (N, C, H, W) that look normalised already: ε is in their units then, not in pixels."""
+    if x.ndim != 4 or float(x.min()) >= 0 or float(x.abs().max()) <= 1:
+        return None
+    mean, std = x.mean((0, 2, 3)), x.std((0, 2, 3))
+    if bool((mean.abs() > 1).any()) or bool(((std < 0.3) | (std > 2)).any()):
+        return None
+    return Mistake(
+        "inputs-normalised",
+        f"inputs span [{float(x.min()):.3g}, {float(x.max()):.3g}] with means near 0 and deviations near 1",
+        "the data source normalises the images",
+        "give them as pixels in [0, 1] and say [model] normalise: ε, bounds and corruptions are in pixels "
+        "then, as everywhere else; ε = 8/255 of normalised inputs is about a quarter of that of pixels",
+        serious=False,
+    )
+
+
 def unexpected(evidence: Evidence, expected: float | None) -> Mistake | None:
     """Accuracy other than the plan's ``expected_accuracy``."""
     if expected is None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from attacks.registry import probes
 from audit.errors import PlanError
+from pruning import schedule
 from pruning.methods import resolve
 from pruning.recipe import Recipe
 
@@ -20,6 +21,8 @@ Mistake = Literal[
 ]  # fmt: skip
 """What preflight may find that a plan looks like (:mod:`audit.mistakes`)."""
 
+Split = Literal["train", "test"]
+Size = Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 
 
@@ -99,6 +102,18 @@ class DataPlan(Section):
     download: bool = False
     bounds: tuple[float, float] = (0.0, 1.0)
     features: FeaturesPlan | None = None
+    resize: Size | None = None
+    """Of images that are read from files: the shorter side, or height and width (bilinear)."""
+    crop: Size | None = None
+    """The middle of each, after resizing."""
+    mode: Literal["L", "RGB"] | None = None
+    """Grey or colour; by default as the files are."""
+    splits: Mapping[Split, str] = Field(default_factory=dict)
+    """What a folder or table calls the two, where it is not train and test."""
+    label: str | None = None
+    """A table's column."""
+    class_order: tuple[str, ...] = ()
+    """The classes in the order of the model's outputs, where it is not the data's."""
     train_examples: Annotated[int, Field(ge=1)] | None = None
     audit_examples: Annotated[int, Field(ge=1)] = 1000
 
@@ -147,7 +162,8 @@ class PruningPlan(Section):
     )  # fmt: skip
     seeds: Seeds = (0, 1, 2)
     finetune_epochs: Annotated[int, Field(ge=0)] | None = None
-    """Epochs of fine-tuning after pruning; by default a third of [train] epochs, at least one."""
+    """Epochs of fine-tuning after pruning, in each round where there are several; by default a third of
+    [train] epochs, at least one."""
 
     @field_validator("methods")
     @classmethod
@@ -195,6 +211,8 @@ class Plan(Section):
     probes: Mapping[str, Any] = Field(default_factory=dict, validate_default=True)
     accept: tuple[Mistake, ...] = ()
     """What preflight would refuse, and is meant so."""
+    default_eps: bool = Field(default=False, exclude=True)
+    """Whether the plan names no ε: its data then says which (:mod:`audit.epsilon`)."""
     name: str = Field(default="plan", exclude=True)
     folder: Path = Field(default=Path(), exclude=True)
 
@@ -220,7 +238,7 @@ class Plan(Section):
     def _coherent(self) -> "Plan":
         if self.train is None and self.model.weights is None:
             raise ValueError("without [model] weights, a [train] table must say how to train the model")
-        if self.train is None and self.finetune_epochs:
+        if self.train is None and self.control_epochs:
             raise ValueError(
                 "fine-tuning after pruning repeats the training recipe: "
                 "add a [train] table, or set [pruning] finetune_epochs = 0"
@@ -248,6 +266,13 @@ class Plan(Section):
         if self.pruning.finetune_epochs is not None:
             return self.pruning.finetune_epochs
         return max(1, self.train.epochs // 3) if self.train is not None else 1
+
+    @property
+    def control_epochs(self) -> int:
+        """Epochs of ``dense-finetuned``: as many as the method that is fine-tuned longest."""
+        recipes = self.pruning.recipes.values() if self.pruning else ()
+        usual = self.finetune_epochs
+        return max([usual, *(schedule.epochs(recipe, usual) for recipe in recipes)])
 
     @cached_property
     def settings(self) -> dict[str, BaseModel]:
@@ -279,17 +304,24 @@ def load(path: Path, *, root: Path | None = None, quick: bool = False) -> Plan:
 
 def parse(table: dict[str, Any], path: Path, *, root: Path | None = None, quick: bool = False) -> Plan:
     """Validate a plan already read; ``path`` is named in errors and anchors relative paths."""
-    for reserved in ("name", "folder"):
+    for reserved in ("name", "folder", "default_eps"):
         if reserved in table:
             raise PlanError(f"{path}: {reserved}: unknown key; remove it")
     if quick:
         table = _quick(table)
     try:
         plan = Plan.model_validate(
-            {**table, "name": path.stem + ("-quick" if quick else ""), "folder": path.resolve().parent}
+            {
+                **_in_std(table),
+                "name": path.stem + ("-quick" if quick else ""),
+                "folder": path.resolve().parent,
+                "default_eps": "eps" not in _evasion(table),
+            }
         )
     except ValidationError as error:
         raise PlanError("\n".join(f"{path}: {line}" for line in explain(error))) from None
+    except PlanError as error:
+        raise PlanError(f"{path}: {error}") from None
     if root is not None:
         plan = plan.model_copy(update={"data": plan.data.model_copy(update={"root": root.resolve()})})
     return plan
@@ -314,6 +346,30 @@ def explain(error: ValidationError) -> list[str]:
     return lines
 
 
+def _evasion(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The plan's [probes.evasion], as it stands; empty where it is none."""
+    probes = table.get("probes", {})
+    found = probes.get("evasion", {}) if isinstance(probes, dict) else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _in_std(table: dict[str, Any]) -> dict[str, Any]:
+    """``[probes.evasion] eps_unit = "std"`` is short for ``[data.features] scale = "std"``."""
+    evasion = dict(_evasion(table))
+    if "eps_unit" not in evasion:
+        return table
+    unit = evasion.pop("eps_unit")
+    if unit not in ("std", "input"):
+        raise PlanError(f'probes.evasion.eps_unit: must be "input" or "std" (it is {unit!r})')
+    data = dict(table.get("data", {}))
+    features = dict(data.get("features", {}))
+    if unit == "std":
+        if features.get("scale", "std") != "std":
+            raise PlanError('probes.evasion.eps_unit: "std" and data.features.scale differ: remove one')
+        data["features"] = {**features, "scale": "std"}
+    return {**table, "data": data, "probes": {**table["probes"], "evasion": evasion}}
+
+
 def _within(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
     return len(inner) > len(outer) and inner[: len(outer)] == outer
 
@@ -333,7 +389,7 @@ def _no_twice(values: Any, what: str) -> None:
 
 
 def _quick(table: dict[str, Any]) -> dict[str, Any]:
-    """A smoke run of the plan: one seed, the outermost sparsities, at most 200 examples, quick evasion."""
+    """A smoke run of the plan: one seed, the outermost sparsities, at most 200 examples, level ``quick``."""
     table = {**table, "data": {**table.get("data", {})}}
     table["data"]["audit_examples"] = min(int(table["data"].get("audit_examples", 1000)), 200)
     if "pruning" in table:
@@ -344,6 +400,8 @@ def _quick(table: dict[str, Any]) -> dict[str, Any]:
         pruning["seeds"] = list(pruning.get("seeds", defaults.seeds))[:1]
         table["pruning"] = pruning
     tables = table.get("probes", {})
-    if isinstance(tables, dict) and isinstance(evasion := tables.get("evasion", {}), dict):
-        table["probes"] = {**tables, "evasion": {**evasion, "level": "quick"}}
+    for probe in ("evasion", "membership"):
+        if isinstance(tables, dict) and isinstance(settings := tables.get(probe, {}), dict):
+            tables = {**tables, probe: {**settings, "level": "quick"}}
+            table["probes"] = tables
     return table

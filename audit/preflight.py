@@ -1,5 +1,6 @@
 """Checks model, data and plan before any attack runs."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -7,17 +8,17 @@ import torch
 from torch import nn
 
 from attacks.settings import ProbeSettings
-from audit import evidence, means, mistakes
+from audit import epsilon, evidence, means, mistakes
 from audit.errors import PlanError, RefusedError
 from audit.mistakes import Mistake
 from audit.plan import Plan
 from audit.subject import data as subject_data
-from audit.subject import models
+from audit.subject import models, vision
 from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
-from pruning import measure, prunable, scoring
-from pruning.errors import PruningError
+from pruning import coupling, measure, prunable, scoring, units
+from pruning.errors import PruningError, at_most
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Subject:
     macs: int
     weights: Mapping[str, str] = field(default_factory=dict)
     """Of each model that came with its weights: what was done to its file, and how sparse it is."""
+    left: tuple[str, ...] = ()
+    """What pruning leaves whole, and why."""
 
 
 def device_of(name: str) -> str:
@@ -46,6 +49,7 @@ def device_of(name: str) -> str:
 def preflight(plan: Plan, device: str = "cpu") -> Subject:
     """Load everything that the plan names. Raises PlanError or RefusedError at the first mistake."""
     data = subject_data.load(plan)
+    plan = epsilon.filled(plan, data)
     build = models.builder(plan, data)
     read: dict[str, models.Restored] = {}
     if plan.model.weights is not None:
@@ -59,13 +63,13 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
     else:
         inner = models.fresh(build, 0)
     models.check(models.wrap(inner, plan, data), data)
-    if plan.finetune_epochs and data.train is None:
+    if plan.control_epochs and data.train is None:
         raise PlanError(
             "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"
         )
-    _check_recipes(plan, inner, data)
-    if mistakes := means.problems(plan, data):
-        raise PlanError("\n".join(f"[pruning] methods: {mistake}" for mistake in mistakes))
+    left = _check_recipes(plan, inner, data)
+    if wrong := means.problems(plan, data):
+        raise PlanError("\n".join(f"[pruning] methods: {problem}" for problem in wrong))
     for variant in plan.variant:
         own, key = models.builder(plan, data, variant.build), f"[[variant]] {variant.name!r} weights"
         read[variant.name] = models.restore(variant.weights, plan, own, data, key)
@@ -81,11 +85,13 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
     dense = models.fresh(build, 0)
     original = inner if "dense" in read else None
     weights = {name: models.described(found, dense, original) for name, found in read.items()}
-    return Subject(plan, data, device, size.parameters, size.prunable, size.macs, weights)
+    return Subject(plan, data, device, size.parameters, size.prunable, size.macs, weights, left)
 
 
-def _check_recipes(plan: Plan, inner: nn.Module, data: Data) -> None:
-    """Raises PlanError for a method that this model or this data cannot have."""
+def _check_recipes(plan: Plan, inner: nn.Module, data: Data) -> tuple[str, ...]:
+    """What methods leave whole of this model. Raises PlanError for one that it, or this data, cannot have."""
+    left = prunable.told(inner) if plan.pruning else []
+    tried = False
     for name, recipe in (plan.pruning.recipes if plan.pruning else {}).items():
         needy = scoring.needs_data(recipe)
         if needy and data.train is None:
@@ -95,8 +101,16 @@ def _check_recipes(plan: Plan, inner: nn.Module, data: Data) -> None:
             )
         try:
             prunable.excluded(inner, recipe.exclude)
+            if recipe.granularity == "unit" and not tried:
+                example, tried = data.test.x[:1], True
+                groups, note = units.sound(inner, coupling.find(inner, example), example)
+                most = (
+                    f"removing units, at most {at_most(units.reach(inner, groups))} of the prunable weights"
+                )
+                left += [words for words in (most, note) if words]
         except PruningError as error:
             raise PlanError(f"[pruning] methods: {name}: {error}") from None
+    return tuple(left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +151,11 @@ class Examination:
         names = sorted({f.mistake.name for f in self.refused})
         raise RefusedError(
             "\n".join(
-                [*map(str, self.refused), f"if that is meant, say so in the plan, on top: accept = {names}"]
-            ).replace("'", '"')
+                [
+                    *map(str, self.refused),
+                    f"if that is meant, say so in the plan, on top: accept = {json.dumps(names)}",
+                ]
+            )
         )
 
 
@@ -166,6 +183,13 @@ def examine(subject: Subject) -> Examination:
         seen = evidence.gather(pruned, plan, data, subject.device)
         findings += [Finding(variant.name, mistake) for mistake in mistakes.of(seen)]
         figures.append((f"accuracy, {variant.name}", mistakes.accuracy(seen)))
+    figures += [("data", note) for note in data.notes]
+    if remedy := vision.mismatch():
+        figures.append(("torchvision", remedy))
+    if radii := epsilon.sentence(plan, data):
+        figures.append(("ε", radii))
+    if scaled := mistakes.inputs_normalised(data.test.x):
+        findings.append(Finding("dense", scaled))
     if twins := mistakes.shared(*evidence.overlap(data)):
         findings.append(Finding("dense", twins))
     return Examination(tuple(figures), tuple(findings), plan.accept)

@@ -58,12 +58,12 @@ def halved(data: Data, plan: Plan, reference: int) -> Data:
     return replace(data, train=everyone[torch.from_numpy(np.flatnonzero(_inside(data, plan)[reference]))])
 
 
-def keep(inner: nn.Module, plan: Plan, data: Data, device: str, path: Path) -> None:
+def keep(inner: nn.Module, plan: Plan, data: Data, device: str, path: Path, batch_size: int) -> None:
     """Write down what a bare reference says of the judged examples, whole or not at all."""
     wanted = settings(plan)
     assert wanted is not None
     model = models.wrap(inner, plan, data).to(device)
-    logits = membership.answers(model, _sides(data), wanted, batch_size=256)
+    logits = membership.answers(model, _sides(data), wanted, batch_size=batch_size)
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(f".{os.getpid()}.tmp")
     with half.open("wb") as file:

@@ -16,6 +16,7 @@ import pruning
 from attacks.registry import plugins
 from audit.plan import Plan, WeightsPlan
 from audit.subject.data import Data
+from pruning import criteria
 from pruning.recipe import Recipe
 from reports.data.ledger import canonical
 
@@ -120,10 +121,10 @@ class Unit:
 
 @functools.cache
 def code_version() -> str:
-    """Hash of every source file that a result can depend on, other packages' probes and attacks too, and of
-    torch's version."""
+    """Hash of every source file that a result can depend on, other packages' probes, attacks and criteria
+    too, and of torch's version."""
     digest = hashlib.sha256(torch.__version__.encode())
-    for label, file in plugins().items():
+    for label, file in {**plugins(), **criteria.plugins()}.items():
         digest.update(label.encode() + b"\0" + (file.read_bytes() if file else b""))
     for package in (attacks, audit, pruning):
         folder = Path(package.__path__[0])
@@ -159,7 +160,7 @@ def identity(plan: Plan, data: Data, device: str) -> dict[str, Any]:
     """What all units of a run share, by name: whose folder it is. It is the subject (model, weights, training
     recipe, the user's own code, data), and what computes: this version of the code and of torch, the device,
     the kind of machine. Nothing of what is pruned or measured is in it."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"examples.audited": len(data.test)}  # the data's digest, said for people
     for name, value in {**_subject(plan, data), **_machine(device)}.items():
         found |= (
             {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}

@@ -9,7 +9,7 @@ from audit.cutting import WHOLE, Cutting
 from audit.plan import Plan, PruningPlan
 from audit.subject.data import Data
 from audit.unit import MODELS, Company, Namer, Unit, chosen, sources
-from pruning import scoring
+from pruning import schedule, scoring
 from pruning.recipe import Recipe
 
 
@@ -65,9 +65,9 @@ def _references(plan: Plan, data: Data, namer: Namer) -> dict[str, tuple[Unit, .
     found = {"dense": dense}
     if plan.pruning is None:
         return found
-    if epochs:
+    if plan.control_epochs:
         found["dense-finetuned"] = each(
-            "dense-finetuned", {"epochs": epochs}, dense, method="dense-finetuned"
+            "dense-finetuned", {"epochs": plan.control_epochs}, dense, method="dense-finetuned"
         )
     for variant, method, sparsity in _variants(plan.pruning):
         what = {"recipe": plan.pruning.recipes[method].model_dump(mode="json"), "sparsity": sparsity}
@@ -89,7 +89,7 @@ def _company(plan: Plan, model: Unit, models: list[Unit], copies: Mapping[str, t
     def ids(variant: str) -> tuple[str, ...]:
         return tuple(unit.id for unit in copies.get(variant, ()))
 
-    pruned = model.kind in ("pruned", "checkpoint")
+    pruned = model.kind != "dense"  # or fine-tuned
     held = []
     if pruned and attackers:
         others = [other for other in models if other.id != model.id and other.replicate == model.replicate]
@@ -127,15 +127,15 @@ def _models(plan: Plan, namer: Namer, members: int) -> Iterator[Unit]:
         epochs = plan.finetune_epochs
         for seed in plan.seeds:
             parent = dense.get(seed, next(iter(dense.values())))
-            if epochs:
+            if plan.control_epochs:
                 yield namer.unit(
                     "control",
                     "dense-finetuned",
                     seed,
-                    {"epochs": epochs},
+                    {"epochs": plan.control_epochs},
                     (parent,),
                     method="dense-finetuned",
-                    passes=float(epochs * members),
+                    passes=float(plan.control_epochs * members),
                 )
             for method, recipe in plan.pruning.recipes.items():
                 scores: list[Unit] = []
@@ -168,4 +168,4 @@ def _epochs(plan: Plan, recipe: Recipe) -> int:
     """Epochs that a variant is trained for after the dense training."""
     if recipe.rewind is not None and plan.train is not None:
         return plan.train.epochs * (recipe.steps or 1)
-    return plan.finetune_epochs if recipe.recovery == "fine-tune" else 0
+    return schedule.epochs(recipe, plan.finetune_epochs)

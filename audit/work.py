@@ -20,7 +20,7 @@ from attacks.probe import Held, Part, Target, unavailable
 from attacks.registry import probes
 from audit import costs, references, scores
 from audit.cutting import LARGEST
-from audit.means import difference, means, trained
+from audit.means import means, trained, trained_for
 from audit.plan import Plan
 from audit.subject import models
 from audit.subject.code import adaptive
@@ -129,7 +129,8 @@ def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Varia
         parent = made[unit.parents[0]]
         inner = _load(parent, context)
         if unit.kind == "control":
-            _train(inner, unit, context, plan.finetune_epochs, further=True)
+            _train(inner, unit, context, plan.control_epochs, further=True)
+            row = replace(row, note=trained_for(plan, None))
         else:
             pruned, note = _prune(unit, inner, context)
             inner, history = pruned.model, (*storage.read(_file(parent, context))[0], *pruned.history)
@@ -165,8 +166,8 @@ def _scored(model: nn.Module, basis: Recipe, unit: Unit, context: Context) -> sc
 def _prune(
     unit: Unit, inner: nn.Module, context: Context, known: scoring.Known | None = None
 ) -> tuple[Pruned, str]:
-    """The dense model pruned as its method says, and how its training differs from the control's. ``known``:
-    the scores that the recipe wants; by default those that the unit's parents found."""
+    """The dense model pruned as its method says, and how it was trained. ``known``: the scores that the
+    recipe wants; by default those that the unit's parents found."""
     plan, data = context.plan, context.data
     assert plan.pruning is not None
     recipe = plan.pruning.recipes[unit.method]
@@ -182,9 +183,9 @@ def _prune(
             known=known if model is inner else None, kept=kept,
         )  # fmt: skip
 
-    with_these = means(plan, data, context.device, one_shot, seed=unit.seed, origin=unit.origin)
+    with_these = means(plan, data, context.device, one_shot, recipe, seed=unit.seed, origin=unit.origin)
     pruned = procedure.follow(inner, recipe, unit.sparsity, with_these, example)
-    return pruned, difference(plan, recipe, with_these)
+    return pruned, "; ".join(filter(None, (trained_for(plan, recipe, with_these), pruned.note)))
 
 
 def _reference(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> None:
@@ -201,13 +202,16 @@ def _reference(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> 
     else:
         inner = storage.load(references.model_file(context.out, unit.parents[0]), build, example)
         if unit.method == "dense-finetuned":
-            _train(inner, unit, own, plan.finetune_epochs, further=True)
+            _train(inner, unit, own, plan.control_epochs, further=True)
         else:
             assert plan.pruning is not None
             bases = scoring.bases(plan.pruning.recipes[unit.method])
             known = {basis: _scored(inner, basis, unit, own) for basis in bases}
             inner = _prune(unit, inner, own, known)[0].model
-    references.keep(inner, plan, context.data, context.device, references.file(context.out, unit.id))
+    references.keep(
+        inner, plan, context.data, context.device, references.file(context.out, unit.id),
+        batch_size(half.test.x[0].numel()),
+    )  # fmt: skip
 
 
 def _checkpoint(
@@ -259,7 +263,7 @@ def _costs(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> list
     found = costs.measure_all(
         {name: _load(row, context) for name, row in rows.items()},
         {name: _file(row, context) for name, row in rows.items()},
-        {name: layer.get_parameter("weight").numel() for name, layer in prunable.layers(dense).items()},
+        prunable.counts(dense),
         unit.replicate, context.data.test.x[:1], context.device,
     )  # fmt: skip
     for name in unit.of:
@@ -339,7 +343,7 @@ def _held(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> dict[
     return {
         "references": lambda: references.gathered(company.references, plan, data, out, missing),
         "dense_references": None
-        if unit.variant in ("dense", "dense-finetuned")
+        if unit.variant == "dense"
         else lambda: references.gathered(company.dense, plan, data, out),
         "held": lambda: {variant: model(variant, held, units) for variant, held, units in company.held},
     }

@@ -1,6 +1,6 @@
 """How often tests of a paired AUC difference err at a margin, on scores whose true AUCs are known.
 
-    python benchmarks/auc_difference.py [--repeats 4000] [--members 50,100,300]
+    python benchmarks/auc_difference.py [--repeats 4000] [--members 50,100,300] [--auc 0.93]
 
 Two attacks' scores are normal and correlated; the new AUC lies exactly a margin above the old one. Prints, of
 2.5% each, how often a test wrongly shows the rise to be smaller (a wrong pass) and larger (a wrong fail): by
@@ -58,9 +58,10 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=4000, help="draws a setting (4000)")
     parser.add_argument("--members", default="50,100,300", help="comma-separated (50,100,300)")
+    parser.add_argument("--auc", default="0.5,0.65,0.8,0.93", help="comma-separated (0.5,0.65,0.8,0.93)")
     options = parser.parse_args()
-    wanted = {int(m) for m in options.members.split(",")}
-    cells = list(itertools.product(SIZES, (0.5, 0.65, 0.8, 0.93), (0.02, 0.05), (0.5, 0.9, 0.98)))
+    wanted, aucs = {int(m) for m in options.members.split(",")}, [float(a) for a in options.auc.split(",")]
+    cells = list(itertools.product(SIZES, aucs, (0.02, 0.05), (0.5, 0.9, 0.98)))
     most = float(stats.binom.isf(CHANCE / (2 * len(cells)), options.repeats, TAIL)) / options.repeats
     print(
         f"{'members':>8}{'others':>8}{'AUC':>6}{'margin':>8}{'alike':>7}{'DeLong':>16}{'used':>16}{'power':>8}"

@@ -28,8 +28,11 @@ from pruning.prune import prune
 from pruning.recipe import Recipe
 
 SPARSITIES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8608f", "#d69300", "#56b4e9", "#7a4b2a")
-MARKERS = "os^DvPXd<>"
+COLOURS = (
+    "#0072b2", "#d55e00", "#009e73", "#b8608f", "#d69300", "#56b4e9", "#7a4b2a", "#5d3a9b", "#1b7837",
+    "#c51b7d",
+)  # fmt: skip
+MARKERS = "os^DvPXd<>ph"
 CONTROLS = {"random": "#8a8a8a", "random, matched": "#3a3a3a"}
 Figures = dict[str, list[list[float]]]
 """Name → per sparsity the accuracy of each seed."""
@@ -64,7 +67,7 @@ def main() -> None:
 
 def recipes() -> dict[str, dict[str, Recipe]]:
     """Panel → name → recipe: each criterion by one ranking, and its controls."""
-    weights = {n: Recipe(criterion=n) for n, c in criteria().items() if c.unit != "readers"}
+    weights = {n: Recipe(criterion=n) for n, c in criteria().items() if not c.units_only}
     units = {n: Recipe(criterion=n, granularity="unit") for n in criteria()}
     for panel, like in ((weights, "magnitude"), (units, "taylor")):
         chance = panel.pop("random")

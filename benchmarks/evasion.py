@@ -4,10 +4,13 @@ same images, same ε, in one process and in turn.
     python benchmarks/evasion.py --root FOLDER_THAT_HOLDS_MNIST
     python benchmarks/evasion.py --cifar FOLDER_WITH_train_AND_test
     python benchmarks/evasion.py --root … --cifar … --agreement
+    python benchmarks/evasion.py --root … --health
 
 The first two print a table of robust accuracies, seconds and ratios, and exit with 1 if a figure of ours is
 above a peer's or a ratio below what we promise. ``--agreement`` compares each example's fate with the
-reference AutoAttack instead, on dense and 90% pruned nets. Nets are trained here and kept in ``--models``.
+reference AutoAttack instead, on dense and 90% pruned nets; ``--health`` measures
+what the health checks add to level ``standard``, in processor time. Nets are trained here and kept in
+``--models``.
 
 ART comes with the project. The others are not among its requirements; what is missing is skipped aloud:
 pip install torchattacks foolbox
@@ -29,14 +32,20 @@ from peers import PGD, STEPS, art_pgd, autoattack, missing
 from torch import Tensor, nn
 
 from attacks._techniques import techniques
+from attacks.evasion import chosen_attacks
 from attacks.evasion._attack import EvasionAttack
 from attacks.evasion._passes import laid_out
 from attacks.evasion._settings import PACKAGE, Settings
+from attacks.evasion.health import diagnose
 from attacks.evasion.sweep import sweep
 from attacks.probe import Examples, Target
 
 GRADE = ("pgd", "fmn", "apgd_ce", "apgd_t")
 """Our attacks that stand against the reference AutoAttack's four."""
+
+
+HEALTH = 0.15
+"""What the health checks may add to level ``standard``, at most."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="rounds of each comparison; medians count (3)")
     parser.add_argument("--threads", type=int, help="of torch, for every side (its own default)")
     parser.add_argument("--agreement", action="store_true", help="compare each example with AutoAttack")
+    parser.add_argument("--health", action="store_true", help="what the health checks cost")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -87,7 +97,10 @@ def main() -> None:
         parser.error("give --root, --cifar or --digits")
     fine = True
     for net in nets:
-        fine &= agreement(net) if options.agreement else speed(net, options.repeats)
+        if options.health:
+            fine &= health(net)
+        else:
+            fine &= agreement(net) if options.agreement else speed(net, options.repeats)
     sys.exit(0 if fine else 1)
 
 
@@ -241,6 +254,26 @@ def agreement(net: Net) -> bool:
         fine &= same >= 0.99 and b <= a + 0.002 + 1e-9
         print(f"| {name} | {100 * a:.1f} | {100 * b:.1f} | {100 * same:.1f} | {their_seconds:.1f} "
               f"| {our_seconds:.1f} |", flush=True)  # fmt: skip
+    return fine
+
+
+def health(net: Net) -> bool:
+    """Print the processor time of the health checks beside that of the attacks at level ``standard``."""
+    fine = True
+    print(f"\n### {net.name}: {len(net.images)} images, four ε\n\n| net | attacks, s | health, s | share |")
+    print("|---|---|---|---|")
+    for name, model in (("dense", net.dense), (f"{SPARSITY:.0%} pruned", net.pruned)):
+        target = Target(model, 10, (0.0, 1.0), net.images)
+        settings = Settings(eps=tuple(net.eps[1::2]))
+        attacks = chosen_attacks(settings)
+        start = time.process_time()
+        (found,) = sweep(target, settings, attacks, torch.Generator().manual_seed(0))
+        middle = time.process_time()
+        diagnose(found, attacks, target.test.x, settings)
+        a, b = middle - start, time.process_time() - middle
+        fine &= b <= HEALTH * a
+        missed = "" if b <= HEALTH * a else f" MISSED: ≤ {HEALTH:.0%}"
+        print(f"| {name} | {a:.1f} | {b:.1f} | {b / a:.1%}{missed} |", flush=True)
     return fine
 
 

@@ -50,11 +50,12 @@ def main() -> None:
     zoo_of = loaded()
     zoo, wanted, wrong = zoo_of.zoo(), set(sys.argv[1:]), []
     print("| model | truth | `fgsm`, `pgd` | cured | in doubt | flags |\n|---|---|---|---|---|---|")
-    for name in (*zoo.masked, *zoo.honest):
+    maskers = {**zoo.masked, **zoo.held_out}
+    for name in (*maskers, *zoo.honest):
         if wanted and name not in wanted:
             continue
-        masker = name in zoo.masked
-        found = zoo_of.attacked(zoo.masked[name] if masker else zoo.honest[name]())
+        masker = name in maskers
+        found = zoo_of.attacked(maskers[name] if masker else zoo.honest[name]())
         print(line(name, found, f"{zoo.truth[-1]:.2f}" if masker else ""), flush=True)
         right = sound(found, zoo.truth) if masker else (found.doubt if name == RANDOM else not found.flags)
         if not right:

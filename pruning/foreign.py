@@ -4,7 +4,6 @@ Each function takes a state dict (or what stands beside it) and gives it back as
 removals (:mod:`pruning.removal`) what the other tool has removed. Nothing here runs code of the file's.
 """
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pruning import prunable, tracing
+from pruning import prunable, removal, tracing
 from pruning.errors import PruningError
 from pruning.removal import Removal
 
@@ -118,21 +117,23 @@ def shrunk(model: nn.Module, shapes: Mapping[str, torch.Size], example_input: Te
     layers hang together. Empty where no layer has fewer outputs. Raises PruningError, which names a layer,
     where a shape cannot be reached.
     """
-    smaller = copy.deepcopy(model)
-    graph = tracing.dependency_graph(smaller, example_input)
+    known = tracing.channels(model, example_input)
+    gone: set[int] = set()
     found: list[Removal] = []
-    for name, layer in prunable.layers(smaller).items():
+    for name in prunable.layers(model):
         wanted = shapes.get(prunable.weight_name(name))
-        if wanted is None or layer not in graph.module2node:
+        left = [unit for unit in known.out.get(name, np.empty(0, int)).tolist() if unit not in gone]
+        if wanted is None or not 0 < wanted[0] < len(left):
             continue
-        pruner = graph.get_pruner_of_module(layer)
-        width = graph.get_out_channels(layer)
-        if not 0 < wanted[0] < width:
-            continue
-        indices = list(range(wanted[0], width))
-        graph.get_pruning_group(layer, pruner.prune_out_channels, indices).prune()
-        found.append(Removal(layer=name, direction="out", indices=tuple(indices)))
-    if found and (wrong := _misfits(smaller, shapes)):
+        going: set[int] = set()
+        while sum(unit not in going for unit in left) > wanted[0]:
+            going.add(next(unit for unit in reversed(left) if unit not in going))
+        if -1 in going:
+            raise PruningError(f"{name} has {wanted[0]} outputs, and the model's {len(left)} cannot be fewer")
+        indices = tuple(i for i, unit in enumerate(left) if unit in going)
+        found.append(Removal(layer=name, direction="out", indices=indices))
+        gone |= going
+    if found and (wrong := _misfits(removal.without(model, removal.of_units(known, gone)), shapes)):
         raise PruningError(wrong)
     return tuple(found)
 

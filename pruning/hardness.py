@@ -11,8 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pruning import masks, prunable, units
-from pruning.errors import PruningError
+from pruning import masks, prunable, removal
 from pruning.masks import Masks
 from pruning.removal import History
 
@@ -36,8 +35,9 @@ def soften(model: nn.Module, selected: Masks, kind: Soft, factor: float = 0.1) -
 def soft_threshold(model: nn.Module, selected: Masks) -> None:
     """sign(w)·max(|w| − λ, 0) in each layer, λ its largest selected |w|: the selected become 0.
 
-    Donoho 1995, *De-noising by soft-thresholding*; as a step of training: Kusupati et al. 2020,
-    arXiv:2002.03231.
+    Donoho 1995, *De-noising by soft-thresholding*; again and again between steps of training: iterative
+    shrinkage, Daubechies et al. 2004, doi:10.1002/cpa.20042. λ follows from the sparsity. (It is not learned:
+    that is STR, Kusupati et al. 2020, arXiv:2002.03231.)
     """
     masks.apply(model, {name: torch.ones_like(mask) for name, mask in selected.items()})  # do they fit?
     for name, mask in selected.items():
@@ -46,19 +46,25 @@ def soft_threshold(model: nn.Module, selected: Masks) -> None:
         if not kept.all():
             threshold = weight[~kept].abs().max()
             shrunk = weight.sign() * (weight.abs() - threshold).clamp_(min=0)
-            weight.copy_(shrunk.masked_fill_(~kept, 0.0))
+            weight.copy_(shrunk.masked_fill_(~kept | (shrunk == 0), 0.0))  # no -0.0 of a tie
 
 
 @torch.no_grad()
 def attenuate(model: nn.Module, selected: Masks, factor: float) -> None:
-    """factor·w where a weight is selected: smaller, not zero.
-
-    Cai et al. 2020, arXiv:2010.09498 (SofteR Filter Pruning).
-    """
+    """factor·w where a weight is selected: smaller, not zero. A factor at each step: :func:`factors`."""
     masks.apply(model, {name: torch.ones_like(mask) for name, mask in selected.items()})  # do they fit?
     for name, mask in selected.items():
         weight = model.get_parameter(name)
         weight.copy_(torch.where(mask.to(weight.device), weight, factor * weight))
+
+
+def factors(last: float, steps: int) -> list[float]:
+    """What attenuation multiplies by at each of so many steps: falling evenly from 1 to ``last``.
+
+    Cai et al. 2020, arXiv:2010.09498 (SofteR Filter Pruning), whose factor decreases as training goes on.
+    Theirs ends at 0, in a hard cut; one that ends above never makes a zero.
+    """
+    return [1 - (1 - last) * step / steps for step in range(1, steps)] + [last]
 
 
 def filters(model: nn.Module, history: History, example_input: Tensor) -> dict[str, Tensor]:
@@ -73,12 +79,7 @@ def filters(model: nn.Module, history: History, example_input: Tensor) -> dict[s
         prunable.weight_name(name): torch.ones_like(layer.get_parameter("weight"), dtype=torch.bool)
         for name, layer in layers.items()
     }
-    groups = {group.root: group for group in units.find(model, example_input)}
-    for step in history:
-        if step.layer not in groups or step.direction != "out":
-            raise PruningError(f"the history removes units of {step.layer}, which this model cannot lose")
-        for member in groups[step.layer].members:
-            if member.direction == "out":
-                gone = torch.isin(member.units, torch.tensor(step.indices))
-                chosen[prunable.weight_name(member.layer)][member.indices[gone]] = False
+    for layer, (rows, _) in removal.resolve(model, history, example_input).items():
+        if layer in layers:
+            chosen[prunable.weight_name(layer)][rows] = False
     return chosen

@@ -49,8 +49,9 @@ def size(model: nn.Module, example_input: Tensor) -> Size:
 
     ``example_input``: (N, …), of which the first is run.
     """
+    prunable.watch(model, example_input)
     parameters = list(model.parameters())
-    weights = [layer.get_parameter("weight") for layer in prunable.layers(model).values()]
+    weights = list(prunable.every(model).values())
     skipped = [0]
     hooks = [
         layer.register_forward_hook(partial(_count_zeros, skipped))
@@ -81,9 +82,9 @@ def layer_sparsity(model: nn.Module, dense: Mapping[str, int]) -> dict[str, floa
     ``dense``: layer → its prunable weights in the dense model; a layer that it does not name is left out.
     """
     return {
-        name: 1 - int(layer.get_parameter("weight").count_nonzero()) / dense[name]
-        for name, layer in prunable.layers(model).items()
-        if name in dense
+        layer: 1 - int(weight.count_nonzero()) / dense[layer]
+        for name, weight in prunable.every(model).items()
+        if (layer := prunable.layer_of(name)) in dense
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -18,6 +18,18 @@ def evaluating(*models: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def examples(example_input: Tensor) -> list[Tensor]:
+    """Inputs of one example that tell how a model is built, the cheapest first.
+
+    Of large images a half, which many models take as well; then ``example_input`` (N, …) itself, its first.
+    """
+    one = example_input[:1]
+    if one.dim() == 4 and min(one.shape[2:]) >= 128:
+        height, width = (side // 64 * 32 for side in one.shape[2:])
+        return [one[:, :, :height, :width], one]
+    return [one]
 
 
 @contextmanager

@@ -46,7 +46,7 @@ class Means:
 
     prune: Prune
     finetune: Training | None = None
-    """The further epochs that every recipe may have, and that the fine-tuned dense control has."""
+    """The recipe's further epochs, all of them (:func:`pruning.schedule.epochs`)."""
     original: Training | None = None
     """The training that made the dense model, with the learning rates it had."""
     early: Callable[[int], nn.Module] | None = None
@@ -79,6 +79,35 @@ class _Session:
         if carry:
             self.gathered = optimisers[0].state_dict()
 
+    def shrink(self, model: nn.Module, removed: removal.History, example_input: torch.Tensor) -> None:
+        """Make what the optimiser has gathered as small as the parameters become: removed units go.
+
+        Each of its tensors of a parameter's shape (momentum, moments) is cut as the parameter is: in a copy
+        of the model whose parameters they are.
+        """
+        if self.gathered is None or not removed:
+            return
+        trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        state = {trained[int(i)]: dict(kept) for i, kept in self.gathered["state"].items()}
+        shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+        for key in {key for kept in state.values() for key in kept}:
+            moments = copy.deepcopy(model)
+            shaped = [
+                n
+                for n, kept in state.items()
+                if torch.is_tensor(kept.get(key)) and kept[key].shape == shapes[n]
+            ]
+            with torch.no_grad():
+                for name in shaped:
+                    moments.get_parameter(name).copy_(state[name][key])
+            smaller = removal.replay(moments, removed, example_input) if shaped else moments
+            for name in shaped:
+                state[name][key] = smaller.get_parameter(name).detach().clone()
+        self.gathered = {
+            **self.gathered,
+            "state": {trained.index(name): kept for name, kept in state.items()},
+        }
+
 
 def follow(
     dense: nn.Module, recipe: Recipe, sparsity: float | None, means: Means, example_input: torch.Tensor
@@ -94,7 +123,7 @@ def follow(
     if recipe.rewind is not None:
         pruned = _rewinding(dense, recipe, ladder, means, example_input)
     else:
-        stages = schedule.stages(ladder, finetune.steps if finetune else 0)
+        stages = schedule.stages(ladder, finetune.steps if finetune else 0, recipe.end)
         way = _hard if recipe.hardness == "hard" else _soft
         pruned = way(dense, recipe, stages, means.prune, _Session(finetune), example_input)
     if recipe.recovery == "batch-norm":
@@ -113,11 +142,13 @@ def _hard(
     example_input: torch.Tensor,
 ) -> Pruned:
     """Cut, train with what is gone held at zero, cut further."""
-    carry = recipe.schedule == "polynomial" and recipe.granularity == "weight"  # removal makes new parameters
     now = Pruned(dense, {}, (), 0.0)
     for stage in stages:
-        now = _further(now, stage.sparsity, prune, _count(dense))
-        session.go(now.model, stage.start, stage.stop, now.masks, carry=carry)
+        before = now
+        now = _further(before, stage.sparsity, prune, _count(dense))
+        if recipe.gradual:
+            session.shrink(before.model, now.history[len(before.history) :], example_input)
+        session.go(now.model, stage.start, stage.stop, now.masks, carry=recipe.gradual)
     return now
 
 
@@ -161,20 +192,21 @@ def _soft(
     model = copy.deepcopy(dense)
     model.zero_grad(set_to_none=True)
 
-    def soften(share: float | None) -> None:
+    def soften(share: float | None, factor: float) -> None:
         chosen = prune(model, share)
         selected = chosen.masks
         if recipe.granularity == "unit":
             selected = hardness.filters(model, chosen.history, example_input)
-        hardness.soften(model, selected, kind, recipe.factor or 1.0)
+        hardness.soften(model, selected, kind, factor)
 
-    for stage in stages:
-        soften(stage.sparsity)
+    factors = hardness.factors(recipe.factor or 1.0, len(stages))
+    for stage, factor in zip(stages, factors, strict=True):
+        soften(stage.sparsity, factor)
         session.go(model, stage.start, stage.stop, {}, carry=True)
     if kind != "attenuate":
         return prune(model, stages[-1].sparsity)
     if any(stage.start < stage.stop for stage in stages):
-        soften(stages[-1].sparsity)
+        soften(stages[-1].sparsity, factors[-1])
     return Pruned(model, {}, (), 0.0)
 
 

@@ -41,19 +41,32 @@ class Recipe(BaseModel):
     exclude: tuple[str, ...] = ()
     """Layers that are left alone, by name or pattern (``features.*``): no weight of theirs is set to zero, no
     unit of theirs removed. They still count in the sparsity."""
+    round_to: Annotated[int, Field(ge=1)] = 1
+    """Units: the widths of layers that lose some stay multiples of this, as fast kernels want."""
+    cap: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Units: the share of a layer's filters or neurons that may go at most."""
+    target: Literal["weights", "macs"] = "weights"
+    """Units: what the wanted sparsity is a share of, prunable weights or multiply-adds. What is achieved is
+    told as a share of weights either way."""
 
     hardness: Literal["hard", "soft", "soft-threshold", "attenuate"] = "hard"
     """What happens to the selected: zero for good; or zero, soft-thresholded, multiplied by ``factor`` at
     every step of the schedule and free to come back between (``pruning/hardness.py``)."""
     factor: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """What attenuation multiplies by (default 0.1); None for the other kinds."""
-    schedule: Literal["one-shot", "iterative", "polynomial"] = "one-shot"
+    """What attenuation multiplies by in the end (default 0.1), falling from 1; None for the other kinds."""
+    schedule: Literal["one-shot", "iterative", "polynomial", "asymptotic"] = "one-shot"
     """All at once; in rounds that each take the same share of what is left; or along Zhu & Gupta's polynomial
-    while fine-tuning goes on (``pruning/schedule.py``)."""
+    or He et al.'s exponential while fine-tuning goes on (``pruning/schedule.py``)."""
     steps: Annotated[int, Field(ge=1)] | None = None
-    """Rounds of an iterative schedule (default 5), steps of a polynomial one (default 10)."""
+    """Rounds of an iterative schedule (default 5), steps of the other two (default 10)."""
+    epochs_per_round: Annotated[int, Field(ge=0)] | Literal["all", "shared"] | None = None
+    """How long each round of an iterative schedule is fine-tuned: as long as a one-shot method is (``all``,
+    the default), so that five rounds train five times as long; ``shared``: all rounds together as long as
+    that, an equal budget; or so many epochs."""
     initial: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """The sparsity a polynomial schedule starts with (default 0)."""
+    """The sparsity that a polynomial or asymptotic schedule starts with (default 0)."""
+    end: Annotated[float, Field(gt=0, le=1)] | None = None
+    """At which share of the fine-tuning such a schedule has arrived (default 0.75); the rest recovers."""
     rewind: Literal["weights", "learning-rate"] | None = None
     """After pruning, train again from an early point of the dense training: with the weights it had there (a
     lottery ticket), or only with its learning rates."""
@@ -74,8 +87,11 @@ class Recipe(BaseModel):
                 filled.setdefault("allocation", implied)
         if filled.get("granularity") == "unit" and filled.get("norm") is None:
             name = filled.get("criterion", "magnitude")
-            unit = criteria.criterion(name).unit if name in criteria.names() else None
-            filled["norm"] = unit if unit in ("l1", "l2") else None
+            filled["norm"] = criteria.criterion(name).norm if name in criteria.names() else None
+        rounds = filled.get("schedule") == "iterative" and filled.get("rewind") is None
+        tuned = filled.get("recovery", "fine-tune") == "fine-tune"
+        if rounds and tuned and filled.get("epochs_per_round") is None:
+            filled["epochs_per_round"] = "all"
         for key, choice, values in _DEPENDENT:
             if filled.get(key) is None and values.get(filled.get(choice)) is not None:
                 filled[key] = values[filled[choice]]
@@ -83,15 +99,15 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _what_goes_together(self) -> "Recipe":
-        unit = criteria.criterion(self.criterion).unit
+        chosen = criteria.criterion(self.criterion)
         if self.granularity == "weight" and self.norm is not None:
             raise ValueError("norm combines the scores within a unit; drop it, or set granularity = 'unit'")
-        if self.granularity == "weight" and unit == "readers":
+        if self.granularity == "weight" and chosen.units_only:
             raise ValueError(
                 f"{self.criterion} judges whole units, there is none of it for a weight: "
                 "set granularity = 'unit'"
             )
-        if self.norm is not None and unit not in ("l1", "l2"):
+        if self.norm is not None and chosen.norm is None:
             raise ValueError(f"{self.criterion} judges whole units; drop norm")
         if self.granularity == "unit" and self.allocation == "row":
             raise ValueError("allocation 'row' compares the weights of one row; set granularity = 'weight'")
@@ -108,10 +124,21 @@ class Recipe(BaseModel):
             if getattr(self, key) is not None and getattr(self, choice) not in values:
                 wanted = " or ".join(f"{choice} = {value!r}" for value in values)
                 raise ValueError(f"{key} does nothing here; drop it, or set {wanted}")
+        trained = self.schedule == "iterative" and self.rewind is None and self.recovery == "fine-tune"
+        if self.epochs_per_round is not None and not trained:
+            raise ValueError(
+                "epochs_per_round does nothing here; drop it, or set schedule = 'iterative', "
+                "recovery = 'fine-tune' and no rewind"
+            )
         return self
 
     @model_validator(mode="after")
     def _possible(self) -> "Recipe":
+        for key, usual in (("round_to", 1), ("cap", 1.0), ("target", "weights")):
+            if self.granularity == "weight" and getattr(self, key) != usual:
+                raise ValueError(f"{key} is about whole units; drop it, or set granularity = 'unit'")
+        if self.target == "macs" and self.schedule != "one-shot":
+            raise ValueError("target 'macs' counts those of the dense model: set schedule = 'one-shot'")
         if self.hardness == "soft-threshold" and (self.granularity, self.criterion) != (
             "weight",
             "magnitude",
@@ -119,16 +146,14 @@ class Recipe(BaseModel):
             raise ValueError(
                 "soft-threshold shrinks |w| itself: it goes with granularity 'weight', criterion 'magnitude'"
             )
-        if self.rewind is not None and (self.hardness != "hard" or self.schedule == "polynomial"):
+        if self.rewind is not None and (self.hardness != "hard" or self.gradual):
             raise ValueError(
                 "rewind trains what was pruned once more: it goes with hardness 'hard' and with schedule "
                 "'one-shot' or 'iterative'"
             )
         if self.schedule != "one-shot" and not self.sweeps:
             raise ValueError("a threshold leaves no sparsity to go to by steps: set schedule = 'one-shot'")
-        needy = "rewind" * (self.rewind is not None) or "schedule 'polynomial'" * (
-            self.schedule == "polynomial"
-        )
+        needy = "rewind" * (self.rewind is not None) or f"schedule {self.schedule!r}" * self.gradual
         if needy and self.recovery != "fine-tune":
             raise ValueError(f"{needy} prunes while it trains: it goes with recovery 'fine-tune'")
         return self
@@ -139,11 +164,16 @@ class Recipe(BaseModel):
         return self.threshold is None and (self.like is None or self.like.sweeps)
 
     @property
+    def gradual(self) -> bool:
+        """Whether sparsity rises while one training goes on."""
+        return self.schedule in ("polynomial", "asymptotic")
+
+    @property
     def basis(self) -> "Recipe":
         """The choices on which scores depend, the others at their defaults: equal basis, equal scores."""
         spread = allocation.allocation(self.allocation).needs_sensitivity
         chosen = criteria.criterion(self.criterion)
-        units = spread or chosen.by_granularity or chosen.unit == "readers"
+        units = spread or chosen.by_granularity or chosen.units_only
         return Recipe(
             criterion=self.criterion,
             granularity=self.granularity if units else "weight",
@@ -166,18 +196,27 @@ class Recipe(BaseModel):
     @property
     def _further(self) -> list[str]:
         """Choices other than the usual ones, each recognisable by itself."""
-        words: list[str] = [] if self.hardness == "hard" else [self.hardness]
+        words: list[str] = [] if self.round_to == 1 else [f"round{self.round_to}"]
+        words += [] if self.cap == 1 else [f"cap{self.cap:g}"]
+        words += [] if self.target == "weights" else [self.target]
+        words += [] if self.hardness == "hard" else [self.hardness]
         words += [] if self.factor is None else [f"{self.factor:g}"]
         words += [] if self.schedule == "one-shot" else [f"{self.schedule}{self.steps}"]
+        words += [] if self.epochs_per_round in (None, "all") else [f"epochs-{self.epochs_per_round}"]
         words += [f"from{self.initial:g}"] if self.initial else []
+        words += [] if self.end in (None, END) else [f"end{self.end:g}"]
         words += [] if self.rewind is None else [f"rewind-{self.rewind}-{self.rewind_to:g}"]
         return words + ([] if self.recovery == "fine-tune" else [f"recovery-{self.recovery}"])
 
 
+END = 0.75
+"""At which share of its fine-tuning a gradual schedule has arrived, unless a recipe says otherwise."""
+
 _DEPENDENT: tuple[tuple[str, str, Mapping[Any, Any]], ...] = (
     ("factor", "hardness", {"attenuate": 0.1}),
-    ("steps", "schedule", {"iterative": 5, "polynomial": 10}),
-    ("initial", "schedule", {"polynomial": 0.0}),
+    ("steps", "schedule", {"iterative": 5, "polynomial": 10, "asymptotic": 10}),
+    ("initial", "schedule", {"polynomial": 0.0, "asymptotic": 0.0}),
+    ("end", "schedule", {"polynomial": END, "asymptotic": END}),
     ("rewind_to", "rewind", {"weights": 0.0, "learning-rate": 0.0}),
 )
 """Key, the choice that it belongs to, and its default for each value of the choice that has it."""

@@ -1,6 +1,7 @@
 """Recovery without training: the running statistics of batch norm, taken anew from training data."""
 
 from collections.abc import Iterable
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +22,9 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
     Li et al. 2020, arXiv:2007.02491 (EagleEye's adaptive batch norm).
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    usable = [batch for batch in batches if len(batch) > 1] if norms else []
-    if not usable:
+    usable = (batch for batch in batches if len(batch) > 1)  # one at a time: a device need not hold them all
+    first = next(usable, None) if norms else None
+    if first is None:
         return
     momenta = [norm.momentum for norm in norms]
     with evaluating(model):
@@ -31,7 +33,7 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
             norm.momentum = None  # the plain average over batches
             norm.train()
         try:
-            for batch in usable:
+            for batch in chain([first], usable):
                 model(batch)
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import exp
+
+from scipy.optimize import brentq
 
 from pruning.errors import PruningError
 from pruning.recipe import Recipe
@@ -36,11 +39,25 @@ def polynomial(initial: float, final: float, steps: int, power: int = 3) -> list
     return [float(high + (low - high) * (1 - Fraction(t, steps)) ** power) for t in range(steps + 1)]
 
 
+def asymptotic(initial: float, final: float, steps: int) -> list[float]:
+    """``steps`` + 1 sparsities along a·exp(−k·t) + b: three quarters of the way after an eighth of the steps.
+
+    He et al. 2019, arXiv:1808.07471 (Asymptotic Soft Filter Pruning), whose curve goes through (0, s_i),
+    (n/8, s_i + ¾·(s_f − s_i)) and (n, s_f). The last is ``final`` itself.
+    """
+    reached = [(1 - exp(-_RATE * t / steps)) / (1 - exp(-_RATE)) for t in range(steps)]
+    return [*(initial + (final - initial) * share for share in reached), final]
+
+
+_RATE = float(brentq(lambda k: (1 - exp(-k / 8)) / (1 - exp(-k)) - 0.75, 1, 100))
+"""k of the exponential, over the whole way."""
+
+
 def sparsities(recipe: Recipe, final: float | None, epochs: int) -> list[float | None]:
-    """What a recipe prunes to, in order; the last is ``final``. ``epochs``: of the fine-tuning.
+    """What a recipe prunes to, in order; the last is ``final``. ``epochs``: of its fine-tuning.
 
     A soft recipe without a schedule of its own prunes to ``final`` once each epoch (He et al. 2018).
-    Raises PruningError if a polynomial schedule would have to fall.
+    Raises PruningError if a gradual schedule would have to fall.
     """
     if final is None or recipe.schedule == "one-shot":
         return [final] * (1 if recipe.hardness == "hard" else max(1, epochs))
@@ -49,16 +66,31 @@ def sparsities(recipe: Recipe, final: float | None, epochs: int) -> list[float |
     initial = recipe.initial or 0.0
     if initial > final:
         raise PruningError(
-            f"a polynomial schedule rises, but its initial sparsity {initial:g} is above the wanted "
+            f"a {recipe.schedule} schedule rises, but its initial sparsity {initial:g} is above the wanted "
             f"{final:g}: lower initial, or leave that sparsity out"
         )
-    return list(polynomial(initial, final, recipe.steps or 1))
+    rise = polynomial if recipe.schedule == "polynomial" else asymptotic
+    return list(rise(initial, final, recipe.steps or 1))
 
 
-def stages(ladder: Sequence[float | None], steps: int) -> list[Stage]:
+def epochs(recipe: Recipe, usual: int) -> int:
+    """Epochs of fine-tuning in all. ``usual``: what a one-shot method has. Rewinding is not among them."""
+    if recipe.rewind is not None or recipe.recovery != "fine-tune":
+        return 0
+    each = recipe.epochs_per_round
+    if each is None or each == "shared":
+        return usual
+    return (recipe.steps or 1) * (usual if each == "all" else each)
+
+
+def stages(ladder: Sequence[float | None], steps: int, end: float | None = None) -> list[Stage]:
     """The sparsities one after another, each followed by an equal share of so many optimiser steps.
 
-    With fewer steps than sparsities some stages train for none; the last sparsity always has its stage.
+    ``end``: the last sparsity is there at this share of the steps, and trained from then on. With fewer steps
+    than sparsities some stages train for none; the last sparsity always has its stage.
     """
     n = len(ladder)
-    return [Stage(ladder[i], i * steps // n, (i + 1) * steps // n) for i in range(n)]
+    if end is None or n == 1:
+        return [Stage(ladder[i], i * steps // n, (i + 1) * steps // n) for i in range(n)]
+    starts = [round(end * steps * i / (n - 1)) for i in range(n)]
+    return [Stage(*stage) for stage in zip(ladder, starts, [*starts[1:], steps], strict=True)]

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from pruning import prunable, sensitivity, storage
-from pruning.allocation import allocation
+from pruning.allocation import allocation, finite
 from pruning.criteria import Context, criterion
 from pruning.errors import PruningError
 from pruning.recipe import Recipe
@@ -64,6 +64,7 @@ def score(
     allocation that looks at a model at work. Raises PruningError where it is missing, where every layer is
     excluded or none is prunable, or where a weight is not finite.
     """
+    prunable.watch(model, example_input)
     wanted = weights(model, recipe)
     chosen, rule = criterion(recipe.criterion), allocation(recipe.allocation)
     if sample is None and (needy := needs_data(recipe.basis)):
@@ -87,13 +88,14 @@ def score(
 def weights(model: nn.Module, recipe: Recipe) -> dict[str, nn.Parameter]:
     """The weights that a recipe prunes. Raises PruningError if there are none, or not all are finite."""
     every = prunable.weights(model)
-    kept = {prunable.weight_name(layer) for layer in prunable.excluded(model, recipe.exclude)}
+    excluded = prunable.excluded(model, recipe.exclude)
+    kept = {name for name in every if prunable.layer_of(name) in excluded}
     if len(kept) == len(every):
         raise PruningError(
             f"exclude = {list(recipe.exclude)} leaves no layer to prune: there are only {', '.join(every)}"
         )
     for name, weight in every.items():
-        if not torch.isfinite(weight).all():
+        if not finite(weight):
             raise PruningError(f"{name} holds NaN or infinity: it cannot be pruned")
     return {name: weight for name, weight in every.items() if name not in kept}
 

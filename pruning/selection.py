@@ -1,11 +1,12 @@
 """Which weights or units go: scores and an allocation, turned into masks or a list of removals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from pruning import allocation, prunable, scoring, units
+from pruning import allocation, coupling, prunable, scoring, tracing, units
 from pruning.allocation import Layer
+from pruning.coupling import UnitGroup
 from pruning.errors import PruningError, at_most
 from pruning.recipe import Recipe
 from pruning.scoring import Scores
@@ -53,24 +54,34 @@ def of_weights(
 
 
 def of_units(
-    model: nn.Module, recipe: Recipe, sparsity: float | None, scores_of: ScoresOf, example_input: Tensor
+    model: nn.Module,
+    recipe: Recipe,
+    sparsity: float | None,
+    scores_of: ScoresOf,
+    every: Sequence[UnitGroup],
+    example_input: Tensor,
 ) -> units.Choice:
-    """The units that a recipe removes. Raises PruningError if the sparsity is beyond reach."""
+    """The units that a recipe removes, of every group that there is. ``example_input``: (N, …).
+
+    Raises PruningError if the sparsity is beyond reach.
+    """
     weights = scoring.weights(model, recipe)
-    groups = units.find(model, example_input, prunable.excluded(model, recipe.exclude))
+    groups = coupling.spare(every, prunable.excluded(model, recipe.exclude))
+    if not groups:
+        raise PruningError(f"exclude = {list(recipe.exclude)} leaves no filter or neuron that can be removed")
     found = scores_of(recipe)
-    worths = units.worth(groups, found.weights, recipe)
-    shapes = {name: layer.get_parameter("weight").shape for name, layer in prunable.layers(model).items()}
+    importances = units.importance(groups, found.weights, recipe)
+    shapes = {prunable.layer_of(name): w.shape for name, w in prunable.weights(model).items()}
     taken: dict[str, int] = {}
     if recipe.like is not None:
-        other = of_units(model, recipe.like, sparsity, scores_of, example_input)
-        taken = {step.layer: len(step.indices) for step in other.history}
+        other = of_units(model, recipe.like, sparsity, scores_of, every, example_input)
+        taken = dict(other.taken)
         _check_matched(recipe, taken.keys() - {group.root for group in groups})
     layers = {}
-    for group, worth in zip(groups, worths, strict=True):
+    for group, importance in zip(groups, importances, strict=True):
         shape = weights[prunable.weight_name(group.root)].shape
         layers[group.root] = Layer(
-            worth,
+            importance,
             dims=sum(shape) * group.size / shape.numel(),
             sensitivity=found.sensitivity.get(group.root, 0.0),
             taken=taken.get(group.root, 0),
@@ -81,7 +92,9 @@ def of_units(
         order = order[: sum(_at_most(layer, recipe.threshold, name) for name, layer in layers.items())]
     elif recipe.like is not None:
         return units.choose(groups, order[: sum(taken.values())], shapes, None)
-    return units.choose(groups, order, shapes, sparsity)
+    uses = tracing.uses(model, example_input) if recipe.target == "macs" else None
+    limits = units.Limits(recipe.round_to, recipe.cap, uses)
+    return units.choose(groups, order, shapes, sparsity, limits)
 
 
 def _at_most(layer: Layer, threshold: float, name: str) -> int:

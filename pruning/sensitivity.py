@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from pruning import allocation, prunable, units
+from pruning import allocation, coupling, prunable, units
 from pruning.allocation.layerwise import CAP
+from pruning.coupling import UnitGroup
 from pruning.recipe import Recipe
 from pruning.sample import Sample
 
@@ -27,11 +28,11 @@ def measure(
             name: {name: _lowest(score.flatten()).reshape(score.shape)} for name, score in scores.items()
         }
         return {name: _loss_without(model, gone, sample) for name, gone in trials.items()}
-    groups = units.find(copy.deepcopy(model), example_input, prunable.excluded(model, recipe.exclude))
-    worths = units.worth(groups, scores, recipe)
+    groups = coupling.find(model, example_input, prunable.excluded(model, recipe.exclude))
+    importances = units.importance(groups, scores, recipe)
     return {
-        group.root: _loss_without(model, _zeros(model, group, _lowest(worth)), sample)
-        for group, worth in zip(groups, worths, strict=True)
+        group.root: _loss_without(model, _zeros(model, group, _lowest(importance)), sample)
+        for group, importance in zip(groups, importances, strict=True)
     }
 
 
@@ -40,7 +41,7 @@ def _lowest(scores: Tensor) -> Tensor:
     return allocation.ranks(scores) < min(len(scores) - 1, round(CAP * len(scores)))
 
 
-def _zeros(model: nn.Module, group: units.UnitGroup, gone: Tensor) -> dict[str, Tensor]:
+def _zeros(model: nn.Module, group: UnitGroup, gone: Tensor) -> dict[str, Tensor]:
     """By parameter name what is zero without these units: filters, biases, and the columns that read."""
     zeros: dict[str, Tensor] = {}
     for member in group.members:

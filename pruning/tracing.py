@@ -1,61 +1,41 @@
-"""Tracing a model into torch-pruning's dependency graph: which layers' channels hang together.
+"""Tracing a model: which channels of which layers hang together, so that they can go only together."""
 
-Fang et al. 2023, *DepGraph: Towards Any Structural Pruning*, arXiv:2301.12900.
-"""
-
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from typing import Any
 
 import torch
-import torch_pruning
 from torch import Tensor, nn
-from torch_pruning.dependency import Group
-from torch_pruning.dependency.index_mapping import _FlattenIndexMapping
-from torch_pruning.ops import OPTYPE
 
+from pruning import prunable
 from pruning.errors import PruningError
-from pruning.modes import evaluating
+from pruning.modes import evaluating, examples
+from pruning.names import Channels, Trace, Units, depthwise, width
 from pruning.prunable import LAYERS
 
-# Operations whose channels torch-pruning removes exactly. The others (grouped convolutions, GroupNorm,
-# LayerNorm, attention, LSTM, parameters used outside a layer) keep all channels: their removal either is not
-# exact or rests on a guess.
-_FOLLOWED = frozenset(
-    {
-        OPTYPE.CONV, OPTYPE.DEPTHWISE_CONV, OPTYPE.LINEAR, OPTYPE.BN, OPTYPE.PRELU, OPTYPE.ELEMENTWISE,
-        OPTYPE.RESHAPE, OPTYPE.CONCAT, OPTYPE.SPLIT, OPTYPE.SLICE,
-    }
-)  # fmt: skip
+__all__ = ["Channels", "Units", "channels", "depthwise", "logits", "uses"]
 
 
-def dependency_graph(model: nn.Module, example_input: Tensor) -> torch_pruning.DependencyGraph:
-    """The dependency graph of a model, whose modules it holds. The model is left as it was.
+def channels(model: nn.Module, example_input: Tensor) -> Channels:
+    """Trace a model in eval mode, and where layers run in training only, in that too: they must still fit.
 
-    ``example_input``: (N, …). Raises PruningError if the model cannot run it.
+    The model is left as it was. ``example_input``: (N, …), of which the first is run. Raises PruningError,
+    which names the layer in which the model broke, if it cannot run it.
     """
-    logits(model, example_input)
-    frozen = [p for p in model.parameters() if not p.requires_grad and p.is_floating_point()]
-    for parameter in frozen:
-        parameter.requires_grad_(True)  # tracing follows autograd
-    try:
-        with evaluating(model), torch.enable_grad():
-            return torch_pruning.DependencyGraph().build_dependency(
-                model,
-                example_input,
-                forward_fn=_forward,
-                # so that the graph ends in a node of its own: the last layer's channels reach it
-                output_transform=_beyond_output,
-                verbose=False,
-            )
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-
-
-def removable(group: Group) -> bool:
-    """Whether the channels of a group may go one by one: no logits, and exact operations only."""
-    return not _folds(group) and all(
-        dep.target.type in _FOLLOWED and _exact(dep.target.module) for dep, _ in group.items
-    )
+    *cheaper, one = examples(example_input)
+    for example in (*cheaper, one):
+        trace = Trace()
+        with suppress(PruningError) if example is not one else nullcontext(), _followed(trace, model):
+            trace.freeze(logits(model, example))
+            break
+    if prunable.trains_more(model):
+        copied = copy.deepcopy(model).train()  # batch norms take what they see
+        twice = torch.cat([example] * 2)  # of one alone they know no variance
+        with _followed(trace, copied), torch.no_grad(), torch.random.fork_rng(), suppress(Exception):
+            trace.freeze(copied(twice))
+    return trace.result()
 
 
 def logits(model: nn.Module, example_input: Tensor) -> Tensor:
@@ -70,7 +50,8 @@ def logits(model: nn.Module, example_input: Tensor) -> Tensor:
     ]
     try:
         with evaluating(model), torch.no_grad():
-            return _forward(model, example_input)
+            found: Tensor = model(example_input)
+            return found
     except Exception as error:  # whatever the user's own forward raises
         layer = next((name for name in reversed(entered) if name), type(model).__name__)
         raise PruningError(
@@ -82,35 +63,43 @@ def logits(model: nn.Module, example_input: Tensor) -> Tensor:
             hook.remove()
 
 
+def uses(model: nn.Module, example_input: Tensor) -> dict[str, int]:
+    """Layer → how often each of its weights is used for one example, of layers that are called."""
+    found: dict[str, int] = {}
+
+    def count(name: str, layer: nn.Module, _inputs: tuple[object, ...], output: Tensor) -> None:
+        found[name] = found.get(name, 0) + output.numel() // layer.get_parameter("weight").shape[0]
+
+    hooks = [
+        module.register_forward_hook(partial(count, name)) for name, module in prunable.layers(model).items()
+    ]
+    try:
+        logits(model, example_input[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+@contextmanager
+def _followed(trace: Trace, model: nn.Module) -> Iterator[None]:
+    hooks = [hook for name, module in model.named_modules() for hook in _watch(trace, name, module)]
+    try:
+        with trace:
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _watch(trace: Trace, name: str, module: nn.Module) -> Iterator[Any]:
+    """Hooks on a layer whose channels the trace follows by itself."""
+    own = module._parameters.get("weight") is not None
+    followed = isinstance(module, LAYERS) and own
+    if followed or (isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.PReLU)) and width(module) > 0):
+        yield module.register_forward_pre_hook(lambda m, inputs: trace.enter(name, m, inputs))
+        yield module.register_forward_hook(lambda m, _inputs, output: trace.leave(name, m, output))
+
+
 def _note(entered: list[str], name: str, _module: nn.Module, _inputs: tuple[object, ...]) -> None:
     entered.append(name)
-
-
-def _exact(module: nn.Module) -> bool:
-    if isinstance(module, nn.modules.conv._ConvNd):
-        depthwise = bool(module.groups == module.in_channels == module.out_channels)
-        return isinstance(module, LAYERS) and (bool(module.groups == 1) or depthwise)
-    return True
-
-
-def _folds(group: Group) -> bool:
-    """Whether several channels become one index, as neurons reshaped into maps: torch-pruning miscounts."""
-    for dep, _ in group.items:
-        for mapping in dep.index_mapping:
-            if isinstance(mapping, _FlattenIndexMapping) and mapping.reverse:
-                for item in group.items:
-                    if item.dep.target is dep.source:
-                        pairs = zip(item.idxs, item.root_idxs, strict=True)
-                        met = {(index // mapping._stride, channel) for index, channel in pairs}
-                        if len(met) > len({index for index, _ in met}):
-                            return True
-    return False
-
-
-def _forward(model: nn.Module, example_input: Tensor) -> Tensor:
-    logits: Tensor = model(example_input)
-    return logits
-
-
-def _beyond_output(logits: Tensor) -> Tensor:
-    return logits * 1

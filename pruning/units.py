@@ -1,41 +1,18 @@
-"""Units: filters and neurons that go together, what each is worth, and which go for a wanted sparsity."""
+"""Units: how much each matters, which go for a wanted sparsity, and which can really go."""
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from pruning import prunable, tracing
-from pruning.criteria import criterion
+from pruning import prunable, removal
+from pruning.coupling import UnitGroup, history, marks
+from pruning.criteria import _groups, criterion
 from pruning.errors import PruningError, at_most
 from pruning.recipe import Recipe
-from pruning.removal import Removal
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """What a group's units mean in one prunable layer: unit ``units[i]`` owns channel ``indices[i]``.
-
-    ``out``: rows of the weight (and the bias); ``in``: the columns that read the units.
-    """
-
-    layer: str
-    direction: Literal["out", "in"]
-    indices: Tensor
-    units: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class UnitGroup:
-    """Units over the same layers, such as all filters of the layers on one residual stream."""
-
-    root: str
-    """The layer by whose output channels the units are numbered."""
-    size: int
-    """How many units."""
-    members: tuple[Member, ...]
+from pruning.removal import Gone, Removal
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,88 +20,98 @@ class Choice:
     """Which units go, and what that comes to."""
 
     history: tuple[Removal, ...]
+    taken: Mapping[str, int]
+    """Root → how many of its units."""
+    gone: Gone
     remaining: int
     """Prunable weights left."""
     step: int
     """Prunable weights of the last unit weighed: the result is within half of it of the request."""
 
 
-def find(model: nn.Module, example_input: Tensor, excluded: Collection[str] = ()) -> list[UnitGroup]:
-    """All groups of removable units, in the model's order; never those of the output layer.
+def sound(
+    model: nn.Module, groups: Sequence[UnitGroup], example_input: Tensor
+) -> tuple[list[UnitGroup], str]:
+    """The groups whose units can really go, and a note of the layers of the others with what they hold.
 
-    ``example_input``: (N, …); ``excluded``: layers that keep their width. Raises PruningError if parameters
-    are tied, if the model cannot run the example, or if it has no removable unit.
+    Groups are tried together, then by halves, with every other unit gone. Raises PruningError, with what went
+    wrong, if none is sound.
     """
-    prunable.refuse_tied(model)
-    names = {module: name for name, module in prunable.layers(model).items()}
-    graph = tracing.dependency_graph(model, example_input)
-    groups = []
-    for found in graph.get_all_groups(root_module_types=list(prunable.LAYERS)):
-        root = found[0].dep.target.module
-        if root not in names or not tracing.removable(found):
-            continue
-        members = []
-        for item in found.items:
-            module, handler = item.dep.target.module, item.dep.handler
-            if module in names:
-                out = graph.is_out_channel_pruning_fn(handler)  # depthwise: the same function for both
-                indices, owners = torch.tensor(item.idxs), torch.tensor(item.root_idxs)
-                members.append(Member(names[module], "out" if out else "in", indices, owners))
-        if not any(member.direction == "out" and member.layer in excluded for member in members):
-            groups.append(UnitGroup(names[root], len(found[0].idxs), tuple(members)))
-    if not any(group.size > 1 for group in groups):
-        raise PruningError(
-            f"{type(model).__name__} has no filter or neuron that can be removed (the output layer keeps its "
-            "width, every layer at least one unit): use granularity 'weight'"
-        )
-    place = {name: i for i, name in enumerate(names.values())}
-    return sorted(groups, key=lambda group: place[group.root])
+    shapes = {prunable.layer_of(name): w.shape for name, w in prunable.weights(model).items()}
+    kept: list[UnitGroup] = []
+    problems: dict[str, str] = {}
+
+    def add(some: Sequence[UnitGroup]) -> None:
+        together = [*kept, *some]
+        _, problem = removal.tried(model, marks(together, _every_other(together, shapes)), example_input)
+        if not problem:
+            kept.extend(some)
+        elif len(some) == 1:
+            problems[some[0].root] = problem
+        else:
+            add(some[: len(some) // 2])
+            add(some[len(some) // 2 :])
+
+    add(groups)
+    if not any(group.size > 1 for group in kept):
+        raise PruningError(f"{next(iter(problems.values()))}; use granularity 'weight'")
+    whole = {
+        member.layer: len(member.indices) * shapes[member.layer][1:].numel()
+        for group in groups
+        if group.root in problems
+        for member in group.members
+        if member.direction == "out"
+    }
+    if not whole:
+        return list(groups), ""
+    share = sum(whole.values()) / sum(shape.numel() for shape in shapes.values())
+    return [group for group in groups if group.root not in problems], (
+        f"left whole: {', '.join(whole)} ({share:.1%} of the prunable weights), whose units cannot be "
+        "removed exactly"
+    )
 
 
-def worth(groups: Sequence[UnitGroup], scores: Mapping[str, Tensor], recipe: Recipe) -> list[Tensor]:
-    """Per group a float64 vector: what each unit is worth, as the criterion has it (``Criterion.unit``).
+def reach(model: nn.Module, groups: Sequence[UnitGroup]) -> float:
+    """The largest share of the prunable weights that can go unit by unit, one unit left in each layer."""
+    shapes = {prunable.layer_of(name): w.shape for name, w in prunable.weights(model).items()}
+    every = [(i, unit) for i, group in enumerate(groups) for unit in range(group.size)]
+    left = choose(groups, every, shapes, None).remaining
+    return 1 - left / sum(shape.numel() for shape in shapes.values())
+
+
+def _every_other(groups: Sequence[UnitGroup], shapes: Mapping[str, torch.Size]) -> list[list[int]]:
+    """Of each group about half, no layer emptied."""
+    tally = _Tally(shapes, Limits())
+    chosen: list[list[int]] = []
+    for group in groups:
+        owned = _owned(group)
+        candidates = range(min(1, group.size - 1), group.size, 2)
+        chosen.append([unit for unit in candidates if tally.lose(owned, [unit])])
+    return chosen
+
+
+def importance(groups: Sequence[UnitGroup], scores: Mapping[str, Tensor], recipe: Recipe) -> list[Tensor]:
+    """Per group a float64 vector: how much each unit matters, as the criterion has it.
 
     Where the elements of filters are combined, all filters that a unit owns count together. Raises
-    PruningError if the criterion looks at what reads the units and sees nothing to choose by.
+    PruningError if the criterion sees nothing to choose by.
     """
-    way = criterion(recipe.criterion).unit
-    if way == "readers":
-        found = [_as_read(group, scores) for group in groups]
-        if all((worth == 1).all() for worth in found):
-            raise PruningError(
-                f"{recipe.criterion}: no unit of {groups[0].root} or any other layer is ever exactly zero: "
-                "it needs activations such as ReLU; choose another criterion"
-            )
-        return found
-    if way == "first":
-        roots = [scores[prunable.weight_name(group.root)].cpu().double() for group in groups]
-        return [root.flatten(1)[:, 0] for root in roots]
-    return [_as_owned(group, scores, squared=recipe.norm == "l2") for group in groups]
+    chosen = criterion(recipe.criterion)
+    if chosen.importance is not None:
+        return chosen.importance(groups, scores)
+    return [_groups.owned(group, scores, squared=recipe.norm == "l2") for group in groups]
 
 
-def _as_owned(group: UnitGroup, scores: Mapping[str, Tensor], *, squared: bool) -> Tensor:
-    total = torch.zeros(group.size, dtype=torch.float64)
-    for member in group.members:
-        if member.direction == "out":
-            rows = scores[prunable.weight_name(member.layer)].detach().cpu().double().flatten(1)
-            per_row = rows.square().sum(1) if squared else rows.sum(1)
-            total.index_add_(0, member.units, per_row[member.indices])
-    return total.sqrt() if squared else total
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a choice of units must keep to besides the sparsity."""
 
-
-def _as_read(group: UnitGroup, scores: Mapping[str, Tensor]) -> Tensor:
-    """The mean over the layers that read a unit, of the mean over the columns by which they read it."""
-    means, readers = torch.zeros(group.size, dtype=torch.float64), torch.zeros(group.size)
-    for member in group.members:
-        name = prunable.weight_name(member.layer)
-        if member.direction == "in" and name in scores:  # an excluded reader is not looked at
-            columns = scores[name].cpu().double().flatten()[member.indices]
-            count = torch.bincount(member.units, minlength=group.size)
-            means += torch.zeros_like(means).index_add_(0, member.units, columns) / count.clamp(min=1)
-            readers += count > 0  # behind a concatenation, a layer reads some of the units
-    if not readers.all():
-        raise PruningError(f"nothing is known of what reads the units of {group.root}: exclude fewer layers")
-    return means / readers
+    round_to: int = 1
+    """How many units a group keeps is a multiple of this, where any of it goes."""
+    cap: float = 1.0
+    """The share of a layer's filters or neurons that may go at most."""
+    uses: Mapping[str, int] | None = None
+    """Layer → how often each weight is used for one example: the sparsity is one of multiply-adds."""
 
 
 def choose(
@@ -132,6 +119,7 @@ def choose(
     order: Sequence[tuple[int, int]],
     shapes: Mapping[str, torch.Size],
     sparsity: float | None,
+    limits: Limits = Limits(),
 ) -> Choice:
     """The first units of the order, (group, unit), whose removal comes closest to the sparsity; None: all.
 
@@ -139,61 +127,88 @@ def choose(
     from kept rows and columns. The last unit of a layer is passed over. Raises PruningError, which names the
     most that is reachable, if all units together fall short by more than half a unit.
     """
-    tally = _Tally(shapes)
-    total = tally.remaining
+    tally = _Tally(shapes, limits)
+    total = tally.cost
     wanted = 0.0 if sparsity is None else (1 - sparsity) * total
     owned = [_owned(group) for group in groups]
     gone: list[tuple[int, int]] = []
-    step = 0
-    for group, unit in order:
-        if tally.remaining <= wanted:
+    step = stride = 0
+    for group, bundle in _bundles(groups, order, limits.round_to):
+        if tally.cost <= wanted:
             break
-        if not tally.can_lose(owned[group], unit):
+        before = tally.cost, tally.remaining
+        if not tally.lose(owned[group], bundle):
             continue
-        before = tally.remaining
-        tally.lose(owned[group], unit)
-        step = before - tally.remaining
-        if wanted - tally.remaining > before - wanted:  # without this unit it is closer
-            tally.remaining = before
+        stride, step = before[0] - tally.cost, before[1] - tally.remaining
+        if wanted - tally.cost > before[0] - wanted:  # without these it is closer
+            tally.give_back(owned[group], bundle)
             break
-        gone.append((group, unit))
-    remaining = tally.remaining
-    if sparsity is not None and 2 * (remaining - wanted) > step:
+        gone += [(group, unit) for unit in bundle]
+    if sparsity is not None and 2 * (tally.cost - wanted) > stride:
+        what = "weights" if limits.uses is None else "multiply-adds"
         raise PruningError(
             f"sparsity {sparsity:g} is beyond reach by removing units: with one unit left in each layer "
-            f"{remaining} of {total} weights remain, sparsity {at_most(1 - remaining / total)}"
+            f"{tally.cost} of {total} {what} remain, sparsity {at_most(1 - tally.cost / total)}"
         )
-    history = []
-    for i, found in enumerate(groups):
-        indices = tuple(sorted(unit for g, unit in gone if g == i))
-        if indices:
-            history.append(Removal(layer=found.root, direction="out", indices=indices))
-    return Choice(tuple(history), remaining, step)
+    units = [sorted(unit for g, unit in gone if g == i) for i in range(len(groups))]
+    taken = {group.root: len(chosen) for group, chosen in zip(groups, units, strict=True) if chosen}
+    return Choice(history(groups, units), taken, marks(groups, units), tally.remaining, step)
+
+
+def _bundles(
+    groups: Sequence[UnitGroup], order: Sequence[tuple[int, int]], round_to: int
+) -> Iterator[tuple[int, list[int]]]:
+    """Units that go at once, at the place of their last in the order: after each a multiple is left."""
+    waiting: dict[int, list[int]] = {}
+    wanted = [group.size % round_to or round_to for group in groups]
+    for group, unit in order:
+        bundle = waiting.setdefault(group, [])
+        bundle.append(unit)
+        if len(bundle) == wanted[group]:
+            yield group, waiting.pop(group)
+            wanted[group] = round_to
 
 
 class _Tally:
-    """Counts the prunable weights that remain while units go."""
+    """Counts the prunable weights that remain while units go, and what the sparsity is a share of."""
 
-    def __init__(self, shapes: Mapping[str, torch.Size]) -> None:
+    def __init__(self, shapes: Mapping[str, torch.Size], limits: Limits) -> None:
         self._rows = {layer: shape[0] for layer, shape in shapes.items()}
         self._columns = {layer: shape[1] for layer, shape in shapes.items()}
         self._kernel = {layer: shape[2:].numel() for layer, shape in shapes.items()}
+        self._least = {
+            layer: max(1, math.ceil((1 - limits.cap) * rows - 1e-9)) for layer, rows in self._rows.items()
+        }
+        uses = limits.uses
+        self._uses = {layer: 1 if uses is None else uses.get(layer, 0) for layer in shapes}
         self.remaining = sum(shape.numel() for shape in shapes.values())
+        self.cost = sum(shape.numel() * self._uses[layer] for layer, shape in shapes.items())
 
-    def can_lose(self, owned: "_Owned", unit: int) -> bool:
-        """Whether every layer keeps a row and a column."""
-        return not any(
-            self._rows[layer] == out[unit] or self._columns[layer] == into[unit]
-            for layer, (out, into) in owned.items()
-        )
+    def lose(self, owned: "_Owned", units: Sequence[int]) -> bool:
+        """Take units' rows and columns away, all or none: every layer keeps a row and a column."""
+        for i, unit in enumerate(units):
+            if any(
+                self._rows[layer] - out[unit] < self._least[layer] or self._columns[layer] == into[unit]
+                for layer, (out, into) in owned.items()
+            ):
+                self.give_back(owned, units[:i])
+                return False
+            self._change(owned, unit, -1)
+        return True
 
-    def lose(self, owned: "_Owned", unit: int) -> None:
-        """Take a unit's rows and columns away."""
+    def give_back(self, owned: "_Owned", units: Sequence[int]) -> None:
+        """Undo what was lost."""
+        for unit in units:
+            self._change(owned, unit, 1)
+
+    def _change(self, owned: "_Owned", unit: int, sign: int) -> None:
         for layer, (out, into) in owned.items():
             size = self._rows[layer] * self._columns[layer]
-            self._rows[layer] -= out[unit]
-            self._columns[layer] -= into[unit]
-            self.remaining -= (size - self._rows[layer] * self._columns[layer]) * self._kernel[layer]
+            self._rows[layer] += sign * out[unit]
+            self._columns[layer] += sign * into[unit]
+            change = (self._rows[layer] * self._columns[layer] - size) * self._kernel[layer]
+            self.remaining += change
+            self.cost += change * self._uses[layer]
 
 
 _Owned = Mapping[str, tuple[Sequence[int], Sequence[int]]]

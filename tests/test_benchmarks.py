@@ -51,6 +51,15 @@ def test_the_report_benchmark_measures_a_small_run() -> None:
     assert " MB" in line
 
 
+def test_what_the_engine_and_the_ledger_cost_is_measured() -> None:
+    """On few units; it exits with 1 if they cost more than 3% of a unit."""
+    command = [sys.executable, "benchmarks/scale.py", "--only", "overhead", "--units", "220"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.startswith("220 simulated units")
+    assert "bottleneck" in result.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_interval_covers() -> None:

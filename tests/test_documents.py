@@ -8,13 +8,16 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-from attacks.evasion._table import filled
-from attacks.extraction._table import filled as extraction_table
+from attacks.evasion import _table as evasion
+from attacks.extraction import _table as extraction
+from attacks.membership import _table as membership
 from audit.plan import load, parse
+from pruning.criteria import _table as criteria_table
 from pruning.methods import methods
 from reports.exports import exports
 from reports.gate import policy
@@ -152,14 +155,16 @@ def test_the_table_of_presets_is_that_of_their_files() -> None:
         assert [row[column] for row in cells] == asked
 
 
-def test_the_table_of_evasion_attacks_is_that_of_the_attacks() -> None:
-    text = DOCUMENTS["docs/evasion.md"].read_text(encoding="utf-8")
-    assert text == filled(text), "run the command that the marker names"
+@pytest.mark.parametrize("family", [evasion, extraction, membership])
+def test_the_table_of_a_familys_attacks_is_that_of_the_attacks(family: ModuleType) -> None:
+    name = family.__name__.split(".")[1]
+    text = DOCUMENTS[f"docs/{name}.md"].read_text(encoding="utf-8")
+    assert text == family.filled(text), "run the command that the marker names"
 
 
-def test_the_table_of_extraction_attacks_is_that_of_the_attacks() -> None:
-    text = DOCUMENTS["docs/extraction.md"].read_text(encoding="utf-8")
-    assert text == extraction_table(text), "run the command that the marker names"
+def test_the_table_of_criteria_is_that_of_the_criteria() -> None:
+    text = DOCUMENTS["docs/pruning.md"].read_text(encoding="utf-8")
+    assert text == criteria_table.filled(text), "run the command that the marker names"
 
 
 def test_the_gate_s_page_has_every_key_and_exit_code() -> None:

@@ -132,7 +132,7 @@ def _judged(
     more = _transfer.rows(found) if settings.transfer else []
     evidence, flags = diagnose(found, attacks, target.test.x, settings)
     try:
-        found, uncured = _cure.treated(found, evidence, flags, attacks, settings, target.batch_size)
+        found, uncured = _cure.cured(found, evidence, flags, attacks, settings, target.batch_size)
     except Exception as error:
         found, uncured = _failed(found, _cure.NAME, error), _cure.not_run(evidence, error)
     more += [flag.row(found.norm) for flag in (*flags.values(), *([uncured] if uncured else []))]

@@ -8,7 +8,7 @@ from torch import Tensor
 from attacks.evasion._attack import Batch
 from attacks.evasion._balls import column
 from attacks.evasion._losses import Loss, climb
-from attacks.evasion._passes import look
+from attacks.evasion._passes import predict
 
 MOMENTUM = 0.25
 """Share of the previous move in the next."""
@@ -101,7 +101,7 @@ def _look(batch: Batch, state: _Climber, loss: Loss, *, last: bool) -> tuple[Ten
     """Logits, losses and gradients at the points; the last point is only tested."""
     if not last:
         return climb(batch.model, state.point, state.aims, loss)
-    return look(batch.model, state.point), state.loss, state.gradient
+    return predict(batch.model, state.point), state.loss, state.gradient
 
 
 def _note(state: _Climber, value: Tensor, gradient: Tensor) -> None:
@@ -133,8 +133,7 @@ def _decide(state: _Climber, period: int) -> None:
 def _move(batch: Batch, state: _Climber, share: float) -> None:
     """One step uphill, mixed with the move before."""
     ball, bounds = batch.ball, batch.bounds
-    step = column(state.length, state.point) * ball.steepest(state.gradient)
-    ahead = ball.project(state.point + step, state.x, state.eps, bounds)
+    ahead = ball.step(state.point, state.gradient, state.length, state.x, state.eps, bounds)
     if share < 1:
         mixed = state.point + share * (ahead - state.point) + (1 - share) * (state.point - state.before)
         ahead = ball.project(mixed, state.x, state.eps, bounds)

@@ -1,5 +1,6 @@
 """Norm balls: the sets of perturbed inputs an attacker may choose from. All tensors are (N, …), ε is (N,)."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,10 +36,21 @@ class Ball:
     features: Features | None = None
     """What each feature may be, where features are not alike (see :mod:`attacks.evasion._features`)."""
 
+    def step(
+        self, point: Tensor, gradient: Tensor, length: Tensor, centre: Tensor, eps: Tensor, bounds: Bounds
+    ) -> Tensor:
+        """From each point (N, …) so far, (N,), along the steepest ascent, then back into ball and bounds."""
+        return self.project(point + column(length, point) * self.steepest(gradient), centre, eps, bounds)
+
 
 def column(values: Tensor, like: Tensor) -> Tensor:
     """(N,) values shaped to broadcast over (N, …)."""
     return values.view(-1, *[1] * (like.ndim - 1))
+
+
+def half_cosine(step: int, steps: int) -> float:
+    """What falls from 1 at step 0 to 0 after the last: large steps first, small ones to settle."""
+    return (1 + math.cos(math.pi * step / steps)) / 2
 
 
 def slack(centre: Tensor, eps: Tensor) -> Tensor:

@@ -14,20 +14,27 @@ from torch import Tensor, nn
 from attacks.evasion import _search
 from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack, reason
 from attacks.evasion._settings import Settings
-from attacks.evasion._views import DIRECTIONS, Estimated, flat, misleading, seen, view_of
+from attacks.evasion._views import DIRECTIONS, NEAR, Estimated, flat, misleading, seen, view_of
 from attacks.evasion.apgd_t import ATTACK as APGD_T
 from attacks.evasion.health import Evidence, Flag
 from attacks.evasion.health._flag import SHARED, counted
 from attacks.evasion.pgd import ATTACK as PGD
 from attacks.evasion.rays import ATTACK as RAYS
 from attacks.evasion.square import ATTACK as SQUARE
-from attacks.evasion.sweep import Curve, Sweep, whole
+from attacks.evasion.sweep import Curve, Sweep, among_all
 
 NAME = "cured"
 UNCURED = "uncured"
 """The flag of what the cure left in doubt."""
 ROUNDED = frozenset(
-    ("softmax_outputs", "saturated_softmax", "float32_gradients", "zero_gradients", "noisy_loss")
+    (
+        "softmax_outputs",
+        "saturated_softmax",
+        "float32_gradients",
+        "zero_gradients",
+        "noisy_loss",
+        "wrong_gradients",
+    )
 )
 """Flags that float64 may cure."""
 DRAWS = 16
@@ -122,7 +129,7 @@ class Means:
     words: str
 
 
-def treated(
+def cured(
     found: Sweep,
     evidence: Evidence,
     flags: Mapping[str, Flag],
@@ -148,10 +155,10 @@ def treated(
     else:
         note = f"against {', '.join(raised)}: {means.words}; {cure.note or 'nothing was left to attack'}"
         curve = Curve(
-            whole(broken, found.right, True),
+            among_all(broken, found.right, True),
             after=tuple(found.curves),
             note=note,
-            inferred=whole(inferred, found.right, False),
+            inferred=among_all(inferred, found.right, False),
         )
         after = replace(found, curves={**found.curves, NAME: curve}, worst=found.worst | curve.broken)
     places = (found.batch.seeds[:, 0] == evidence.batch.seeds[:, :1]).int().argmax(dim=1)
@@ -176,8 +183,10 @@ def _means(evidence: Evidence, raised: Sequence[str]) -> Means:
         view: nn.Module = view_of(batch, double or batch.model, dtype, draws)
         misled, estimated = misleading(batch, view, eps), False
         if not random and float(misled.double().mean()) > MISLED:
-            view, estimated = Estimated(view, 0.1 * eps), True
-            misled = misleading(batch, view, eps)
+            other = Estimated(view, NEAR * eps)
+            still = misleading(batch, other, eps)
+            if batch.x[0].numel() > DIRECTIONS or int(still.sum()) < int(misled.sum()):
+                view, misled, estimated = other, still, True
     except Exception as error:  # see Cure._candidates
         why = reason(error).splitlines()[0]
         return Means(None, None, False, False, scores, f"no gradient could be had ({why})")

@@ -8,7 +8,9 @@ from attacks._model import checked
 SMALL = 1024
 """Input values of an example: with fewer, examples go through in one piece; with more, in pieces of"""
 PIECE = 64
-"""so many, whose activations stay in the cache."""
+"""so many, whose activations stay in the cache; but with no more than"""
+VALUES = 2**20
+"""so many values, or those of large images fill the memory: 64 of 224×224 take gigabytes in a ResNet-50."""
 
 
 def laid_out(x: Tensor) -> Tensor:
@@ -20,11 +22,12 @@ def laid_out(x: Tensor) -> Tensor:
 
 def pieces(x: Tensor) -> tuple[Tensor, ...]:
     """What to send through the model at a time."""
-    whole = x.device.type != "cpu" or len(x) <= PIECE or x[0].numel() < SMALL
-    return (x,) if whole else torch.split(x, PIECE)
+    size = max(1, min(PIECE, VALUES // x[0].numel())) if len(x) else PIECE
+    whole = x.device.type != "cpu" or len(x) <= size or x[0].numel() < SMALL
+    return (x,) if whole else torch.split(x, size)
 
 
 @torch.no_grad()
-def look(model: nn.Module, x: Tensor) -> Tensor:
+def predict(model: nn.Module, x: Tensor) -> Tensor:
     """Logits (N, C), N at least 1; raises NotFiniteError if one is NaN or infinite."""
     return torch.cat([checked(model(laid_out(part))) for part in pieces(x)])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import slack
 from attacks.evasion._losses import margin
-from attacks.evasion._passes import look
+from attacks.evasion._passes import predict
 from attacks.evasion._settings import Settings
 
 DRAWS = 32
@@ -23,7 +23,7 @@ ROUNDING = 1e-4
 
 def draws(model: nn.Module, x: Tensor) -> int:
     """Passes needed to decide over a candidate: 1, or :data:`DRAWS` if two passes of ``x`` (N, …) differ."""
-    first, second = look(model, x), look(model, x)
+    first, second = predict(model, x), predict(model, x)
     allowed = ROUNDING * first.abs().amax(dim=1).clamp(min=1e-6)
     return DRAWS if bool(((second - first).abs().amax(dim=1) > allowed).any()) else 1
 
@@ -46,7 +46,7 @@ def check(batch: Batch, candidates: Tensor) -> Checked:
     Where outputs are random, a candidate must be misclassified in this pass and in most of ``batch.draws``
     more: of hundreds of candidates an attack tries, some meet a lucky draw.
     """
-    logits = look(batch.model, candidates)
+    logits = predict(batch.model, candidates)
     allowed = slack(batch.x, batch.eps)
     distance = batch.ball.distance(candidates, batch.x)
     values = candidates.flatten(1).double()
@@ -58,7 +58,7 @@ def check(batch: Batch, candidates: Tensor) -> Checked:
     wrong = inside & (logits.argmax(dim=1) != batch.y)
     if batch.draws > 1 and bool(wrong.any()):
         again, y = candidates[wrong], batch.y[wrong]
-        erred = torch.stack([look(batch.model, again).argmax(dim=1) != y for _ in range(batch.draws)])
+        erred = torch.stack([predict(batch.model, again).argmax(dim=1) != y for _ in range(batch.draws)])
         wrong = wrong.masked_scatter(wrong, 2 * erred.sum(dim=0) > batch.draws)
     return Checked(wrong, distance - slack(batch.x, distance), margin(logits, batch.y))
 

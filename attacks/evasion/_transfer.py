@@ -18,7 +18,7 @@ from attacks.evasion._balls import column
 from attacks.evasion._features import ball_of
 from attacks.evasion._losses import climb
 from attacks.evasion._settings import Settings
-from attacks.evasion.sweep import METRIC, Curve, Sweep, whole
+from attacks.evasion.sweep import METRIC, Curve, Sweep, among_all
 from attacks.probe import Measurement, Target
 
 NAME = "transfer"
@@ -57,8 +57,7 @@ def _directions(target: Target, norm: str, eps: float, examples: range) -> Tenso
             _, _, gradient = climb(target.model, iterate, y)
             mean = gradient.flatten(1).abs().mean(dim=1).clamp(min=1e-30)
             momentum = DECAY * momentum + gradient / column(mean, x)
-            step = column(radius / STEPS * STEP_RATIO, x) * ball.steepest(momentum)
-            iterate = ball.project(iterate + step, x, radius, target.bounds)
+            iterate = ball.step(iterate, momentum, radius / STEPS * STEP_RATIO, x, radius, target.bounds)
         parts.append(((iterate - x) / eps * (1 - 2**-10)).half().cpu())
     return torch.cat(parts)
 
@@ -75,7 +74,7 @@ def replayed(
     for name, models in sources.items():
         attack = EvasionAttack(_Replay(found, models), search="each", paper="", sees="others")
         known = torch.zeros(len(found.grid), len(found.batch), dtype=torch.bool, device=found.worst.device)
-        broken = whole(
+        broken = among_all(
             _search.each(attack, found.batch, found.grid, known, settings, batch_size), found.right, True
         )
         together |= broken

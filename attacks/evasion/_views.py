@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from attacks._model import checked
 from attacks.evasion._attack import Batch
+from attacks.evasion._differences import UNTOLD, untold
 from attacks.evasion._losses import climb, margin, odds
 from attacks.evasion._random import uniform
+from attacks.evasion._scale import probabilities
 from attacks.evasion._straight_through import StraightThrough, lent
 
 MARGIN = 10.0
@@ -25,6 +27,8 @@ ROWS = 2048
 """Inputs that go through the model at a time while a gradient is estimated."""
 TELLING = 4.0
 """By what factor a gradient may misjudge how the loss rises over half of the smallest ε."""
+NEAR = 0.1
+"""How far the loss is followed, as a share of the smallest ε."""
 TINY = {torch.float64: 1e-300}
 
 
@@ -69,14 +73,9 @@ class View(nn.Module):
             outputs: Tensor = self._model(x)
         if self._place is not None and self._place < len(through.rows):
             outputs = through.rows[self._place]
-        elif _probabilities(outputs):
+        elif bool(probabilities(outputs.detach()).all()):
             outputs = outputs.clamp(min=TINY.get(outputs.dtype, 1e-38)).log()
         return outputs
-
-
-def _probabilities(outputs: Tensor) -> bool:
-    values = outputs.detach()
-    return bool((values >= 0).all()) and bool(((values.sum(dim=1) - 1).abs() < 1e-3).all())
 
 
 class Estimated(nn.Module):
@@ -157,7 +156,7 @@ def view_of(batch: Batch, model: nn.Module, dtype: torch.dtype, draws: int) -> V
         shown = checked(plain(x.detach()))
         typical = float(margin(checked(plain(batch.x)), batch.y).median())
         own = checked(batch.model(x.detach().to(batch.x)))
-    differs = draws == 1 and place is None and not _probabilities(own) and _disagree(shown, own)
+    differs = draws == 1 and place is None and not bool(probabilities(own).all()) and _disagree(shown, own)
     scale = typical / MARGIN if typical > 0 else 1.0
     return View(model, classes, dtype, place, scale, draws, batch.model if differs else None)
 
@@ -193,8 +192,8 @@ def _disagree(shown: Tensor, own: Tensor) -> bool:
 
 
 def misleading(batch: Batch, view: nn.Module, eps: float) -> Tensor:
-    """Whether half of ε along the view's gradient the loss does not do what the gradient says, (N,) bool; or
-    there is no gradient."""
+    """Whether the view's gradient does not say what the loss does, (N,) bool: half of ε along it, or in
+    random directions, near by and farther away; or there is none."""
     part = seen(batch, view, 1)
     step = part.ball.steepest(part.gradient) * (eps / 2)
     moved = (part.x + step).clamp(*part.bounds)
@@ -202,7 +201,9 @@ def misleading(batch: Batch, view: nn.Module, eps: float) -> Tensor:
     with torch.no_grad():
         rise = odds(checked(view(moved)), part.y)[0] - odds(part.logits, part.y)[0]
     dead = (part.gradient == 0).flatten(1).all(dim=1)
-    return dead | (rise < told / TELLING) | (rise > told * TELLING)
+    reaches = (NEAR * eps, eps / 2, eps)  # near by there are kinks of rounding, far away those of the network
+    hidden = torch.stack([untold(batch, view, eps, reach) for reach in reaches]).amin(dim=0) > UNTOLD
+    return dead | hidden | (rise < told / TELLING) | (rise > told * TELLING)
 
 
 def flat(batch: Batch, eps: float) -> bool:

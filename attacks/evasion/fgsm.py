@@ -3,7 +3,6 @@
 from torch import Tensor
 
 from attacks.evasion._attack import Batch, EvasionAttack
-from attacks.evasion._balls import column
 from attacks.evasion._settings import Settings
 
 
@@ -11,8 +10,7 @@ def fgsm(batch: Batch, settings: Settings) -> Tensor:
     """One step of length ε along the steepest direction at the clean input: the gradient's sign in L∞, the
     gradient itself in L2."""
     del settings
-    step = column(batch.eps, batch.x) * batch.ball.steepest(batch.gradient)
-    return batch.ball.project(batch.x + step, batch.x, batch.eps, batch.bounds)
+    return batch.ball.step(batch.x, batch.gradient, batch.eps, batch.x, batch.eps, batch.bounds)
 
 
 ATTACK = EvasionAttack(

@@ -1,14 +1,12 @@
 """Projected gradient descent: many small steps inside the ball (Madry et al. 2018, section 2.1)."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from attacks.evasion._attack import Batch, EvasionAttack
-from attacks.evasion._balls import column
+from attacks.evasion._balls import half_cosine
 from attacks.evasion._losses import climb
-from attacks.evasion._passes import look
+from attacks.evasion._passes import predict
 from attacks.evasion._settings import Settings
 
 
@@ -43,7 +41,7 @@ def _ascend(
             if step < steps:
                 logits, _, gradient = climb(part.model, iterate, y)
             else:
-                logits = look(part.model, iterate)
+                logits = predict(part.model, iterate)
             standing = logits.argmax(dim=1) == y
             if not bool(standing.all()):
                 result[pending[~standing]] = iterate[~standing]
@@ -53,8 +51,7 @@ def _ascend(
                 if len(pending) == 0:
                     return pending
         if step < steps:
-            length = column(eps, x) * ((1 + math.cos(math.pi * step / steps)) / 2)
-            iterate = part.ball.project(iterate + length * part.ball.steepest(gradient), x, eps, part.bounds)
+            iterate = part.ball.step(iterate, gradient, eps * half_cosine(step, steps), x, eps, part.bounds)
     result[pending] = iterate
     return pending
 

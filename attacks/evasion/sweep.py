@@ -15,6 +15,7 @@ from attacks.evasion._features import ball_of, in_units
 from attacks.evasion._inference import Trial, trial
 from attacks.evasion._losses import climb
 from attacks.evasion._passes import laid_out
+from attacks.evasion._scale import magnified
 from attacks.evasion._settings import Settings
 from attacks.intervals import InsufficientDataError, median
 from attacks.probe import Measurement, Target
@@ -26,7 +27,7 @@ EXAMPLES = "examples"
 """What stands for an attack in the failed row of pictures that could not be had."""
 ASKED = 8
 """Examples, at least, that are shown to a model twice to see whether its outputs are random."""
-MOODY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+MODE_DEPENDENT = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 """Layers that work otherwise in training mode."""
 
 
@@ -120,7 +121,7 @@ def fit(target: Target) -> None:
     """Raises ValueError where the target cannot be attacked soundly."""
     if len(target.test) == 0:
         raise ValueError("there are no test examples to attack")
-    if any(module.training and isinstance(module, MOODY) for module in target.model.modules()):
+    if any(module.training and isinstance(module, MODE_DEPENDENT) for module in target.model.modules()):
         raise ValueError(
             "the model is in training mode, in which its outputs depend on chance or on the batch: "
             "call eval() first"
@@ -162,17 +163,17 @@ def attacked(
         except Exception as error:  # whatever an attack raises is its own rows, and the others go on
             failed[name] = reason(error)
             continue
-        distance = whole(distance, right, 0.0) if alone and distance is not None else None
+        distance = among_all(distance, right, 0.0) if alone and distance is not None else None
         curves[name] = Curve(
-            whole(broken, right, True),
+            among_all(broken, right, True),
             () if alone else tuple(curves),
             distance,
-            inferred=None if guessed is None else whole(guessed, right, False),
+            inferred=None if guessed is None else among_all(guessed, right, False),
         )
         inferred |= guessed if guessed is not None else False
         worst = worst | (broken.cumsum(dim=0) > 0)
     measuring = frozenset(name for name, a in attacks.items() if norm in a.norms and a.search == "distance")
-    return Sweep(norm, grid, right, batch, curves, whole(worst, right, True), failed, measuring)
+    return Sweep(norm, grid, right, batch, curves, among_all(worst, right, True), failed, measuring)
 
 
 def settled(found: Sweep, attacks: Mapping[str, EvasionAttack], settings: Settings, batch_size: int) -> Sweep:
@@ -197,7 +198,7 @@ def settled(found: Sweep, attacks: Mapping[str, EvasionAttack], settings: Settin
     except Exception as error:
         examples, unshown = None, reason(error)
     return replace(
-        found, worst=whole(worst, right, True), trial=tried, untried=untried, examples=examples,
+        found, worst=among_all(worst, right, True), trial=tried, untried=untried, examples=examples,
         unshown=unshown,
     )  # fmt: skip
 
@@ -215,7 +216,7 @@ def _curves(
     return *_search.bracketed(attack, batch, grid, known, settings, batch_size), None
 
 
-def whole(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
+def among_all(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
     """Values of the examples that the model gets right, (…, right), put back among all, (…, n)."""
     whole = torch.full(
         (*values.shape[:-1], len(right)), natural_error, dtype=values.dtype, device=right.device
@@ -231,19 +232,19 @@ def begin(
     with their gradients. ``seeds``: of all examples, (N, restarts); ``right``: where it is known."""
     device, some = target.device, slice(blocks[0].start, blocks[-1].stop)
     x, y = laid_out(target.test.x[some].to(device)), target.test.y[some].to(device)
-    found = []
+    parts: list[tuple[Tensor, Tensor]] = []
     for block in blocks:
         ours = slice(block.start - some.start, block.stop - some.start)
-        parts = zip(
+        parts += zip(
             torch.split(x[ours], target.batch_size), torch.split(y[ours], target.batch_size), strict=True
         )
-        found += [climb(target.model, *part) for part in parts]
-    logits, _, gradient = (torch.cat(pieces) for pieces in zip(*found, strict=True))
+    first = laid_out(target.test.x[: max(target.block, ASKED)].to(device))
+    model = _fit_to_climb(target, first)
+    logits, gradient = _climbed(model, parts)
     wins = matched(logits, target).argmax(dim=1) == y
     right = wins if right is None else right
-    first = laid_out(target.test.x[: min(target.batch_size, max(target.block, ASKED))].to(device))
     batch = Batch(
-        model=target.model,
+        model=model,
         ball=ball_of(settings.norms[0], target.features),
         bounds=target.bounds,
         x=x[right],
@@ -252,9 +253,25 @@ def begin(
         gradient=gradient[right],
         seeds=seeds[some].to(device)[right],
         eps=torch.zeros(int(right.sum()), device=device),
-        draws=_search.draws(target.model, first),
+        draws=_search.draws(target.model, first[: target.batch_size]),
     )
     return right, batch
+
+
+def _fit_to_climb(target: Target, first: Tensor) -> nn.Module:
+    """The model, magnified if its logits on the ``first`` examples are small: on these, whatever piece of
+    the examples is attacked, so that every piece meets the same model."""
+    with torch.no_grad():
+        logits = torch.cat([target.model(part) for part in torch.split(first, target.batch_size)])
+    y = target.test.y[: len(first)].to(first.device)
+    right = matched(logits, target).argmax(dim=1) == y
+    return magnified(target.model, logits[right], y[right])
+
+
+def _climbed(model: nn.Module, parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Logits and gradients of all parts."""
+    logits, _, gradient = zip(*(climb(model, *part) for part in parts), strict=True)
+    return torch.cat(logits), torch.cat(gradient)
 
 
 def rows(sweep: Sweep) -> list[Measurement]:

@@ -61,7 +61,8 @@ def _estimate(model: nn.Module, sent: Tensor, got: Tensor, step: Tensor) -> Tens
     here, there = apart.chunk(2)
     slope = (there - here) / step.flatten(1).norm(dim=1)
     along = F.normalize(step.flatten(1), dim=1) * slope.unsqueeze(1)
-    return along.view_as(step) * step[0].numel()
+    gradient: Tensor = along.view_as(step) * step[0].numel()
+    return gradient
 
 
 class _Generator:

@@ -6,7 +6,9 @@ To add an attack: one file here with a constant ``ATTACK`` of type
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 
+import numpy as np
 import torch
 
 from attacks._isolation import draw_seed
@@ -20,7 +22,7 @@ from attacks.membership._rows import AUC, BALANCED_ACCURACY, TPR, At, rows, with
 from attacks.membership._settings import PACKAGE, Settings
 from attacks.probe import Card, Held, Measurement, Status, Target
 
-__all__ = ["CARD", "Settings", "answers", "halves", "judged_of", "population", "run"]
+__all__ = ["CARD", "Settings", "answers", "halves", "judged_of", "plays", "population", "run"]
 
 CARD = Card(
     title="Membership inference",
@@ -73,7 +75,7 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     return list(_Player(game, target, settings, draw_seed(generator)).rows())
 
 
-def _plays(settings: Settings) -> Iterator[tuple[str, str]]:
+def plays(settings: Settings) -> Iterator[tuple[str, str]]:
     """(attack, attacker) of every play, those that choose among others last; the usual attacker is "" ."""
     known = techniques(PACKAGE, MembershipAttack)
     for name in sorted(settings.attacks, key=lambda name: known[name].needs == "others"):
@@ -85,12 +87,13 @@ def _plays(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _at(name: str, attacker: str) -> At:
-    return {"attack": name, "attacker": attacker} if attacker else {"attack": name}
+    """Conditions of a row; the name has the attacker, too, so that a name alone finds one row."""
+    return {"attack": f"{name}@{attacker}", "attacker": attacker} if attacker else {"attack": name}
 
 
 def _all(settings: Settings, status: Status, note: str) -> list[Measurement]:
     """The rows that would have been, each with the reason why it is not."""
-    return [row for play in _plays(settings) for row in without(settings, _at(*play), status, note)]
+    return [row for play in plays(settings) for row in without(settings, _at(*play), status, note)]
 
 
 class _Player:
@@ -105,7 +108,7 @@ class _Player:
 
     def rows(self) -> Iterator[Measurement]:
         """Every row; an attack that cannot be run, or crashes, has rows that say why."""
-        for name, attacker in _plays(self._settings):
+        for name, attacker in plays(self._settings):
             at = _at(name, attacker)
             try:
                 judged, evidence = self._play(name, attacker)
@@ -117,7 +120,7 @@ class _Player:
             except Exception as error:  # one attack that crashes leaves the others' figures as they are
                 yield from without(self._settings, at, "failed", f"{type(error).__name__}: {error}")
             else:
-                index = self._game.within(self._game.index, evidence)
+                index = self._game.index[evidence.places]
                 note = evidence.references.note if evidence.references is not None else ""
                 used = note if self._known[name].needs == "references" else ""
                 yield from rows(judged, evidence, index, self._settings, at, used)
@@ -125,29 +128,29 @@ class _Player:
     def _play(self, name: str, attacker: str) -> tuple[Judgement, Evidence]:
         attack, game = self._known[name], self._game
         if attacker == "recipe_unknown":
-            if self._target.dense_references is None:
-                raise UnfitError("the model is dense: there is no pruning recipe to know")
-            evidence = game.referenced(dense=True)
+            evidence = game.referenced(dense=self._target.dense_references is not None)
         elif attacker:
             return self._stacked(attack, attacker)
         elif attack.needs == "references":
             evidence = game.referenced()
+        elif attack.needs == "labels":
+            evidence = game.near_boundary()
         elif attack.needs == "others":
             evidence = self._common()
         else:
             evidence = game.alone()
         judged = attack.run(evidence, self._settings, torch.Generator().manual_seed(self._seed))
-        if not attacker:
+        if not attacker and attack.needs != "labels":
             self._judged[name] = judged, evidence
         return judged, evidence
 
     def _stacked(self, attack: MembershipAttack, attacker: str) -> tuple[Judgement, Evidence]:
         """What an attacker finds who holds other models of the same members, too."""
-        if self._held is None:
-            self._held = dict(self._target.held()) if self._target.held is not None else {}
-        names = [name for name in self._held if attacker == "versions" or name == "dense"]
-        if not names:
+        if self._target.held is None:
             raise UnfitError("there is no other model that was trained on the same members")
+        if self._held is None:
+            self._held = dict(self._target.held())
+        names = [name for name in self._held if attacker == "versions" or name == "dense"]
         if attack.needs == "references":
             own = self._game.referenced()
             held = [own, *(self._game.referenced(name, self._held[name]) for name in names)]
@@ -158,15 +161,14 @@ class _Player:
 
     def _common(self) -> Evidence:
         """The examples that every attack judged, with all their judgements."""
-        smallest = min((e for _, e in self._judged.values()), key=lambda e: len(e.y), default=None)
-        if smallest is None:
+        if not self._judged:
             raise UnfitError("there is no other attack to choose from")
-        within = self._game.within
-        others = {
-            name: Judgement(within(j.score, smallest), within(j.decision, smallest), j.learnt)
-            for name, (j, _) in self._judged.items()
-        }
-        return replace(smallest, others=others)
+        everywhere = reduce(np.intersect1d, [e.places for _, e in self._judged.values()])
+        others = {}
+        for name, (judged, evidence) in self._judged.items():
+            some = np.isin(evidence.places, everywhere)
+            others[name] = Judgement(judged.score[some], judged.decision[some], judged.learnt)
+        return replace(self._game.alone()[everywhere], others=others)
 
     def _doubt(self, name: str, evidence: Evidence) -> str:
         """Why the attack's figures are in doubt, once for all attackers."""

@@ -56,8 +56,17 @@ class Evidence:
     """Logits of the input and of its shifts and flips, (N, queries, classes); of images only."""
     references: References | None = None
     """What models of known training sets say of the same examples, in the same order."""
+    distances: Floats | None = None
+    """How far each input lies from the decision boundary, (N,)."""
     others: Mapping[str, Judgement] = field(default_factory=dict)
     """What the attacks before said of the same examples, by name."""
+    within: NDArray[np.intp] | None = None
+    """Where the examples stand among all that are judged, rising, (N,); None: they are all."""
+
+    @property
+    def places(self) -> NDArray[np.intp]:
+        """Where the examples stand among all that are judged, (N,)."""
+        return np.arange(len(self.y)) if self.within is None else self.within
 
     def __getitem__(self, index: NDArray[np.intp]) -> "Evidence":
         """Those examples alone."""
@@ -76,7 +85,9 @@ class Evidence:
             noisy=some(self.noisy),
             augmented=some(self.augmented),
             references=None if refs is None else refs[index],
+            distances=some(self.distances),
             others={},
+            within=self.places[index],
         )
 
 
@@ -93,9 +104,10 @@ class MembershipAttack:
     paper: str
     level: Literal["quick", "standard", "thorough"] | None = None
     """The lowest level of a plan that runs it; None: only plans that name it do."""
-    needs: Literal["outputs", "inputs", "noise", "images", "references", "others"] = "outputs"
-    """What of the evidence it uses beside the outputs and labels; "references" are models of known training
-    sets, "others" the judgements of every other attack."""
+    needs: Literal["outputs", "labels", "inputs", "noise", "images", "references", "others"] = "outputs"
+    """What of the evidence it uses beside the outputs and labels; "labels" are only the model's decisions
+    around the examples, "references" models of known training sets, "others" all other attacks'
+    judgements."""
     sees: Literal["probabilities", "label and probabilities"] = "label and probabilities"
     """Without the label an attacker cannot tell a confident error from a confident hit."""
 

@@ -1,7 +1,6 @@
 """The game that every attack plays: the same members and non-members, half of them known to the attacker."""
 
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,12 +10,11 @@ from attacks._model import target_logits
 from attacks._sampling import fixed_sample
 from attacks._techniques import techniques
 from attacks.membership._attack import Evidence, MembershipAttack, UnfitError
+from attacks.membership._boundary import distances
 from attacks.membership._queries import asked, images, noisy, shifts_and_flip
 from attacks.membership._references import read, sound
 from attacks.membership._settings import PACKAGE, Settings
 from attacks.probe import Examples, Held, References, Target
-
-Number = TypeVar("Number", bound=np.generic)
 
 FEWEST = 4
 """Members and non-members, each, below which nothing is attacked."""
@@ -50,6 +48,7 @@ class Game:
         self._needs = {known[name].needs for name in settings.attacks}
         self._alone: dict[str, Evidence] = {}
         self._with: dict[tuple[str, bool], Evidence] = {}
+        self._near: Evidence | None = None
 
     @property
     def index(self) -> NDArray[np.int64]:
@@ -64,7 +63,7 @@ class Game:
         """What the target, or another model that the attacker holds, says of all judged examples."""
         if held not in self._alone:
             target = self._target if model is None else replace(self._target, model=model.model)
-            self._alone[held] = self._gather(target)
+            self._alone[held] = self._gather(target, whole=model is None)
         return self._alone[held]
 
     def referenced(self, held: str = "", model: Held | None = None, *, dense: bool = False) -> Evidence:
@@ -78,9 +77,18 @@ class Game:
             self._with[key] = self._joined(self.alone(held, model), found)
         return self._with[key]
 
-    def within(self, whole: NDArray[Number], evidence: Evidence) -> NDArray[Number]:
-        """Of values of all judged examples, those of the evidence's."""
-        return whole if len(whole) == len(evidence.y) else whole[self._places(evidence.references)]
+    def near_boundary(self) -> Evidence:
+        """What the target says of the first examples of each side, and how far from its boundary they lie."""
+        if self._near is None:
+            some = [np.arange(min(self._settings.boundary_examples, len(side))) for side in self.sides]
+            judged = self.alone()[np.concatenate((some[0], len(self.sides[0]) + some[1]))]
+            x, y = (
+                torch.cat([getattr(side, key)[: len(s)] for side, s in zip(self.sides, some, strict=True)])
+                for key in ("x", "y")
+            )
+            found = distances(self._target, Examples(x, y), self._settings.boundary_queries)
+            self._near = replace(judged, distances=found)
+        return self._near
 
     def _joined(self, evidence: Evidence, references: References | None) -> Evidence:
         if references is None or len(references) == 0:
@@ -112,20 +120,23 @@ class Game:
             )
         )
 
-    def _gather(self, target: Target) -> Evidence:
-        """The model's outputs on both sides, each in a fixed random order; every other one is known."""
+    def _gather(self, target: Target, *, whole: bool) -> Evidence:
+        """The model's outputs on both sides, each in a fixed random order; every other one is known.
+
+        ``whole``: with all that any attack may want; else for those that are run on several models.
+        """
         members, nonmembers = self.sides
         x, y = torch.cat((members.x, nonmembers.x)), torch.cat((members.y, nonmembers.y))
         scale = self._settings.noise * (target.bounds[1] - target.bounds[0])
-        shifted = images(x) and ("images" in self._needs or self._settings.augmented_references)
+        shifted = images(x) and ((whole and "images" in self._needs) or self._settings.augmented_references)
         return Evidence(
             logits=target_logits(target, Examples(x, y)).double().numpy(),
             y=y.cpu().numpy(),
             member=np.repeat([True, False], [len(members), len(nonmembers)]),
             known=np.concatenate([np.arange(len(side)) % 2 == 0 for side in self.sides]),
-            x=x.flatten(1).cpu().numpy() if "inputs" in self._needs else None,
+            x=x.flatten(1).cpu().numpy() if whole and "inputs" in self._needs else None,
             noisy=asked(target, noisy(x, scale, self._settings.noise_draws, target.bounds))
-            if "noise" in self._needs
+            if whole and "noise" in self._needs
             else None,
             augmented=asked(target, shifts_and_flip(x)) if shifted else None,
         )

@@ -1,5 +1,5 @@
 """The likelihood-ratio attack: each example's score among those of models that did, and did not, train on it
-(Carlini et al. 2022, algorithm 1 and section VI)."""
+(Carlini et al. 2022)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,8 @@ def phi(evidence: Evidence, references: References) -> tuple[Floats, Floats]:
     asked = evidence.logits[:, None] if queries == 1 else evidence.augmented
     if asked is None or asked.shape[1] != queries:
         raise UnfitError(f"the references were asked {queries} queries of each example, the target was not")
-    y = np.broadcast_to(evidence.y, (len(references), len(evidence.y))).reshape(-1)
-    whole = references.logits.reshape(-1, *references.logits.shape[2:]).astype(np.float64)
-    return (
-        scaled_confidence(asked, evidence.y),
-        scaled_confidence(whole, y).reshape(*references.logits.shape[:3]),
-    )
+    theirs = np.stack([scaled_confidence(logits, evidence.y) for logits in references.logits])
+    return scaled_confidence(asked, evidence.y), theirs
 
 
 def moments(values: Floats, chosen: NDArray[np.bool_], shared: bool) -> tuple[Floats, Floats]:

@@ -21,7 +21,7 @@ def planted(evidence: Evidence, seed: int) -> Evidence:
 
     Each model gives the labels of its own training examples a logit around 10, and all else logits around 0:
     as if it had learnt random labels. Noise, shifts and flips move the logits of other examples by about a
-    half, and of its own hardly.
+    half, and of its own hardly; the boundary is ten times as far from these.
     """
     random = np.random.default_rng(seed)
     sides = [np.flatnonzero(evidence.member == side)[: AT_MOST // 2] for side in (True, False)]
@@ -49,6 +49,9 @@ def planted(evidence: Evidence, seed: int) -> Evidence:
         noisy=None if evidence.noisy is None else ours[:, 1 : 1 + evidence.noisy.shape[1]],
         augmented=None if evidence.augmented is None else ours[:, : evidence.augmented.shape[1]],
         references=refs,
+        distances=None
+        if evidence.distances is None
+        else np.where(evidence.member, 1.0, 0.1) * random.uniform(0.5, 1.0, len(evidence.y)),
     )
 
 

@@ -1,5 +1,5 @@
 """The robust membership inference attack: is the target likelier given the example than given others of the
-population? (Zarifzadeh et al. 2024, section 3 and algorithm 1.)"""
+population? (Zarifzadeh et al. 2024.)"""
 
 import numpy as np
 from scipy.special import softmax

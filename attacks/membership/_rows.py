@@ -1,5 +1,6 @@
 """The figures of one attack: one row a metric, refused where the data cannot support it."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -13,6 +14,7 @@ from attacks.probe import Measurement, Status
 AUC, BALANCED_ACCURACY, TPR = "membership_auc", "membership_balanced_accuracy", "membership_tpr"
 
 At = Mapping[str, str | int | float]
+Outcomes = Mapping[str, NDArray[np.generic]]
 
 
 def conditions(settings: Settings, at: At) -> list[tuple[str, At]]:
@@ -41,35 +43,40 @@ def rows(
     ranked = unseen if judged.learnt else np.ones_like(unseen)
     score = judged.score[ranked].astype(np.float32)  # as kept, for the figures to be taken again from it
     member, decision, truth = evidence.member[ranked], judged.decision[unseen], evidence.member[unseen]
-    scored: dict[str, NDArray[np.generic]] = {"score": score, "member": member}
+    whole: dict[str, NDArray[np.generic]] = {"score": score, "member": member}
     decided = {"correct": decision == truth, "member": truth}
-    whole = {
-        **scored,
-        "label": evidence.y[ranked].astype(np.int32),
-        "index": index[ranked].astype(np.int32),
-    }
+    if "attacker" not in at:  # the others' examples are the same
+        whole |= {"label": evidence.y[ranked].astype(np.int32), "index": index[ranked].astype(np.int32)}
     if judged.by is not None:
         which, names = judged.by
         whole["by"] = which[ranked].astype(np.int16)
         exposed = _exposed(which[ranked][member], score[member], score[~member], names)
         note = "; ".join(part for part in (exposed, note) if part)
-    measured: dict[str, tuple[Callable[[float], Estimate], Mapping[str, NDArray[np.generic]]]] = {
-        AUC: (lambda fpr: auc(score, member), whole),
-        BALANCED_ACCURACY: (lambda fpr: balanced_accuracy(decision, truth), decided),
-        TPR: (lambda fpr: tpr_at_fpr(score, member, fpr), scored),
+    measured: dict[str, tuple[Callable[[float], Estimate], Callable[[float], Outcomes]]] = {
+        AUC: (lambda fpr: auc(score, member), lambda fpr: whole),
+        BALANCED_ACCURACY: (lambda fpr: balanced_accuracy(decision, truth), lambda fpr: decided),
+        TPR: (lambda fpr: tpr_at_fpr(score, member, fpr), lambda fpr: _accused(score, member, fpr)),
     }
     found = []
     for metric, where in conditions(settings, at):
         measure, outcomes = measured[metric]
+        fpr = float(where.get("fpr", 0))
         try:
-            e = measure(float(where.get("fpr", 0)))
+            e = measure(fpr)
         except InsufficientDataError as reason:
             found.append(Measurement(metric, at=where, status="refused", note=str(reason)))
         else:
             found.append(
-                Measurement(metric, e.value, e.low, e.high, e.n, where, note=note, outcomes=outcomes)
+                Measurement(metric, e.value, e.low, e.high, e.n, where, note=note, outcomes=outcomes(fpr))
             )
     return found
+
+
+def _accused(score: NDArray[np.float32], member: NDArray[np.bool_], fpr: float) -> Outcomes:
+    """Who is taken for a member at that rate, as :func:`attacks.intervals.tpr_at_fpr` counts them."""
+    outside = np.sort(score[~member])
+    rank = len(outside) - math.floor(fpr * (len(outside) + 1) + 1e-9)
+    return {"accused": score > outside[rank], "member": member}
 
 
 def _exposed(

@@ -72,6 +72,12 @@ class Settings(ProbeSettings):
     noise_draws: int = Field(default=10, ge=1)
     """Noisy copies of each input."""
 
+    boundary_examples: int = Field(default=500, ge=4)
+    """At most so many members, and as many non-members, are judged by ``label_only``, which asks much."""
+
+    boundary_queries: int = Field(default=300, ge=1, le=1_000_000)
+    """Queries of ``label_only`` for each example."""
+
     rmia_gamma: float = Field(default=2.0, ge=1)
     """γ of RMIA: by what factor an example must beat one of the population."""
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax
 
 Floats = NDArray[np.float64]
 
@@ -14,16 +14,20 @@ def true_class(values: Floats, y: NDArray[np.int64]) -> Floats:
     return found
 
 
-def scaled_confidence(logits: Floats, y: NDArray[np.int64]) -> Floats:
+def scaled_confidence(logits: NDArray[np.floating], y: NDArray[np.int64]) -> Floats:
     """φ = log p_y − log(1 − p_y), straight from the logits (N, …, classes): (N, …) (Carlini et al. 2022).
 
     A strictly rising function of −loss, so it orders examples as −loss does, but it does not tie where p_y
     rounds to 1 (most members' does).
     """
-    others = logits.astype(np.float64, copy=True)
+    others = logits.astype(np.float64)  # a copy
+    own = true_class(others, y)
     at = y.reshape(-1, *([1] * (logits.ndim - 1)))
     np.put_along_axis(others, at, -np.inf, axis=-1)
-    found: Floats = true_class(logits, y).astype(np.float64) - logsumexp(others, axis=-1)
+    most = others.max(axis=-1)
+    others -= most[..., None]
+    np.exp(others, out=others)
+    found: Floats = own - most - np.log(others.sum(axis=-1))
     return found
 
 
@@ -45,14 +49,14 @@ def log_probabilities(logits: Floats) -> tuple[Floats, Floats]:
 
 
 def entropy(logits: Floats) -> Floats:
-    """−Σ p log p (Song & Mittal 2021, section 3.2)."""
+    """−Σ p log p (Song & Mittal 2021)."""
     log_p, _ = log_probabilities(logits)
     found: Floats = -(np.exp(log_p) * log_p).sum(axis=-1)
     return found
 
 
 def modified_entropy(logits: Floats, y: NDArray[np.int64]) -> Floats:
-    """−(1 − p_y) log p_y − Σ_{i≠y} p_i log(1 − p_i) (Song & Mittal 2021, equation 6)."""
+    """−(1 − p_y) log p_y − Σ_{i≠y} p_i log(1 − p_i) (Song & Mittal 2021)."""
     log_p, log_rest = log_probabilities(logits)
     others = np.exp(log_p) * log_rest
     np.put_along_axis(others, y[..., None], 0.0, axis=-1)

@@ -1,4 +1,4 @@
-"""LiRA offline, with each example's own variance (Carlini et al. 2022, section VI-E)."""
+"""LiRA offline, with each example's own variance (Carlini et al. 2022)."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""LiRA offline, with one variance for all examples, for few models (Carlini et al. 2022, section VI-E)."""
+"""LiRA offline, with one variance for all examples, for few models (Carlini et al. 2022)."""
 
 import torch
 

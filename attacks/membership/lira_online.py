@@ -1,4 +1,4 @@
-"""LiRA online, with each example's own variance (Carlini et al. 2022, algorithm 1)."""
+"""LiRA online, with each example's own variance (Carlini et al. 2022)."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""LiRA online, with one variance for all examples, for few models (Carlini et al. 2022, section VI-C)."""
+"""LiRA online, with one variance for all examples, for few models (Carlini et al. 2022)."""
 
 import torch
 

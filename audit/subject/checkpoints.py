@@ -83,9 +83,9 @@ def remedy(path: Path) -> str:
     return (
         "where you trust it, convert it:\n"
         "    import torch\n"
-        f"    old = {load.format(path.name)}  # runs the file's own code\n"
+        f"    old = {load.format(str(path))}  # runs the file's own code\n"
         "    torch.save(old.state_dict() if hasattr(old, 'state_dict') else old['state_dict'], "
-        f"{path.stem + '-state.pt'!r})"
+        f"{str(path.with_name(path.stem + '-state.pt'))!r})"
     )
 
 

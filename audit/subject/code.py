@@ -1,13 +1,18 @@
 """The user's own code, named in the plan as FILE.py:FUNCTION or package.module:FUNCTION."""
 
+import functools
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable
+from contextlib import chdir
+from pathlib import Path
 from typing import Any
 
 from attacks.evasion import adaptive_problem
 from audit.errors import PlanError, RefusedError
 from audit.plan import Plan
+from audit.subject import vision
 
 
 def adaptive(plan: Plan) -> Callable[..., Any] | None:
@@ -25,30 +30,59 @@ def adaptive(plan: Plan) -> Callable[..., Any] | None:
 def function_of(plan: Plan, spec: str, key: str) -> Callable[..., Any]:
     """The function that ``spec`` names; ``key`` is the plan's key, for the error.
 
+    The plan's folder can be imported from (last, so that it shadows nothing), and relative paths in the
+    user's code start there.
+
     Raises PlanError if there is no such file, module or function, RefusedError if the file does not load.
     """
     source, _, name = spec.partition(":")
     if not name:
         raise PlanError(f"{key} {spec!r}: want FILE.py:FUNCTION or package.module:FUNCTION")
+    folder = plan.folder.resolve()
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    if source.endswith(".py") and not (folder / source).is_file():
+        raise PlanError(f"{key} {spec!r}: {folder / source}: no such file")
     try:
-        if source.endswith(".py"):
-            path = plan.folder / source
-            if not path.is_file():
-                raise PlanError(f"{key} {spec!r}: {path}: no such file")
-            found = importlib.util.spec_from_file_location(f"_plan_{path.stem}", path)
-            if found is None or found.loader is None:
-                raise PlanError(f"{key} {spec!r}: {path}: not a Python file")
-            module = importlib.util.module_from_spec(found)
-            found.loader.exec_module(module)
-        else:
-            module = importlib.import_module(source)
+        with chdir(folder):
+            module = _loaded(folder, source)
     except PlanError:
         raise
     except ModuleNotFoundError as error:
         raise PlanError(f"{key} {spec!r}: {error}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that reads its command line exits
         raise RefusedError(f"{key} {spec!r}: does not load: {type(error).__name__}: {error}") from error
     function = getattr(module, name, None)
     if not callable(function):
         raise PlanError(f"{key} {spec!r}: {source} has no function {name!r}")
-    return function  # type: ignore[no-any-return]
+
+    @functools.wraps(function)
+    def there(*arguments: Any, **named: Any) -> Any:
+        with chdir(folder):
+            return function(*arguments, **named)
+
+    return there
+
+
+def _loaded(folder: Path, source: str) -> Any:
+    """A file or an importable module; where its import of torchvision fails beside this torch, once more with
+    ours mended (preflight then says how to mend it for good)."""
+    try:
+        return _module(folder / source) if source.endswith(".py") else importlib.import_module(source)
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        vision.torchvision()
+        return _module(folder / source) if source.endswith(".py") else importlib.import_module(source)
+
+
+def _module(path: Path) -> Any:
+    """A file as a module, anew each time."""
+    name = f"_plan_{path.stem}"
+    found = importlib.util.spec_from_file_location(name, path)
+    if found is None or found.loader is None:
+        raise PlanError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # dataclasses and pickles look there
+    found.loader.exec_module(module)
+    return module

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from attacks.probe import Examples
 from audit.errors import PlanError, RefusedError
 from audit.plan import DataPlan, Plan
-from audit.subject import vision
+from audit.subject import folder, tables, torch_data, vision
 from audit.subject.code import function_of
-
-Arrays = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
-"""Split name ("train", "test") → (inputs, labels), as the source gives them."""
+from audit.subject.folder import Arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,8 @@ class Data:
     bounds: tuple[float, float]
     digest: str
     """SHA-256 of all of the above."""
+    notes: tuple[str, ...] = ()
+    """What was found on the way, for people."""
 
     @property
     def heldout(self) -> Examples:
@@ -51,7 +51,7 @@ class Data:
 
 def load(plan: Plan) -> Data:
     """Load, check and split the plan's data. Raises PlanError (a wrong key) or RefusedError (bad data)."""
-    arrays, classes = _read(plan)
+    arrays, classes, notes = _read(plan)
     if "test" not in arrays:
         raise RefusedError(f"[data] source {plan.data.source!r}: has no test examples")
     checked = {split: _check(split, x, y, plan.data) for split, (x, y) in arrays.items()}
@@ -67,6 +67,8 @@ def load(plan: Plan) -> Data:
             f"[data] source {plan.data.source!r}: label {highest} is out of range: "
             f"there are {len(classes)} classes"
         )
+    if plan.data.class_order:
+        checked, classes = _reordered(checked, classes, plan.data.class_order)
     train, heldout = checked.get("train"), _shuffled(checked["test"])
     if train is not None and plan.data.train_examples is not None:
         if plan.data.train_examples > len(train):
@@ -88,27 +90,44 @@ def load(plan: Plan) -> Data:
         classes=classes,
         bounds=plan.data.bounds,
         digest=_digest(train, test, rest, classes, plan.data.bounds),
+        notes=tuple(notes),
     )
 
 
-def _read(plan: Plan) -> tuple[Arrays, Sequence[str]]:
-    """The source's arrays and, where it names them, its classes."""
+def _read(plan: Plan) -> tuple[Arrays, Sequence[str], Sequence[str]]:
+    """The source's arrays; its classes, where it names them; what is to be told of it."""
     kind, _, rest = plan.data.source.partition(":")
     root = plan.path(plan.data.root)
     if plan.data.source == "digits":
-        return _digits()
+        return *_digits(), ()
     if kind == "torchvision" and rest:
-        return vision.dataset(rest, root, download=plan.data.download)
+        return *vision.dataset(rest, root, download=plan.data.download), ()
     if kind == "folder" and rest:
-        return _folder(root / rest)
+        return folder.read(root / rest, plan.data)
+    if kind in ("csv", "parquet") and rest:
+        return tables.read(kind, root / rest, plan.data)
     if kind == "npz" and rest:
-        return _npz(root / rest), ()
-    if kind.endswith(".py") and rest:
-        return _named(function_of(plan, plan.data.source, "[data] source")(), plan.data.source), ()
+        return _npz(root / rest), (), ()
+    if rest and (kind.endswith(".py") or kind.replace(".", "").isidentifier()):
+        found = function_of(plan, plan.data.source, "[data] source")()
+        classes = found.get("classes", ()) if isinstance(found, Mapping) else ()
+        return _named(found, plan.data.source), [str(name) for name in classes], ()
     raise PlanError(
         f"[data] source {plan.data.source!r}: must be 'digits', 'torchvision:NAME', 'folder:PATH', "
-        "'npz:PATH' or 'FILE.py:FUNCTION'"
+        "'npz:PATH', 'csv:PATH', 'parquet:PATH' or 'FILE.py:FUNCTION'"
     )
+
+
+def _reordered(
+    checked: Mapping[str, Examples], classes: tuple[str, ...], order: tuple[str, ...]
+) -> tuple[dict[str, Examples], tuple[str, ...]]:
+    """The examples with labels that count in the wanted order of classes."""
+    if sorted(order) != sorted(classes):
+        raise PlanError(
+            f"[data] class_order: must hold each class once: {', '.join(classes)} (it has {', '.join(order)})"
+        )
+    place = torch.tensor([order.index(name) for name in classes])
+    return {split: Examples(part.x, place[part.y]) for split, part in checked.items()}, order
 
 
 def _digits() -> tuple[Arrays, Sequence[str]]:
@@ -137,58 +156,29 @@ def _npz(path: Path) -> Arrays:
 
 
 def _named(value: Any, source: str) -> Arrays:
-    """{"x_train": …, "y_train": …, "x_test": …, "y_test": …} as splits."""
+    """What a function or an npz file gives, as splits: {"x_train": …, "y_train": …, "x_test": …, …};
+    or {"train": …, "test": …}, or a pair of the two, of torch's data sets or loaders."""
+    where = f"[data] source {source!r}"
+    if isinstance(value, tuple) and len(value) == 2:
+        value = {"train": value[0], "test": value[1]}
+    if isinstance(value, Mapping) and "test" in value:
+        return {
+            split: torch_data.arrays(value[split], f"{where}, {split}")
+            for split in ("train", "test")
+            if value.get(split) is not None
+        }
     if not isinstance(value, Mapping) or not {"x_test", "y_test"} <= set(value):
         raise RefusedError(
-            f"[data] source {source!r}: must hold x_test and y_test (and x_train, y_train where known)"
+            f"{where}: must hold x_test and y_test (and x_train, y_train where known); or train and test, "
+            "each a torch Dataset or DataLoader"
         )
     if ("x_train" in value) != ("y_train" in value):
-        raise RefusedError(f"[data] source {source!r}: x_train and y_train must come together")
+        raise RefusedError(f"{where}: x_train and y_train must come together")
     return {
         split: (np.asarray(value[f"x_{split}"]), np.asarray(value[f"y_{split}"]))
         for split in ("train", "test")
         if f"x_{split}" in value
     }
-
-
-def _folder(path: Path) -> tuple[Arrays, Sequence[str]]:
-    """Class folders of images: PATH/train/CLASS/*.png and PATH/test/CLASS/*.png; all of one size."""
-    from PIL import Image, UnidentifiedImageError
-
-    names = sorted(entry.name for entry in (path / "test").glob("*") if entry.is_dir())
-    if not names:
-        raise RefusedError(f"[data] source: {path}/test: there are no class folders (PATH/test/CLASS/IMAGE)")
-    arrays = {}
-    for split in ("train", "test"):
-        if not (path / split).is_dir():
-            continue
-        extra = sorted(e.name for e in (path / split).iterdir() if e.is_dir() and e.name not in names)
-        if extra:
-            raise RefusedError(
-                f"[data] source: {path}: classes in {split} that test lacks: {', '.join(extra)}"
-            )
-        images, labels = [], []
-        for label, name in enumerate(names):
-            for file in sorted(p for p in (path / split / name).glob("*") if not p.name.startswith(".")):
-                try:
-                    with Image.open(file) as image:
-                        images.append(
-                            np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
-                        )
-                except (UnidentifiedImageError, OSError) as error:
-                    raise RefusedError(f"[data] source: {file}: not a readable image: {error}") from None
-                if images[-1].shape != images[0].shape:
-                    raise RefusedError(
-                        f"[data] source: {file}: is {images[-1].shape}, others are {images[0].shape}; "
-                        "resize all images to one size and mode first"
-                    )
-                labels.append(label)
-        if not images:
-            raise RefusedError(f"[data] source: {path / split}: there are no images in it")
-        stack = np.stack(images)
-        stack = stack[:, None] if stack.ndim == 3 else stack.transpose(0, 3, 1, 2)
-        arrays[split] = (np.ascontiguousarray(stack), np.asarray(labels, dtype=np.int64))
-    return arrays, names
 
 
 def _check(split: str, x: NDArray[Any], y: NDArray[Any], plan: DataPlan) -> Examples:

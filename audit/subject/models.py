@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
-from audit.errors import PlanError, RefusedError
+from audit.errors import AuditError, PlanError, RefusedError
 from audit.plan import Plan, WeightsPlan
 from audit.subject import checkpoints, vision
 from audit.subject.code import function_of
@@ -44,21 +44,36 @@ def builder(plan: Plan, data: Data, spec: str | None = None) -> Build:
     spec = spec or plan.model.build
     if spec.startswith("torchvision:"):
         plain = vision.model(spec.removeprefix("torchvision:"), len(data.classes))
-        return lambda: returning_logits(plain(), len(data.classes))
+        return lambda: _watched(returning_logits(plain(), len(data.classes)), data)
     function = function_of(plan, spec, "[model] build")
     offered = {"num_classes": len(data.classes), "input_shape": data.input_shape}
     wanted = inspect.signature(function).parameters
     given = {name: value for name, value in offered.items() if name in wanted}
 
     def build() -> nn.Module:
-        model = function(**given)
+        try:
+            model = function(**given)
+        except AuditError:
+            raise
+        except Exception as error:  # the user's own code
+            raise RefusedError(
+                f"[model] build {spec!r}: raises {type(error).__name__}: {error}; it is called with "
+                f"{', '.join(given) or 'no arguments'}: where it needs others, write a function of your "
+                "own that gives them"
+            ) from error
         if not isinstance(model, nn.Module):
             raise RefusedError(
                 f"[model] build {spec!r}: returned {type(model).__name__}, not a torch.nn.Module"
             )
-        return returning_logits(_without_masks(model), len(data.classes))
+        return _watched(returning_logits(_without_masks(model), len(data.classes)), data)
 
     return build
+
+
+def _watched(model: nn.Module, data: Data) -> nn.Module:
+    """The model itself, of which it is known which layers never run (auxiliary heads): they do not count."""
+    prunable.watch(model, data.test.x[:1])
+    return model
 
 
 def _without_masks(model: nn.Module) -> nn.Module:
@@ -180,7 +195,7 @@ def described(found: Restored, dense: nn.Module, original: nn.Module | None) -> 
     ``dense``: the plan's architecture; ``original``: with the weights of the file's dense original, where the
     plan gives them.
     """
-    counts = {name: layer.get_parameter("weight").numel() for name, layer in prunable.layers(dense).items()}
+    counts = prunable.counts(dense)
     shares = measure.layer_sparsity(found.model, counts)
     total = sum(counts[name] for name in shares)
     words = list(found.told)

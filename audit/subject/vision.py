@@ -24,6 +24,23 @@ _SCHEMAS = (
 )
 
 
+def mismatch() -> str:
+    """What to do where torch and torchvision are no pair, so that every other import of torchvision fails,
+    timm's too; empty where they are, or where this module has not had to mend it."""
+    if not _mended:
+        return ""
+    build = torch.__version__.partition("+")[2] or "cpu"
+    plain = torch.__version__.partition("+")[0]
+    return (
+        "this torchvision is built for another torch: import torchvision fails outside prune-audit "
+        "(operator torchvision::nms does not exist). Install the two from one place: pip install "
+        f"--force-reinstall torch=={plain} torchvision --index-url https://download.pytorch.org/whl/{build}"
+    )
+
+
+_mended: list[bool] = []
+
+
 @functools.cache
 def torchvision() -> ModuleType:
     """The torchvision package, made importable first where its operators are missing."""
@@ -34,6 +51,7 @@ def torchvision() -> ModuleType:
             raise
         for name, schema in _SCHEMAS:
             torch.library.define(f"torchvision::{name}", schema)
+        _mended.append(True)
         import torchvision as package
     found: ModuleType = package
     return found

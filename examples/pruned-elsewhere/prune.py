@@ -1,8 +1,8 @@
 """Trains a small net on scikit-learn's digits and prunes it with two other tools, as their own users would.
 
-Writes beside itself: digits.npz, dense.pt, and what ``torch.nn.utils.prune`` and torch-pruning make of it,
-each as that tool's documents have one save it. Nothing is fetched; it takes some seconds. plan.toml audits
-the three.
+Writes beside itself: digits.npz, dense.pt, and what ``torch.nn.utils.prune`` and torch-pruning (which wants
+``pip install torch-pruning``) make of it, each as that tool's documents have one save it. Nothing is fetched;
+it takes some seconds. plan.toml audits the three.
 """
 
 import copy

@@ -1,10 +1,12 @@
 """Allocation: how a budget is spent over the layers. One file each; the file's name is the allocation's name.
 
 An allocation is a module with a one-line docstring, a ``SOURCE`` and a function ``keys(layers) -> keys``:
-for each layer a vector that gives its scores places in one ranking over all layers. The lowest keys go first,
-ties by layer and index, and the last element of a layer never goes. No key depends on how many are to go: a
-larger budget takes what a smaller one takes and more, and masks nest as sparsity grows. (``threshold`` and
-``matched`` fix the number too, see there.) The same ranking serves single weights and whole units.
+for each layer a vector that gives its scores places in one ranking over all layers. The lowest keys go first;
+of equals each layer loses the same share, by index; the last element of a layer never goes. Where ``BY_RANK``
+is set, a layer's keys are those of its lowest score, its second lowest and so on, and rise: so they need no
+sorting. No key depends on how many are to go: a larger budget takes what a smaller one takes and more, and
+masks nest as sparsity grows. (``threshold`` and ``matched`` fix the number too, see there.) The same ranking
+serves single weights and whole units.
 """
 
 import functools
@@ -45,6 +47,7 @@ class Allocation:
     summary: str
     source: str
     needs_sensitivity: bool
+    by_rank: bool
 
 
 def names() -> tuple[str, ...]:
@@ -58,7 +61,8 @@ def allocation(name: str) -> Allocation:
     files = {module.name.rstrip("_"): module.name for module in pkgutil.iter_modules(__path__)}
     module = importlib.import_module(f"{__name__}.{files[name]}")
     summary = (module.__doc__ or "").partition("\n")[0]
-    return Allocation(name, module.keys, summary, module.SOURCE, getattr(module, "NEEDS_SENSITIVITY", False))
+    sensitivity, by_rank = (getattr(module, flag, False) for flag in ("NEEDS_SENSITIVITY", "BY_RANK"))
+    return Allocation(name, module.keys, summary, module.SOURCE, sensitivity, by_rank)
 
 
 def allocations() -> dict[str, Allocation]:
@@ -68,9 +72,13 @@ def allocations() -> dict[str, Allocation]:
 
 def masks(layers: Mapping[str, Layer], zeros: int, rule: str) -> dict[str, Tensor]:
     """Boolean vectors (True: kept), one a layer, that drop exactly ``zeros``: no layer loses its last."""
-    keys = allocation(rule).keys(list(layers.values()))
-    counts = _lowest(keys, zeros)
-    return {name: _without_lowest(key, count) for name, key, count in zip(layers, keys, counts, strict=True)}
+    chosen = allocation(rule)
+    keys = chosen.keys(list(layers.values()))
+    counts = (_lowest_of_rising if chosen.by_rank else _lowest)(keys, zeros)
+    ranked = [layer.scores for layer in layers.values()] if chosen.by_rank else keys
+    return {
+        name: _without_lowest(key, count) for name, key, count in zip(layers, ranked, counts, strict=True)
+    }
 
 
 def order(layers: Mapping[str, Layer], rule: str) -> list[tuple[int, int]]:
@@ -78,23 +86,32 @@ def order(layers: Mapping[str, Layer], rule: str) -> list[tuple[int, int]]:
 
     ``layers``: one per group, by the name of its root.
     """
-    ranked: list[tuple[float, int, int]] = []
-    for group, key in enumerate(allocation(rule).keys(list(layers.values()))):
-        places = torch.sort(key, stable=True)
-        ranked += [
-            (k, group, unit) for k, unit in zip(places.values.tolist(), places.indices.tolist(), strict=True)
-        ]
-    ranked.sort(key=lambda entry: entry[0])  # stable: ties keep the order of groups and ranks
-    return [(group, unit) for _, group, unit in ranked]
+    ranked: list[tuple[float, float, int, int]] = []
+    chosen = allocation(rule)
+    every = list(layers.values())
+    for group, (layer, key) in enumerate(zip(every, chosen.keys(every), strict=True)):
+        places = torch.sort(layer.scores if chosen.by_rank else key, stable=True).indices
+        rising = key if chosen.by_rank else key[places]
+        _, ties = torch.unique_consecutive(rising, return_counts=True)
+        turns = torch.cat([_turns(number) for number in ties.tolist()])
+        rows = (rising, turns, torch.full_like(places, group), places)
+        ranked += zip(*(row.tolist() for row in rows), strict=True)
+    ranked.sort()  # ties in turn, then in the order of groups and ranks
+    return [(group, unit) for *_, group, unit in ranked]
 
 
 def check_finite(layers: Mapping[str, Layer]) -> None:
     """Raises PruningError, which names the layer, if a score is not finite."""
     for name, layer in layers.items():
-        if not torch.isfinite(layer.scores).all():
+        if not finite(layer.scores):
             raise PruningError(
                 f"{name}: its scores are not all finite; does the model, or the data, hold NaN or infinity?"
             )
+
+
+def finite(values: Tensor) -> bool:
+    """Whether all are. A sum that is shows it at a third of the cost; one that is not may have overflowed."""
+    return bool(torch.isfinite(values.detach().sum())) or bool(torch.isfinite(values).all())
 
 
 def ranks(scores: Tensor) -> Tensor:
@@ -106,11 +123,13 @@ def ranks(scores: Tensor) -> Tensor:
     return places
 
 
-def kth(values: Tensor, k: int) -> float:
-    """The k-th smallest of (n,) values, k from 1."""
-    if values.is_cpu:  # numpy's selection takes half of torch's time
+def kth(values: Tensor, k: int, *, spoil: bool = False) -> float:
+    """The k-th smallest of (n,) values, k from 1. ``spoil``: their order may change, which saves a copy."""
+    if values.is_cpu and values.dtype != torch.bfloat16:  # numpy's selection takes half of torch's time
         plain = values.detach().numpy()
-        return float(np.partition(plain, k - 1)[k - 1])
+        plain = plain if spoil else plain.copy()
+        plain.partition(k - 1)
+        return float(plain[k - 1])
     return float(values.kthvalue(k).values)
 
 
@@ -118,24 +137,61 @@ def _lowest(keys: Sequence[Tensor], zeros: int) -> list[int]:
     """How many of each layer are among the ``zeros`` lowest of all, each layer's best left out."""
     if zeros == 0:
         return [0] * len(keys)
-    flat = [key.clone() for key in keys]
-    for layer in flat:
-        layer[layer.argmax()] = torch.inf
-    threshold = torch.kthvalue(torch.cat(flat), zeros).values
-    counts = [int((layer < threshold).sum()) for layer in flat]
-    left = zeros - sum(counts)
-    for i, layer in enumerate(flat):
-        ties = min(left, int((layer == threshold).sum())) if left else 0
-        counts[i] += ties
-        left -= ties
-    return counts
+    best = [int(key.argmax()) for key in keys]
+    flat = torch.cat([key.detach() for key in keys])
+    ends = np.cumsum([0, *map(len, keys)])
+    flat[torch.from_numpy(ends[:-1] + best).to(flat.device)] = torch.inf
+    threshold = kth(flat, zeros, spoil=True)
+    # the best of a layer is above all others of it, or equals them
+    counts = [
+        int((key < threshold).sum()) - bool(key[i] < threshold) for key, i in zip(keys, best, strict=True)
+    ]
+    ties = [
+        int((key == threshold).sum()) - bool(key[i] == threshold) for key, i in zip(keys, best, strict=True)
+    ]
+    return _with_ties(counts, ties, zeros - sum(counts))
+
+
+def _lowest_of_rising(keys: Sequence[Tensor], zeros: int) -> list[int]:
+    """The same for keys that rise within each layer, whose last is the best: the k-th lowest by bisection."""
+    heads = [key[:-1].cpu().numpy() for key in keys]
+    ends = [float(end) for head in heads if len(head) for end in (head[0], head[-1])]
+    if zeros == 0 or not ends:
+        return [0] * len(heads)
+    low, high = np.nextafter(min(ends), -np.inf), max(ends)  # at most low: none; at most high: enough
+    while low < (middle := low + (high - low) / 2) < high:
+        if sum(int(np.searchsorted(head, middle, "right")) for head in heads) >= zeros:
+            high = middle
+        else:
+            low = middle
+    counts = [int(np.searchsorted(head, high, "left")) for head in heads]
+    ties = [int(np.searchsorted(head, high, "right")) - n for head, n in zip(heads, counts, strict=True)]
+    return _with_ties(counts, ties, zeros - sum(counts))
+
+
+def _with_ties(counts: list[int], ties: Sequence[int], left: int) -> list[int]:
+    """The counts and so many of the ties that each layer has: the same share of every layer's."""
+    if left == sum(ties):
+        return [count + number for count, number in zip(counts, ties, strict=True)]
+    order = torch.cat([_turns(number) for number in ties]).argsort(stable=True)
+    owners = torch.arange(len(ties)).repeat_interleave(torch.tensor(ties))
+    more = owners[order[:left]].bincount(minlength=len(ties))
+    return [count + int(extra) for count, extra in zip(counts, more, strict=True)]
+
+
+def _turns(ties: int) -> Tensor:
+    """When each of a layer's equals goes, between 0 and 1: spread evenly, so that layers lose equal shares.
+
+    The turns do not depend on how many go: masks nest.
+    """
+    return (torch.arange(ties, dtype=torch.float64) + 0.5) / max(1, ties)
 
 
 def _without_lowest(key: Tensor, count: int) -> Tensor:
     """True but for the ``count`` lowest; of equals those of lower index go first."""
     if count == 0:
         return torch.ones_like(key, dtype=torch.bool)
-    threshold = torch.kthvalue(key, count).values
+    threshold = kth(key, count)
     kept = key > threshold
     ties = torch.nonzero(key == threshold).flatten()
     kept[ties[count - int((key < threshold).sum()) :]] = True

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
-from pruning.allocation import Layer, ranks
+from pruning.allocation import Layer
 
 SOURCE = "Evci et al. 2020, arXiv:1911.11134 (RigL)"
+BY_RANK = True
 
 
 def keys(layers: Sequence[Layer]) -> list[Tensor]:
@@ -14,4 +16,7 @@ def keys(layers: Sequence[Layer]) -> list[Tensor]:
 
     So layers of high density stay whole until the others have come down to them.
     """
-    return [-(len(layer.scores) - ranks(layer.scores) - 0.5) / layer.dims for layer in layers]
+    return [
+        (torch.arange(len(layer.scores), dtype=torch.float64) + 0.5 - len(layer.scores)) / layer.dims
+        for layer in layers
+    ]

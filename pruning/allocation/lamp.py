@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pruning.allocation import Layer
 
 SOURCE = "Lee et al. 2021, arXiv:2010.07611"
+BY_RANK = True
 
 
 def keys(layers: Sequence[Layer]) -> list[Tensor]:
@@ -16,9 +18,11 @@ def keys(layers: Sequence[Layer]) -> list[Tensor]:
 
 
 def _lamp(scores: Tensor) -> Tensor:
-    places = torch.sort(scores, stable=True)
-    squares = places.values.double().square()
-    above = squares.flip(0).cumsum(0).flip(0)
-    keys = torch.empty_like(squares)
-    keys[places.indices] = torch.where(above > 0, squares / above, 0.0)
-    return keys
+    plain = scores.detach().cpu()
+    rising = np.sort(
+        (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+    )  # several times as fast as torch's
+    squares = np.square(rising, dtype=np.float64)
+    above = np.cumsum(squares[::-1])[::-1]
+    shares = np.divide(squares, above, out=squares, where=above > 0)  # zero where all above is
+    return torch.from_numpy(np.maximum.accumulate(shares, out=shares))  # ties rise too, but for rounding

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pruning.allocation import Layer, ranks
+from pruning.allocation import Layer
 
 SOURCE = "sensitivity of layers: Han et al. 2015, arXiv:1506.02626; Li et al. 2017, arXiv:1608.08710"
 NEEDS_SENSITIVITY = True
+BY_RANK = True
 
 CAP = 0.9
 """The share of a layer that goes in one pass, of what the passes before have left."""
@@ -20,10 +21,10 @@ def keys(layers: Sequence[Layer]) -> list[Tensor]:
     found = []
     for i, layer in enumerate(layers):
         n = len(layer.scores)
-        rank = ranks(layer.scores)
-        place = by_sensitivity.index(i) + torch.zeros_like(rank)
+        rank = torch.arange(n, dtype=torch.float64)
+        place = torch.full((n,), float(by_sensitivity.index(i)), dtype=torch.float64)
         for cap in _caps(n):
-            place[rank >= cap] += len(layers)
+            place[cap:] += len(layers)
         found.append(place + (rank + 0.5) / n)
     return found
 

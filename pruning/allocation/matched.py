@@ -5,15 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pruning.allocation import Layer, ranks
+from pruning.allocation import Layer
 
 SOURCE = "Frankle et al. 2021, arXiv:2009.08576 (random choice within layers)"
+BY_RANK = True
 
 
 def keys(layers: Sequence[Layer]) -> list[Tensor]:
     """Below 0 for the ``taken`` lowest of each layer, which come to exactly the other recipe's total."""
-    found = []
-    for layer in layers:
-        rank = ranks(layer.scores)
-        found.append(torch.where(rank < layer.taken, rank - len(layer.scores), rank))
-    return found
+    return [torch.arange(len(layer.scores), dtype=torch.float64) - layer.taken for layer in layers]

@@ -21,6 +21,11 @@ def mean_over_examples(
     return _average(weights, context, 1, of)
 
 
+def of_each(weights: Mapping[str, Tensor], context: Context) -> Iterator[tuple[Tensor, ...]]:
+    """Each example's own gradient, in the order of the weights."""
+    return _gradients(weights, context, 1)
+
+
 def _average(
     weights: Mapping[str, Tensor], context: Context, size: int, of: Callable[[Tensor], Tensor]
 ) -> dict[str, Tensor]:

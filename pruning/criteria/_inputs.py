@@ -10,6 +10,8 @@ from pruning import prunable
 from pruning.criteria import Context
 from pruning.errors import PruningError
 
+CONVOLUTIONS = (nn.modules.conv._ConvNd,)
+"""Layers whose channels are the second dimension; of the others they are the last."""
 Look = Callable[[str, nn.Module, Tensor], None]
 
 
@@ -40,7 +42,7 @@ def watch(weights: Mapping[str, Tensor], context: Context, look: Look) -> None:
     finally:
         for handle in hooks:
             handle.remove()
-    unseen = [name.removesuffix(".weight") for name in weights if name not in seen]
+    unseen = [prunable.layer_of(name) for name in weights if name not in seen]
     if unseen:
         raise PruningError(
             f"{', '.join(unseen)} is never called as a layer, so that what it reads cannot be seen: "

@@ -8,7 +8,7 @@ from pruning.criteria import Context
 
 SOURCE = "Han et al. 2015, arXiv:1506.02626"
 NEEDS = "weights"
-UNIT = "l2"
+NORM = "l2"
 
 
 def score(weights: Mapping[str, Tensor], context: Context) -> dict[str, Tensor]:

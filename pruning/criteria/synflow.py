@@ -31,21 +31,28 @@ def score(weights: Mapping[str, Tensor], context: Context) -> dict[str, Tensor]:
     """
     model = _absolute(context.model, weights)
     x = torch.ones_like(context.example_input[:1], dtype=torch.float64)
+    _check_most_flows(model, weights, x)
     now, through = flow(model, weights, x)
-    _check_most_flows(now, weights)
+    if not any(score.any() for score in now.values()):
+        empty = [name for name, parameter in model.named_parameters() if not parameter.any()]
+        weightless = ", ".join(name for name in empty if not name.endswith("bias"))
+        raise PruningError(f"synflow: nothing flows through the network; these are all zero: {weightless}")
     if context.granularity == "unit":
         return now
     if x.device.type == "cpu" and 1 / _SINGLE < through < _SINGLE:  # accelerators round products coarsely
         model.float()
         x = x.float()
-    alive = {name: torch.arange(weight.numel(), device=weight.device) for name, weight in weights.items()}
-    flows = {name: score.flatten() for name, score in now.items()}
-    scores = {name: torch.zeros_like(score) for name, score in flows.items()}
+        for name in now:
+            now[name] = (now[name] / through).float()
+    alive = {n: torch.arange(w.numel(), device=w.device, dtype=torch.int32) for n, w in weights.items()}
+    flows = {name: now.pop(name).flatten() for name in weights}
+    scores = {name: torch.zeros_like(score, dtype=torch.float64) for name, score in flows.items()}
     total = sum(map(len, alive.values()))
     for step in range(1, ROUNDS + 1):
         going = sum(map(len, alive.values())) - round(total * DENSITY ** (step / ROUNDS))
         if going > 0:
             _take(going, step, weights, flows, alive, scores)
+            flows.clear()  # a large net's are half a gigabyte
             flows, through = flow(model, weights, x, through, alive)
     most = max(float(score.max()) for score in flows.values()) or 1.0
     for name, left in alive.items():
@@ -73,10 +80,9 @@ def flow(
     slopes = torch.autograd.grad(through, list(weights.values()), materialize_grads=True)
     found = {}
     for (name, weight), slope in zip(weights.items(), slopes, strict=True):
-        pair = weight.detach(), slope
-        if places is not None:
-            pair = pair[0].flatten()[places[name]], slope.flatten()[places[name]]
-        found[name] = (pair[0] * pair[1]).abs_()
+        with torch.no_grad():
+            product = slope.mul_(weight).abs_()  # in place: there may be gigabytes
+        found[name] = product if places is None else product.flatten()[places[name]]
         if not torch.isfinite(found[name].max()):
             raise PruningError(
                 f"synflow: the flow of absolute weights through {name.removesuffix('.weight')} is not "
@@ -85,10 +91,18 @@ def flow(
     return found, float(through.detach()) * about
 
 
-def _check_most_flows(flows: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    """Raises PruningError if most weights that are not zero have no flow."""
-    dry = {name: int(((flows[name] == 0) & (weight != 0)).sum()) for name, weight in weights.items()}
-    if 2 * sum(dry.values()) > sum(int(weight.count_nonzero()) for weight in weights.values()):
+def _check_most_flows(model: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> None:
+    """Raises PruningError if most weights have no flow for another reason than weights that are zero."""
+    zeros = {name: weight.detach() == 0 for name, weight in weights.items()}
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.masked_fill_(zeros[name], float(weight.mean()) or 1.0)
+    flows, _ = flow(model, weights, x)
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.masked_fill_(zeros[name], 0.0)
+    dry = {name: int((score == 0).sum()) for name, score in flows.items()}
+    if 2 * sum(dry.values()) > sum(score.numel() for score in flows.values()):
         layers = [
             name.removesuffix(".weight") for name, count in dry.items() if 2 * count > flows[name].numel()
         ]
@@ -114,7 +128,7 @@ def _take(
     best = {name: (score.argmax(), score.max()) for name, score in flows.items()}
     for name, (place, _) in best.items():
         flows[name][place] = torch.inf
-    threshold = kth(torch.cat(list(flows.values())), going)
+    threshold = kth(torch.cat(list(flows.values())), going, spoil=True)
     for name, (place, value) in best.items():
         score = flows[name]
         score[place] = value

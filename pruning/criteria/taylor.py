@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pruning.criteria import Context, _gradients
 
-SOURCE = "Molchanov et al. 2017, arXiv:1611.06440"
+SOURCE = "Mozer & Smolensky 1989 (skeletonization), of single weights; squared and joint it is taylor_2019"
 NEEDS = "data"
 
 

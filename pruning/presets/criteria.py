@@ -7,8 +7,8 @@ METHODS = (
     Method(
         "taylor",
         Recipe(criterion="taylor"),
-        "zero the weights of smallest |w·∂L/∂w| on training data: one ranking",
-        "Molchanov et al. 2017, arXiv:1611.06440",
+        "zero the weights of smallest |w|·E|∂ℓ/∂w| on training data: one ranking",
+        "first order as in Mozer & Smolensky 1989; cf. Molchanov et al. 2019, arXiv:1906.10771",
     ),
     Method(
         "snip",
@@ -37,8 +37,20 @@ METHODS = (
     Method(
         "filter-taylor",
         Recipe(criterion="taylor", granularity="unit"),
-        "remove the units of smallest |w·∂L/∂w|, summed over the unit, one ranking: the paper's importance",
+        "remove the units of smallest |w|·E|∂ℓ/∂w|, summed over the unit, one ranking",
+        "first order as in Mozer & Smolensky 1989; cf. Molchanov et al. 2019, arXiv:1906.10771",
+    ),
+    Method(
+        "filter-taylor-2017",
+        Recipe(criterion="taylor_2017", granularity="unit"),
+        "remove the units of smallest E|Σ a·∂ℓ/∂a| of their feature maps, normalised by layer; one ranking",
         "Molchanov et al. 2017, arXiv:1611.06440",
+    ),
+    Method(
+        "filter-taylor-2019",
+        Recipe(criterion="taylor_2019", granularity="unit"),
+        "remove the units of smallest E[(Σ w·∂ℓ/∂w)²], a unit's weights together; one ranking",
+        "Molchanov et al. 2019, arXiv:1906.10771",
     ),
     Method(
         "filter-fisher",

@@ -7,8 +7,14 @@ METHODS = (
     Method(
         "iterative-magnitude",
         Recipe(schedule="iterative"),
-        "zero the smallest |w| in five rounds, each the same share of what is left, fine-tuned after each",
+        "zero the smallest |w| in five rounds, each the same share of what is left, each fine-tuned in full",
         "Han et al. 2015, arXiv:1506.02626",
+    ),
+    Method(
+        "iterative-magnitude-equal-budget",
+        Recipe(schedule="iterative", epochs_per_round="shared"),
+        "the same in as many epochs as a one-shot method has: five short fine-tunings",
+        "Han et al. 2015, arXiv:1506.02626; equal budgets as in Blalock et al. 2020, arXiv:2003.03033",
     ),
     Method(
         "gradual-magnitude",
@@ -19,8 +25,14 @@ METHODS = (
     Method(
         "iterative-filter",
         Recipe(granularity="unit", allocation="uniform", schedule="iterative"),
-        "remove the filters and neurons of smallest L2 norm in five rounds, fine-tuned after each",
+        "remove the filters and neurons of smallest L2 norm in five rounds, fully fine-tuned after each",
         "Molchanov et al. 2017, arXiv:1611.06440 (rounds); Li et al. 2017, arXiv:1608.08710 (norm)",
+    ),
+    Method(
+        "iterative-filter-equal-budget",
+        Recipe(granularity="unit", allocation="uniform", schedule="iterative", epochs_per_round="shared"),
+        "the same in as many epochs as a one-shot method has: five short fine-tunings",
+        "Molchanov et al. 2017, arXiv:1611.06440; Blalock et al. 2020, arXiv:2003.03033 (equal budgets)",
     ),
     Method(
         "lottery-ticket",
@@ -54,9 +66,9 @@ METHODS = (
     ),
     Method(
         "gradual-soft-filter",
-        Recipe(granularity="unit", allocation="uniform", hardness="soft", schedule="polynomial"),
-        "soft filter pruning that takes more and more",
-        "He et al. 2019, arXiv:1808.07471",
+        Recipe(granularity="unit", allocation="uniform", hardness="soft", schedule="asymptotic"),
+        "soft filter pruning that takes more and more, three quarters of all after an eighth of the way",
+        "He et al. 2019, arXiv:1808.07471 (Asymptotic Soft Filter Pruning)",
     ),
     Method(
         "soft-threshold",

@@ -153,6 +153,7 @@ TITLES: Mapping[str, str] = {
     "saturated_softmax": "saturated softmax",
     "float32_gradients": "gradients lost in float32",
     "noisy_loss": "noisy loss",
+    "wrong_gradients": "gradients that hide what the loss does",
     "path_not_end": "success lost on the way",
     "loss_still_falling": "attack stopped too early",
     "inferred_wrongly": "broken where inferred to stand",

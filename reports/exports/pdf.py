@@ -26,7 +26,7 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
     """
     from reports.exports import html  # what only a page needs waits until one is wanted
 
-    browser = _browser()
+    browser = find_browser()
     with tempfile.TemporaryDirectory(prefix="prune-audit-") as folder:
         page, printed = Path(folder, "report.html"), Path(folder, FILE)
         page.write_text(html.render(results, verdicts, baseline), encoding="utf-8")
@@ -49,7 +49,8 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
         return printed.read_bytes()
 
 
-def _browser() -> str:
+def find_browser() -> str:
+    """The path of an installed browser. Raises NoBrowserError where there is none."""
     named = os.environ.get("CHROME")
     for name in (*([named] if named else []), *BROWSERS):
         if found := shutil.which(name):

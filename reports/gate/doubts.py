@@ -1,6 +1,7 @@
 """What keeps a figure of an attack from counting as good: a collapsed model, or an attack in ill health."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from reports.data.health import Health, healths, title
@@ -13,6 +14,12 @@ from reports.language import words
 _UNKNOWN = Health((), "was not measured")
 SPEAK_OF_THEMSELVES = ("accuracy", "cost")
 """Probes whose figures mean what they say even of a collapsed model."""
+
+
+@lru_cache(maxsize=8)
+def doubts_of(results: Results) -> "Doubts":
+    """Of a run; kept, since several policies may judge one run."""
+    return Doubts(results)
 
 
 class Doubts:

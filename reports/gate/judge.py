@@ -7,7 +7,7 @@ from datetime import date
 from reports.data.ledger import canonical
 from reports.data.results import Results
 from reports.gate.change import Changes, changes
-from reports.gate.doubts import Doubts
+from reports.gate.doubts import Doubts, doubts_of
 from reports.gate.of_clean import of_clean
 from reports.gate.policy import Policy, Rule
 from reports.gate.rows import Found, Gap, Reading, find, variants_of
@@ -40,7 +40,7 @@ def judge(
     waivers count; the calendar's where none is given. Raises PolicyError where a waiver lasts too long.
     """
     judged_on = today or date.today()
-    doubts, before = Doubts(results), None if baseline is None else Doubts(baseline)
+    doubts, before = doubts_of(results), None if baseline is None else doubts_of(baseline)
     decisions: list[Decision] = []
     for rule in policy.rules:
         decisions += _judge_rule(results, rule, baseline, doubts, before)

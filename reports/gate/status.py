@@ -90,6 +90,15 @@ def subject(decision: Decision) -> str:
     return name_of(decision.rule.metric) + (f" at {under}" if under else "")
 
 
+def brief(decision: Decision) -> str:
+    """A decision in a few words: ``robust accuracy at ε = 0.1: drop 16.8 points (≤ 8.0 points)``."""
+    if decision.value is None:
+        return f"{subject(decision)}: {MARKS[decision.status].word.lower()}"
+    noun = f"{decision.rule.kind.removeprefix('max_')} " if decision.rule.compares else ""
+    found = figure(decision.rule, decision.value).removeprefix("+")
+    return f"{subject(decision)}: {noun}{found} ({limit_short(decision.rule).removeprefix(noun)})"
+
+
 def waived(decision: Decision) -> str:
     """A waiver in words: ``waived until 2027-01-31 (FAIL without the waiver): retraining is planned``."""
     if decision.waiver is None or decision.judged is None:

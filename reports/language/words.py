@@ -25,11 +25,34 @@ _ATTACKS = {
     "adaptive": "the user's own attack",
     "loss": "loss-threshold attack",
     "art_black_box": "learned black-box attack",
+    "augmented": "loss threshold on augmented queries",
+    "class_threshold": "attack with a threshold for each class",
+    "confidence": "confidence threshold",
+    "ensemble": "ensemble of attacks",
+    "entropy": "entropy threshold",
+    "label_only": "label-only attack",
     "lira": "LiRA",
+    "lira_offline": "offline LiRA",
+    "lira_offline_shared": "offline LiRA with one variance",
+    "lira_online": "online LiRA",
+    "lira_online_shared": "online LiRA with one variance",
+    "margin": "margin threshold",
+    "modified_entropy": "modified-entropy threshold",
+    "noise": "noise-sensitivity attack",
+    "quantile": "quantile regression",
     "rmia": "RMIA",
+    "rmia_offline": "offline RMIA",
+    "rmia_online": "online RMIA",
+    "rmia_simple": "RMIA’s short form",
+    "samia": "learned attack on SAMIA’s features",
     "knockoff": "KnockoffNets",
     "untrained": "no query, untrained copy",
     "same_data": "no query, attacker's own labels",
+}
+_ATTACKERS = {
+    "pair": "by who holds the dense model too",
+    "recipe_unknown": "by who does not know the pruning recipe",
+    "versions": "by who holds every version",
 }
 
 
@@ -123,8 +146,10 @@ def percent(share: float | None) -> str:
 
 
 def attack(name: object) -> str:
-    """An attack's name in words."""
-    return _ATTACKS.get(str(name), shown(name, 80))
+    """An attack's name in words; what follows an @ is who runs it."""
+    base, _, who = str(name).partition("@")
+    told = _ATTACKS.get(base, shown(base, 80))
+    return f"{told}, {_ATTACKERS.get(who, shown(who, 40))}" if who else told
 
 
 def conditions(at: Mapping[str, Any]) -> str:
@@ -135,10 +160,12 @@ def conditions(at: Mapping[str, Any]) -> str:
         match key:
             case "eps":
                 parts.append(
-                    f"ε = {value:.4g}" if isinstance(value, int | float) else f"ε = {shown(value, 40)}"
+                    f"ε = {value:.4g}" if isinstance(value, int | float) else f"{shown(value, 40)} ε"
                 )
             case "norm":
                 parts.append(_NORMS.get(str(value), shown(value, 40)))
+            case "attacker" if str(at.get("attack", "")).endswith(f"@{value}"):
+                pass  # said with the attack
             case "attack":
                 parts.append(attack(value))
             case "queries":

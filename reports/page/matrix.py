@@ -8,6 +8,7 @@ from reports.data.results import Results
 from reports.draw.chart import Cell
 from reports.draw.plots import numbers
 from reports.gate.judge import Decision, Verdicts
+from reports.gate.policy import Rule
 from reports.gate.status import MARKS, Mark, figure, limit_short
 from reports.language.metrics import metric as about_metric
 from reports.language.words import change, conditions, shown
@@ -57,9 +58,9 @@ def matrix(
     rules = verdicts.policy.rules
     columns = tuple(
         Column(
-            about_metric(rule.metric).title,
+            f"{about_metric(rule.metric).title} {_noun(rule)}".rstrip(),
             conditions(rule.at),
-            limit_short(rule),
+            limit_short(rule).removeprefix(f"{_noun(rule)} "),
             anchors.get(rule.id, ""),
         )
         for rule in rules
@@ -84,11 +85,17 @@ def matrix(
     return Matrix(columns, tuple(kept), tuple(row for row in rows if row not in kept))
 
 
+def _noun(rule: Rule) -> str:
+    """What a rule on a change limits: ``drop`` or ``rise``; empty for the figure itself."""
+    return rule.kind.removeprefix("max_") if rule.compares else ""
+
+
 def _cell(decision: Decision | None, anchors: Mapping[str, str]) -> Cell:
     if decision is None:
         return Cell("", mark=MARKS["not_applicable"])
     text = figure(decision.rule, decision.value)
     if decision.rule.compares and decision.value is not None:
-        text = change(decision.value, about_metric(decision.rule.metric).unit).removesuffix(" points")
+        text = change(decision.value, about_metric(decision.rule.metric).unit)
+    text = text.removesuffix(" points").removesuffix(" of clean")
     link = anchors.get(decision.rule.id, "") if decision.status not in ("pass", "not_applicable") else ""
     return Cell(shown(text, 40), decision.value, mark=MARKS[decision.status], link=link)

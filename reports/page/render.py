@@ -20,7 +20,7 @@ from reports.page.matrix import matrix
 from reports.story import standards
 from reports.story.analysis import analyse
 from reports.story.reach import shown_variant
-from reports.story.summary import summarise
+from reports.story.summary import NOT_EQUAL, summarise
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -52,14 +52,16 @@ def render(results: Results, verdicts: Verdicts | None = None, baseline: Results
         verdicts=verdicts,
         by_default=verdicts.policy.digest == preset(DEFAULT).digest,
         overall=status.MARKS[verdicts.status],
+        answer=status.MARKS[verdicts.status if variant is None else verdicts.on(variant)],
         tally=tally(results, verdicts),
         marks=status.MARKS,
         used=[mark for state, mark in status.MARKS.items() if verdicts.count(state)],
         requirement=status.requirement,
         summary=summarise(analysis, verdicts),
+        not_equal=NOT_EQUAL,
         tiles=tiles.tiles(analysis, verdicts, variant),
         tiles_heading=tiles.heading(analysis, variant),
-        savings=tiles.savings(analysis, variant),
+        savings=tiles.savings(results, variant),
         matrix=matrix(results, verdicts, variant, anchors),
         strip=strip.strip(results, verdicts, variant),
         trouble=tables.trouble_table(results),
@@ -77,6 +79,7 @@ def render(results: Results, verdicts: Verdicts | None = None, baseline: Results
         settings=tables.settings_rows(about.get("plan", {})),
         methods=_methods(results),
         environment=_rows(about.get("environment", {})),
+        times=_rows(strip.times(results)),
         command=words.shown(about.get("command") or "", 2000),
         started=words.shown(about.get("started") or words.DASH),
         plan_digest=words.shown(about["plan_digest"]),
@@ -106,7 +109,10 @@ def tally(results: Results, verdicts: Verdicts) -> str:
     if not parts:
         return f"for the run as a whole: {verdicts.applied_words}."
     many = words.counted(len(pruned), "pruned version")
-    return f"for the run as a whole: of {many}, {words.listing(parts)}; {verdicts.applied_words}."
+    return (
+        f"for the run as a whole, since its worst variant decides: of {many}, {words.listing(parts)}; "
+        f"{verdicts.applied_words}."
+    )
 
 
 def _csp(style: str, script: str) -> str:

@@ -144,8 +144,8 @@ def _health(results: Results) -> Table | None:
             Cell(number(flag.limit, "number"), flag.limit),
             Cell(shown(flag.note, 300)),
         )
-        for flags in health.raised(results).values()
-        for flag in flags
+        # Where the attacker may choose the norm, a flag counts there too.
+        for flag in dict.fromkeys(flag for flags in health.raised(results).values() for flag in flags)
     ]
     heads = ("Variant", "Seed", "Norm", "Flag", "Found", "Limit", "What it means")
     return Table("Health flags that are raised", heads, tuple(rows)) if rows else None

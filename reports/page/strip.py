@@ -81,6 +81,17 @@ def _duration(results: Results) -> str:
     return f"{elapsed(whole)}, {text}" if whole >= 0 else text
 
 
+def times(results: Results) -> dict[str, str]:
+    """Where the computing time went: by kind of work, longest first, how long, in how many pieces, and the
+    longest of them."""
+    spent = results.units.dropna(subset=["seconds"]).groupby("kind")["seconds"].agg(["sum", "count", "max"])
+    return {
+        str(kind): f"{elapsed(row['sum'])} in {words.counted(int(row['count']), 'unit')}, the longest "
+        f"{elapsed(row['max'])}"
+        for kind, row in spent.sort_values("sum", ascending=False).iterrows()
+    }
+
+
 def elapsed(seconds: float) -> str:
     """``2 min 56 s``, ``3 h 4 min``, ``0.8 s``."""
     if seconds < 10:

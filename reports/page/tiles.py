@@ -16,6 +16,7 @@ from reports.language.words import DASH, change, change_span, conditions, shown,
 from reports.page.gauge import gauge
 from reports.stats.compare import Comparison, compare_all
 from reports.story.analysis import Analysis
+from reports.story.savings import Saving, as_run, stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,6 @@ class Tile:
     gauge: str = ""
     """The judged interval against its limit, as a picture."""
     note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Saving:
-    """What pruning buys in one figure."""
-
-    title: str
-    dense: Cell
-    pruned: Cell
-    ratio: str
 
 
 def tiles(analysis: Analysis, verdicts: Verdicts, variant: str | None) -> list[Tile]:
@@ -164,18 +155,18 @@ def retraining_of(metric: str, comparison: Comparison | None) -> tuple[str, str]
     return text, "not told apart" if comparison.of_retraining == "same" else comparison.of_retraining
 
 
-def savings(analysis: Analysis, variant: str | None) -> list[Saving]:
-    """What the shown variant saves against dense, for each cost that both have."""
-    found = []
-    for name in ("bytes", "nonzero_parameters", "macs", "latency"):
-        by = figures(analysis.results, name, {})
-        dense, ours = by.get("dense"), by.get(variant or "")
-        if dense is None or ours is None or not dense.value or not ours.value:
-            continue
-        times = dense.value / ours.value
-        less, more = ("faster", "slower") if name == "latency" else ("less", "more")
-        ratio = f"{times:.2g}× {less}" if times >= 1 else f"{1 / times:.2g}× {more}"
-        if 1 / 1.05 < times < 1.05:
-            ratio = "the same within 5%"
-        found.append(Saving(about_metric(name).title, value_cell(dense), value_cell(ours), ratio))
-    return found
+def savings(results: Results, variant: str | None) -> list[tuple[str, Cell, Cell, str]]:
+    """What the shown variant saves, as the headline has it: title, dense's cost, its own, the ratio."""
+    if variant is None:
+        return []
+    return [
+        (about_metric(one.metric).title, value_cell(one.dense), value_cell(one.ours), _ratio(one))
+        for one in (*stored(results, variant), *as_run(results, variant))
+    ]
+
+
+def _ratio(saving: Saving) -> str:
+    if saving.same:
+        return "the same within 5%"
+    less, more = ("faster", "slower") if saving.metric == "latency" else ("less", "more")
+    return f"{1 / saving.share:.2g}× {less}" if saving.share < 1 else f"{saving.share:.2g}× {more}"

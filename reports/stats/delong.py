@@ -83,8 +83,8 @@ class _Moved:
         self._auc = float(new[0].mean()), float(old[0].mean())
         self.value = self._auc[0] - self._auc[1]
         self._own, self._lean = _variance(parts), _skewness(parts)
-        self._spread = math.sqrt(_variance(new)), math.sqrt(_variance(old))
-        a, b = self._spread
+        a, b = math.sqrt(_variance(new)), math.sqrt(_variance(old))
+        self._unit = a / math.sqrt(_room(self._auc[0])), b / math.sqrt(_room(self._auc[1]))
         self._correlation = (a * a + b * b - self._own) / (2 * a * b) if a * b > 0 else 0.0
         far, first = self._distance(_GRID), int(np.searchsorted(_GRID, self.value))
         below = np.minimum.accumulate(far[:first])
@@ -115,8 +115,8 @@ class _Moved:
         new, old = self._auc
         way, found = delta - self.value, self._own
         for share in (0.0, 0.5, 1.0):
-            a = self._spread[0] * np.sqrt(_room(new + share * way) / _room(new))
-            b = self._spread[1] * np.sqrt(_room(old - (1 - share) * way) / _room(old))
+            a = self._unit[0] * np.sqrt(_room(new + share * way))
+            b = self._unit[1] * np.sqrt(_room(old - (1 - share) * way))
             found = np.maximum(found, a * a + b * b - 2 * self._correlation * a * b)
         return found
 

@@ -10,7 +10,7 @@ from reports.language.metrics import metric as about_metric
 from reports.stats.compare import Comparison
 from reports.story import savings
 from reports.story.analysis import Analysis
-from reports.story.reach import Reach, reaches, shown_variant, worst
+from reports.story.reach import MET, Reach, reaches, shown_variant, worst
 
 
 def policy_name(verdicts: Verdicts) -> str:
@@ -34,7 +34,9 @@ def headline(a: Analysis, verdicts: Verdicts) -> list[str]:
         return ["The dense model has no clean accuracy here, so nothing can be said about what pruning did."]
     found = list(_answer(a, verdicts))
     shown = shown_variant(a, verdicts)
-    if shown is not None and (open_ := left_open(verdicts, shown)):
+    if shown is not None and (too := _dense_too(verdicts, shown)):
+        found.insert(1, too)
+    if shown is not None and verdicts.on(shown) != "fail" and (open_ := left_open(verdicts, shown)):
         found.append(f"For {method_title(results, shown)}, {open_}.")
     if shown is not None:
         found += at_variant(a, shown)
@@ -49,9 +51,14 @@ def _alone(a: Analysis, verdicts: Verdicts) -> str:
         else ("No pruned version was measured, and the model as it is has no figure")
     )
     stops = worst(verdicts, "dense")
+    crashed = _crashed(verdicts, "dense")
+    if crashed and (stops is None or stops.status not in ("fail", "not_run")):
+        return f"{lead}. {crashed}: it is not shown to meet {policy_name(verdicts)}."
     if stops is None:
+        whole = verdicts.applied == len(verdicts.policy.rules)
+        part = "" if whole else f", of which {verdicts.applied_words} to it"
         said = {
-            "pass": f"and meets {policy_name(verdicts)}, of which {verdicts.applied_words} to it",
+            "pass": f"and meets {policy_name(verdicts)}{part}",
             "not_applicable": f"and no rule of {policy_name(verdicts)} is for it: it is not judged",
         }.get(verdicts.on("dense"), "but the run is not finished: it is not shown to meet any policy")
         return f"{lead}, {said}."
@@ -61,6 +68,12 @@ def _alone(a: Analysis, verdicts: Verdicts) -> str:
         "waived": "By waivers alone it is let through by",
     }.get(stops.status, "It is not shown to meet")
     return f"{lead}. {verb} {policy_name(verdicts)}: {told(stops)}."
+
+
+def _crashed(verdicts: Verdicts, variant: str) -> str:
+    """What was planned of a variant, crashed, and is spoken of by no rule: ``Extraction crashed``."""
+    probes = [probe for name, probe in verdicts.crashed if name == variant]
+    return f"{words.listing(probes).capitalize()} crashed" if probes else ""
 
 
 def _answer(a: Analysis, verdicts: Verdicts) -> Iterator[str]:
@@ -104,6 +117,20 @@ def _answer(a: Analysis, verdicts: Verdicts) -> Iterator[str]:
         yield f"Do not ship any pruned version: {many} {policy}, even {title}, the mildest of them{why}."
 
 
+def _dense_too(verdicts: Verdicts, shown: str) -> str:
+    """Where a rule that keeps the variant from passing is not met by dense either: no pruning is to blame."""
+    mine = {d.rule.id for d in verdicts.decisions if d.variant == shown and d.status not in MET}
+    dense = worst(verdicts, "dense")
+    if dense is None or dense.rule.id not in mine:
+        return ""
+    verb = {
+        "fail": "fails the policy",
+        "not_run": "is not fully measured for the policy",
+        "waived": "is let through by waivers alone",
+    }.get(dense.status, "is not shown to meet the policy")
+    return f"Dense itself {verb}: {told(dense)}."
+
+
 def _sparser(a: Analysis, best: str, met: list[str]) -> Iterator[str]:
     """Why the sparsest that meets the policy is not the one to ship, where it is another."""
     sparsest = max(met, key=lambda name: a.results.made[name].achieved_sparsity or 0.0)
@@ -136,7 +163,8 @@ def _loss(one: Comparison) -> tuple[float, str]:
 def left_open(verdicts: Verdicts, variant: str) -> str:
     """What keeps a variant from meeting the policy without failing it, worst first; empty if nothing does."""
     mine = sorted(verdicts.of(variant).decisions, key=gravity)
-    parts = []
+    crashed = _crashed(verdicts, variant)
+    parts = [f"{crashed[:1].lower()}{crashed[1:]}"] if crashed else []
     for status, said in (("inconclusive", "not decided"), ("not_run", "not measured"), ("waived", "waived")):
         names = dict.fromkeys(name_of(d.rule.metric) for d in mine if d.status == status)
         if names:
@@ -154,9 +182,11 @@ def waivers(verdicts: Verdicts, variant: str) -> str:
 
 def _beyond(a: Analysis, reach: Reach) -> str:
     """What happens at the next stronger variant of a method."""
-    if reach.beyond is None or reach.stops is None:
+    if reach.beyond is None:
         return "nothing stronger was tried by this method"
     at = words.percent(a.results.made[reach.beyond].strength)
+    if reach.stops is None:
+        return f"beyond it, at {at}, not all that was planned was measured"
     verb = {"fail": "breaks first", "not_run": "was not measured", "waived": "is waived"}.get(
         reach.stops.status, "is no longer decided"
     )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from reports.data.aggregate import figures
+from reports.data.aggregate import Figure, figures
 from reports.data.results import Results
 from reports.language import words
 
@@ -17,11 +17,14 @@ SAME = 1.05
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """One cost of a variant as a share of dense's; ``share`` below 1 is a saving."""
+    """One cost of a variant beside dense's."""
 
     metric: str
     title: str
+    dense: Figure
+    ours: Figure
     share: float
+    """Ours of dense's: below 1 is a saving."""
 
     @property
     def same(self) -> bool:
@@ -44,7 +47,7 @@ def _saving(results: Results, variant: str, metric: str, title: str) -> Iterator
     by = figures(results, metric, {})
     dense, ours = by.get("dense"), by.get(variant)
     if dense is not None and ours is not None and dense.value and ours.value:
-        yield Saving(metric, title, ours.value / dense.value)
+        yield Saving(metric, title, dense, ours, ours.value / dense.value)
 
 
 def worth(results: Results, variant: str) -> tuple[float, float, float]:

@@ -17,6 +17,12 @@ MANY = 6
 """More names than this are not listed one by one in a sentence."""
 
 
+NOT_EQUAL = (
+    "Not shown to differ does not mean equal: the interval says how large a difference remains possible. "
+    "“Shown” means a Holm-adjusted p-value below 0.05 among all variants."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """``headline``: the answer; ``methods``: the same by method; ``cautions``: what limits it."""
@@ -120,10 +126,7 @@ def _cautions(a: Analysis, verdicts: Verdicts) -> list[str]:
         )
     compared = sum(1 for by in a.against_dense.values() for c in by.values() if c.direction == "same")
     if compared:
-        found.append(
-            "Not shown to differ does not mean equal: the interval says how large a difference remains "
-            "possible. “Shown” means a Holm-adjusted p-value below 0.05 among all variants."
-        )
+        found.append(NOT_EQUAL)
     return found
 
 

@@ -37,6 +37,13 @@ class Fixed(nn.Module):
         return x
 
 
+class Flat(nn.Module):
+    """Says the same of everything."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 0 * x
+
+
 def tabled(logits: Tensor, y: Tensor, count: int) -> Target:
     """A target that answers with these logits; the first ``count`` examples are the members."""
     data = Examples(logits, y)
@@ -136,6 +143,11 @@ def test_figures_follow_from_the_outcomes(target: Target):
         score, member = found.outcomes["score"], found.outcomes["member"]
         assert score.dtype == np.float32
         assert found.value == pytest.approx(roc_auc_score(member, score), abs=1e-9)
+        low = pick(rows, "membership_tpr", attack)
+        if low.status == "ok":
+            accused, inside = low.outcomes["accused"], low.outcomes["member"]
+            assert low.value == accused[inside].mean()
+            assert accused[~inside].mean() <= 0.01
         decided = pick(rows, "membership_balanced_accuracy", attack)
         decision = decided.outcomes["correct"] == decided.outcomes["member"]
         assert decided.value == pytest.approx(balanced_accuracy_score(decided.outcomes["member"], decision))
@@ -239,7 +251,9 @@ def test_overlapping_splits_are_refused_with_the_count_and_the_first_indices(tar
 
 
 def test_a_collapsed_model_leaks_nothing_and_warns_of_nothing():
-    rows = list(run(tabled(torch.zeros(1200, 4), torch.arange(1200) % 4, 600), TWO, generator()))
+    data = torch.randn(1200, 4, generator=generator(3))
+    flat = replace(tabled(data, torch.arange(1200) % 4, 600), model=Flat())
+    rows = list(run(flat, TWO, generator()))
     found = pick(rows, "membership_auc", "loss")
     assert (found.value, found.status) == (0.5, "ok")
     assert found.low < 0.5 < found.high

@@ -17,6 +17,7 @@ from attacks._techniques import techniques
 from attacks.intervals import auc, tpr_at_fpr
 from attacks.membership import Settings, run
 from attacks.membership._attack import Evidence, Judgement, MembershipAttack, UnfitError, best_threshold
+from attacks.membership._boundary import distances
 from attacks.membership._knowledge import together
 from attacks.membership._lira import moments
 from attacks.membership._planted import doubt, planted
@@ -64,6 +65,7 @@ def world(seed: int, count: int = 60, models: int = 8, classes: int = 4, queries
         noisy=ours[:, 1:],
         augmented=ours[:, :queries] if queries > 1 else ours,
         references=References(asked.astype(np.float32), halves(models, 2 * count, seed), count),
+        distances=random.exponential(size=2 * count),
     )
 
 
@@ -396,6 +398,31 @@ def test_references_find_more_than_the_loss(overfitted: Target):
         assert pick(rows, "membership_tpr", name, fpr=0.1).value > loss
 
 
+def test_distances_to_the_boundary_are_those_of_a_linear_model():
+    """In L∞ the boundary of two classes is |w · x + b| / ‖w‖₁ away; RayS finds that but for its bisection."""
+    net = torch.nn.Linear(3, 2).eval().requires_grad_(False)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[1.0, -2.0, 1.0], [0.0, 0.0, 0.0]]))
+        net.bias.copy_(torch.tensor([0.1, 0.0]))
+    x = torch.rand(50, 3, generator=generator(2))
+    gap = x @ net.weight[0] + 0.1
+    y = torch.where(torch.arange(50) < 40, (gap < 0).long(), (gap > 0).long())  # of ten the label is wrong
+    found = distances(Target(net, 2, (-9.0, 9.0), Examples(x, y)), Examples(x, y), 200)
+    assert found[:40] == pytest.approx((gap.abs() / 4)[:40].numpy(), rel=0.03)
+    assert (found[40:] == 0).all()
+
+
+def test_label_only_and_the_ensemble_judge_their_own_examples(target: Target):
+    settings = Settings(
+        attacks=("label_only", "loss", "margin", "ensemble"), attackers=(), fpr=0.2,
+        boundary_examples=40, boundary_queries=60,
+    )  # fmt: skip
+    rows = list(run(target, settings, generator()))
+    near, every = (pick(rows, "membership_auc", name) for name in ("label_only", "ensemble"))
+    assert (near.n, every.n) == (40, 300)
+    assert set(every.outcomes["by"]) <= {0, 1}
+
+
 def test_members_swapped_at_random_leak_nothing(overfitted: Target):
     """The very nets, but who is called a member is drawn by lot: 95% of intervals hold one half."""
     from attacks.membership._game import Game
@@ -432,7 +459,21 @@ def test_who_holds_two_models_does_not_do_worse(overfitted: Target, train: Calla
         replace(overfitted, held=lambda: {"dense": other}),
         Settings(attacks=("loss",), attackers=("pair",)), generator(),
     )  # fmt: skip
-    assert pick(list(rows), "membership_auc", "loss", attacker="pair").value == pytest.approx(areas[0].value)
+    assert pick(list(rows), "membership_auc", "loss@pair", attacker="pair").value == pytest.approx(
+        areas[0].value
+    )
+
+
+def test_of_a_dense_model_other_attackers_hold_that_model_alone(overfitted: Target):
+    dense = replace(overfitted, held=dict)
+    settings = Settings(attacks=("loss", "lira_online_shared"), attackers=("recipe_unknown", "pair"), fpr=0.1)
+    rows = [r for r in run(dense, settings, generator()) if r.metric == "membership_auc"]
+    found = {str(row.at["attack"]): row for row in rows}
+    assert {row.status for row in rows} == {"ok"}
+    assert found["lira_online_shared@recipe_unknown"].value == found["lira_online_shared"].value
+    known = np.arange(len(found["loss"].outcomes["score"])) % 2 == 0
+    half = auc(found["loss"].outcomes["score"][~known], found["loss"].outcomes["member"][~known])
+    assert found["loss@pair"].value == pytest.approx(half.value, abs=1e-6)
 
 
 # What references must be
@@ -458,7 +499,7 @@ def test_collapsed_references_are_left_out_and_told():
 def test_without_references_the_rows_say_so(target: Target):
     rows = list(run(target, Settings(attackers=("recipe_unknown", "pair"), fpr=0.1), generator()))
     for row in rows:
-        needs = KNOWN[str(row.at["attack"])].needs == "references" or "attacker" in row.at
+        needs = KNOWN[str(row.at["attack"]).partition("@")[0]].needs == "references" or "attacker" in row.at
         assert row.status == ("not_applicable" if needs else "ok"), row
         assert not needs or row.note
     empty = References(np.zeros((0, 0, 1, 10), np.float32), np.zeros((0, 0), bool), 0, note="weights only")

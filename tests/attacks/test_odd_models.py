@@ -159,7 +159,7 @@ def test_an_attack_that_crashes_is_its_own_failed_row(name: str, monkeypatch: py
     assert "attack_failed" in raised(found)
 
 
-@pytest.mark.parametrize("part", ["_transfer.replayed", "_cure.treated"])
+@pytest.mark.parametrize("part", ["_transfer.replayed", "_cure.cured"])
 def test_what_comes_after_the_attacks_may_crash_too(part: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(f"attacks.evasion.{part}", crash)
     given = replace(target(), others=lambda _: {"dense": [{}]})

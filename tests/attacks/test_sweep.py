@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from attacks import evasion
 from attacks._techniques import techniques
+from attacks.evasion._differences import untold
+from attacks.evasion._losses import margin
+from attacks.evasion._scale import AIM, Magnified, magnified
 from attacks.evasion._search import DRAWS, draws
 from attacks.evasion.sweep import DISTANCE, METRIC, Sweep, robust_curves, sweep
 from attacks.probe import Examples, Measurement, Target
@@ -61,6 +64,72 @@ def test_what_joins_the_worst_case_later_shortens_the_distance(target: Target):
     (row,) = [r for r in evasion.sweep.rows(everything) if r.metric == DISTANCE and r.at["attack"] != "fmn"]
     assert row.outcomes["distance"].max() <= np.float32(0.05)
     assert not row.note
+
+
+# Small logits
+
+
+class Divided(nn.Module):
+    def __init__(self, model: nn.Module, by: float) -> None:
+        super().__init__()
+        self.model, self.by = model, by
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.model(x) / self.by
+        return logits
+
+
+@pytest.mark.parametrize("by", [3.0, 100.0, 1e6])
+def test_dividing_the_logits_makes_no_model_look_robust(by: float, target: Target):
+    """Formerly log-odds climbed the mean of all classes, and the figure rose by fifteen points."""
+    settings = Settings(eps=(0.05, 0.1, 0.15))
+    plain = [r.value for r in curves(target, settings) if r.at["attack"] == "worst_case"]
+    small = replace(target, model=Divided(target.model, by))
+    found = [r.value for r in curves(small, settings) if r.at["attack"] == "worst_case"]
+    assert found == pytest.approx(plain, abs=0.03)  # doubling healthy logits moves PGD as much
+
+
+def test_magnified_logits_decide_as_they_did_and_are_large_enough(target: Target):
+    x, y, small = target.test.x, target.test.y, Divided(target.model, 1e3)
+    right = small(x).argmax(1) == y
+    seen = magnified(small, small(x)[right], y[right])
+    assert isinstance(seen, Magnified)
+    ratio = seen(x) / small(x)
+    assert torch.equal(ratio, ratio[0, 0].expand_as(ratio))
+    assert AIM <= float(margin(seen(x)[right], y[right]).median()) <= 2 * AIM
+    assert magnified(target.model, 10 * target.model(x)[right], y[right]) is target.model
+    assert magnified(small, target.model(x)[right].softmax(1), y[right]) is small
+
+
+# Gradients held against differences
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize(("hidden", "share"), [(0, 0.0), (16, 0.25), (48, 0.75)])
+def test_what_a_gradient_leaves_untold_is_its_hidden_share(hidden: int, share: float, norm: str):
+    """Of a linear model of two classes whose slopes are alike everywhere: so many of 64 values are hidden."""
+    weight = torch.ones(64)
+
+    class Hides(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: object, gradient: Tensor) -> Tensor:
+            return gradient * (torch.arange(64) >= hidden)
+
+    class Linear(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            z = Hides.apply(x) @ weight
+            return torch.stack((z * 0, z), dim=1)
+
+    x = 0.4 + 0.2 * torch.rand(300, 64, generator=torch.Generator().manual_seed(0))
+    given = Target(Linear(), 2, (0.0, 1.0), Examples(x, torch.ones(300, dtype=torch.int64)), batch_size=300)
+    found = swept(given, Settings(eps=(0.05,), norms=(norm,), attacks=("fgsm",)))
+    left = untold(found.batch, found.batch.model, 0.05, 0.005)
+    assert float(left.mean()) == pytest.approx(share, abs=0.08)
+    assert float(left.max()) < 1e-4 or hidden
 
 
 # Random models

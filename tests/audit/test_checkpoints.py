@@ -343,6 +343,19 @@ def test_nothing_of_a_file_runs_and_the_three_lines_convert_it(
         assert same(restore(converted), net())
 
 
+def test_the_lines_that_convert_a_file_can_be_copied_from_the_terminal(
+    tmp_path: Path, write_plan: Write, tiny: dict[str, Any]
+) -> None:
+    torch.save(net(), tmp_path / "whole.pt")
+    tiny["model"]["weights"] = "whole.pt"
+    del tiny["pruning"], tiny["data"]["train_examples"]
+    result = CliRunner().invoke(app, ["preflight", str(write_plan(tiny))])
+    assert isinstance(result.exception, RefusedError)
+    first, *code = str(result.exception).splitlines()
+    assert "plan.toml: [model] weights: " in first
+    assert [line.split()[0] for line in code] == ["import", "old", "torch.save(old.state_dict()"]
+
+
 class _Namespace:
     """As argparse's: a class that weights_only does not know."""
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from audit import runner, work
+from audit import about, runner, work
 from audit.cutting import AIM, LARGEST, Cutting
 from audit.plan import load
 from audit.preflight import preflight
@@ -23,9 +23,9 @@ from audit.units import units
 Write = Callable[[dict[str, Any]], Path]
 RowsOf = Callable[[Path], list[tuple[Any, ...]]]
 
-BLOCKS = Cutting(macs=5 * 10**8, seconds=0.0)
+BLOCKS = Cutting(macs=2 * 10**9, seconds=0.0)
 """Blocks of 8 examples of evasion, as for a large model. Nothing is timed, so nothing is cut."""
-PASSES = 90.5
+PASSES = 181 / 8
 """Of evasion in ``deep``."""
 HUGE = Cutting(macs=5 * 10**10, seconds=0.0)
 """Blocks of 16 examples of accuracy."""
@@ -71,8 +71,8 @@ def test_ranges_cover_all_examples_once_in_whole_blocks(
 
 def test_what_is_quick_stays_in_one_piece() -> None:
     demo = Cutting(macs=320_832, seconds=1e-5)
-    assert demo.shards(500, 21 / 2) == [range(500)]
-    assert demo.block(21 / 2) >= 500
+    assert demo.shards(500, 20) == [range(500)]
+    assert demo.block(20) >= 500
 
 
 def test_rows_do_not_depend_on_the_cut(
@@ -162,6 +162,9 @@ def test_names_do_not_depend_on_the_cut_and_the_longest_way_goes_first(
     whole, fine = (units(plan, data, "cpu", cutting) for cutting in (BLOCKS, cut(1)))
     names = [{unit.label: unit.id for unit in some if unit.kind == "probe"} for some in (whole, fine)]
     assert names[0] == names[1]
+    subject = preflight(plan)
+    digests = {about.run(subject, some, "")["plan_digest"] for some in (whole, fine)}
+    assert len(digests) == 1
     long = ways(fine)
     assert all(long[parent] >= long[unit.id] for unit in fine for parent in unit.parents)
     done = {unit.id for unit in fine if unit.kind == "probe"}

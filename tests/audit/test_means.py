@@ -41,7 +41,7 @@ def subject(tiny: dict[str, Any], write_plan: Write) -> tuple[Plan, Data]:
 
 def test_early_weights_are_those_that_the_dense_model_had(subject: tuple[Plan, Data]) -> None:
     plan, data = subject
-    made = means.means(plan, data, "cpu", nothing, seed=7, origin=11)
+    made = means.means(plan, data, "cpu", nothing, Recipe(), seed=7, origin=11)
     assert made.original is not None
     assert made.early is not None
     assert made.finetune is not None
@@ -67,7 +67,7 @@ def test_a_runs_dense_model_is_where_the_original_training_ends(reference: Path)
     dense = next(unit for unit in work if unit.kind == "dense")
     pruned = next(unit for unit in work if unit.kind == "pruned")
     assert pruned.origin == dense.seed
-    made = means.means(plan, data, "cpu", nothing, seed=pruned.seed, origin=pruned.origin)
+    made = means.means(plan, data, "cpu", nothing, Recipe(), seed=pruned.seed, origin=pruned.origin)
     assert made.early is not None
     again = made.early(12).state_dict()
     with closing(sqlite3.connect(reference / "out" / runner.RESULTS)) as db:
@@ -87,13 +87,13 @@ def test_recalibration_meets_training_examples_and_no_others(
         met.extend(batches)
 
     monkeypatch.setattr(means, "recalibrate", watch)
-    made = means.means(plan, data, "cpu", nothing, seed=0, origin=0)
+    made = means.means(plan, data, "cpu", nothing, Recipe(), seed=0, origin=0)
     assert made.recalibrate is not None
     made.recalibrate(nn.Linear(1, 1))
     assert torch.equal(torch.cat(met), data.train.x)
     assert plan.pruning is not None
     as_is = plan.model_copy(update={"pruning": plan.pruning.model_copy(update={"finetune_epochs": 0})})
-    without = means.means(as_is, replace(data, train=None), "cpu", nothing, seed=0, origin=0)
+    without = means.means(as_is, replace(data, train=None), "cpu", nothing, Recipe(), seed=0, origin=0)
     assert (without.recalibrate, without.original, without.early) == (None, None, None)
 
 
@@ -152,21 +152,46 @@ def test_a_schedule_that_starts_too_high_is_refused(tiny: dict[str, Any], tmp_pa
         preflight(plans.parse(tiny, tmp_path / "plan.toml"))
 
 
-def test_how_a_variants_training_differs_is_said(subject: tuple[Plan, Data]) -> None:
+def test_how_a_variant_was_trained_is_said(subject: tuple[Plan, Data]) -> None:
     plan, data = subject
-    made = means.means(plan, data, "cpu", nothing, seed=0, origin=0)
-    for recipe in (
-        Recipe(),
-        Recipe(schedule="iterative"),
-        Recipe(schedule="polynomial"),
-        Recipe(hardness="soft"),
+    made = means.means(plan, data, "cpu", nothing, Recipe(), seed=0, origin=0)
+    for recipe, epochs in (
+        (Recipe(), 1),
+        (Recipe(schedule="iterative", epochs_per_round="shared"), 1),
+        (Recipe(schedule="iterative"), 5),
+        (Recipe(hardness="soft"), 1),
+        (None, 1),
     ):
-        assert means.difference(plan, recipe, made) == ""
+        assert means.trained_for(plan, recipe, made) == f"{epochs} further epochs"
     ticket = Recipe(schedule="iterative", steps=3, rewind="weights", rewind_to=0.25)
-    assert means.difference(plan, ticket, made) == (
-        "3 × optimiser steps 3 to 12 of the dense training again; dense-finetuned had 1 further epochs"
+    assert means.trained_for(plan, ticket, made) == "3 × optimiser steps 3 to 12 of the dense training again"
+    assert means.trained_for(plan, Recipe(recovery="none"), made) == "not fine-tuned"
+
+
+def test_rounds_are_tuned_in_full_and_the_control_as_long_as_the_longest(
+    tiny: dict[str, Any], write_plan: Write
+) -> None:
+    assert load(write_plan(tiny)).control_epochs == 1  # one-shot methods alone: as before
+    tiny["pruning"] |= {"methods": ["global-magnitude", "iterative-magnitude"], "finetune_epochs": 2}
+    plan = load(write_plan(tiny))
+    data = preflight(plan).data
+    assert plan.pruning is not None
+    assert (plan.finetune_epochs, plan.control_epochs) == (2, 10)
+    lengths = {}
+    for name, recipe in plan.pruning.recipes.items():
+        made = means.means(plan, data, "cpu", nothing, recipe, seed=0, origin=0)
+        assert made.finetune is not None
+        lengths[name] = made.finetune.epochs
+        assert means.trained_for(plan, recipe, made) == f"{lengths[name]} further epochs"
+    assert means.trained_for(plan, None) == "10 further epochs"
+    assert lengths == {"global-magnitude": 2, "iterative-magnitude": 10}
+    work = units(plan, data, "cpu")
+    assert [unit.variant for unit in work if unit.kind == "control"] == ["dense-finetuned"]
+    changed = units(
+        load(write_plan(tiny | {"pruning": tiny["pruning"] | {"methods": ["random"]}})), data, "cpu"
     )
-    assert "not fine-tuned" in means.difference(plan, Recipe(recovery="none"), made)
+    control = [next(u.id for u in some if u.kind == "control") for some in (work, changed)]
+    assert control[0] != control[1]
 
 
 MINE = [

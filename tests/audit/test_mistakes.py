@@ -124,6 +124,13 @@ def _cases() -> dict[str, Case]:
 
 
 CASES = _cases()
+SOFTMAX = (
+    "from torch import nn\n"
+    "def build():\n"
+    "    body = nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)\n"
+    "    return nn.Sequential(*body, nn.Softmax(1))\n"
+)
+"""A user's file: a model that ends with a softmax."""
 
 
 def fit(case: Case, x: Tensor, y: Tensor) -> nn.Module:
@@ -434,17 +441,14 @@ def test_the_users_own_checkpoints_are_looked_at_too(
     found = planted.examine(monkeypatch)
     assert [f.model for f in found.findings] == ["edge"]
     assert "edge: constant" in str(found.findings[0])
-    assert [name for name, _ in found.figures] == ["accuracy", "accuracy, edge"]
+    assert [name for name, _ in found.figures] == ["accuracy", "accuracy, edge", "ε"]
 
 
 def test_a_model_not_yet_trained_is_judged_by_its_making_alone(
     tiny: dict[str, Any], write_plan: Callable[[dict[str, Any]], Path], tmp_path: Path
 ) -> None:
     assert examine(preflight(load(write_plan(tiny)))).findings == ()
-    (tmp_path / "mine.py").write_text(
-        "from torch import nn\n"
-        "def build(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Softmax(1))\n"
-    )
+    (tmp_path / "mine.py").write_text(SOFTMAX)
     tiny["model"]["build"] = "mine.py:build"
     found = examine(preflight(load(write_plan(tiny))))
     assert [f.mistake.name for f in found.refused] == ["probabilities"]
@@ -453,10 +457,7 @@ def test_a_model_not_yet_trained_is_judged_by_its_making_alone(
 def test_the_terminal_says_what_is_wrong_and_what_to_do(
     tiny: dict[str, Any], write_plan: Callable[[dict[str, Any]], Path], tmp_path: Path
 ) -> None:
-    (tmp_path / "mine.py").write_text(
-        "from torch import nn\n"
-        "def build(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Softmax(1))\n"
-    )
+    (tmp_path / "mine.py").write_text(SOFTMAX)
     tiny["model"]["build"] = "mine.py:build"
     for command in (["preflight", "plan.toml"], ["run", "plan.toml", "--out", "out"]):
         write_plan(tiny)

@@ -154,7 +154,7 @@ def test_a_model_that_cannot_be_made_fails_visibly_everywhere(
     tiny["pruning"]["methods"] = ["filter-l2"]
     tiny["pruning"]["sparsities"] = [0.99999]
     outcome = execute(write_plan(tiny), tmp_path / "out")
-    assert outcome.failed == 6  # the model, what would fool it, and its four probes; not the costs
+    assert outcome.failed == 8  # the model, its references, what would fool it, its probes; not the costs
     failed = [row for row in rows_of(tmp_path / "out") if row[9] == "failed"]
     assert {row[0] for row in failed} == {"filter-l2@0.99999"}
     assert {row[2] for row in failed} == {"accuracy", "evasion", "membership", "extraction", "cost"}
@@ -170,6 +170,9 @@ def test_the_folder_of_another_subject_is_left_alone_and_the_difference_shown(
     tiny["train"]["epochs"] = 3
     tiny["data"]["train_examples"] = 99
     with pytest.raises(PlanError, match="another subject: data: "):
+        execute(write_plan(tiny), reference / "out")
+    tiny["data"] |= {"train_examples": 100, "audit_examples": 41}
+    with pytest.raises(PlanError, match="examples.audited: 40 → 41"):
         execute(write_plan(tiny), reference / "out")
     assert (reference / "out" / runner.RESULTS).read_bytes() == before
 

@@ -24,6 +24,9 @@ _share("pruning_networks", "networks.py")
 _share("pruning_lab", "lab.py")
 
 
+from pruning_networks import random_weights  # noqa: E402 (made importable above)
+
+
 class Residual(nn.Module):
     """3×32×32 → 10 logits: two blocks on one stream, one that widens it with a strided shortcut."""
 
@@ -99,20 +102,6 @@ ARCHITECTURES = {
     "residual": (Residual, (3, 32, 32)),
     "dense-depthwise": (Dense, (3, 8, 8)),
 }
-
-
-def random_weights(model: nn.Module, seed: int = 0) -> nn.Module:
-    """The model with weights, biases and norm statistics drawn so that nothing is symmetric or neutral."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if tensor.dim() > 1:
-                tensor.copy_(torch.randn(tensor.shape, generator=generator) / tensor[0].numel() ** 0.5)
-            elif name.endswith("running_var"):
-                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
-            elif tensor.is_floating_point():
-                tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.5 + 0.2)
-    return model.eval()
 
 
 class Case:

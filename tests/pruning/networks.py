@@ -9,7 +9,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pruning import prunable, units
+from pruning import coupling, prunable
 from pruning.methods import methods
 from pruning.recipe import Recipe
 from pruning.sample import Sample
@@ -129,14 +129,8 @@ KINDS: dict[str, Callable[[list[int], bool], tuple[nn.Module, list[int], int]]] 
 }
 
 
-@st.composite
-def networks(draw: st.DrawFn, *kinds: str) -> Network:
-    """One of the kinds (default: any), of random widths, with batch norm or without where it may have it."""
-    kind = draw(st.sampled_from(kinds or tuple(KINDS)))
-    widths = draw(st.lists(st.integers(3, 9), min_size=2, max_size=4))
-    seed = draw(st.integers(0, 1000))
-    body, shape, width = KINDS[kind](widths, draw(st.booleans()))
-    model = Net(body, width)
+def random_weights(model: nn.Module, seed: int = 0) -> nn.Module:
+    """The model with weights, biases and norm statistics drawn so that nothing is symmetric or neutral."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
@@ -145,7 +139,20 @@ def networks(draw: st.DrawFn, *kinds: str) -> Network:
             elif name.endswith("running_var"):
                 tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
             elif tensor.is_floating_point():
-                tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.3 + 0.2)
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.5 + 0.2)
+    return model.eval()
+
+
+@st.composite
+def networks(draw: st.DrawFn, *kinds: str) -> Network:
+    """One of the kinds (default: any), of random widths, with batch norm or without where it may have it."""
+    kind = draw(st.sampled_from(kinds or tuple(KINDS)))
+    widths = draw(st.lists(st.integers(3, 9), min_size=2, max_size=4))
+    seed = draw(st.integers(0, 1000))
+    body, shape, width = KINDS[kind](widths, draw(st.booleans()))
+    model = Net(body, width)
+    random_weights(model, seed)
+    generator = torch.Generator().manual_seed(seed)
     return Network(kind, model.eval(), torch.rand(6, *shape, generator=generator))
 
 
@@ -158,7 +165,7 @@ def largest_unit(network: Network) -> int:
             * (shapes[m.layer].numel() // shapes[m.layer][0 if m.direction == "out" else 1])
             for m in group.members
         )
-        for group in units.find(copy.deepcopy(network.model), network.x)
+        for group in coupling.find(copy.deepcopy(network.model), network.x)
         for unit in range(group.size)
     )
 

@@ -14,7 +14,7 @@ from pruning.methods import methods
 from pruning.prune import prune
 from pruning.recipe import Recipe
 
-RULES = ("global", "uniform", "row", "erk", "lamp", "layerwise")
+RULES = ("global", "uniform", "row", "erk", "lamp", "layerwise", "normalised")
 sizes = st.lists(st.integers(1, 40), min_size=1, max_size=6)
 shares = st.floats(0, 1, exclude_max=True)
 
@@ -188,10 +188,32 @@ def test_lamp_is_its_formula():
     for layer, key in zip(layers, allocation.allocation("lamp").keys(layers), strict=True):
         squares = layer.scores.double() ** 2
         naive = torch.stack([s / squares[squares >= s].sum() for s in squares])
-        torch.testing.assert_close(key, naive, rtol=1e-12, atol=0)
+        torch.testing.assert_close(key, naive[layer.scores.argsort()], rtol=1e-12, atol=0)
         assert key.max() == 1
     (key,) = allocation.allocation("lamp").keys([Layer(torch.tensor([1.0, 2.0, 2.0]))])
     assert key.tolist() == [1 / 9, 1 / 2, 1.0]
+
+
+def test_normalised_scores_do_not_know_the_scale_of_their_layer():
+    """A layer of tiny scores would go first by one ranking; over their means both lose as many."""
+    generator = torch.Generator().manual_seed(0)
+    layers = {
+        name: Layer(scale * torch.rand(400, generator=generator)) for name, scale in (("a", 1e-4), ("b", 1.0))
+    }
+    lost = [int((~mask).sum()) for mask in allocation.masks(layers, 400, "normalised").values()]
+    assert lost == pytest.approx([200, 200], abs=20)
+    assert [int((~mask).sum()) for mask in allocation.masks(layers, 399, "global").values()] == [399, 0]
+    assert allocation.allocation("normalised").keys([Layer(torch.tensor([1.0, 3.0]))])[0].tolist() == [
+        0.5,
+        1.5,
+    ]
+    assert not allocation.allocation("normalised").keys([Layer(torch.zeros(3))])[0].any()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_scores_of_sixteen_bits_rank_too(rule):
+    layers = {"a": Layer(torch.rand(40).bfloat16()), "b": Layer(torch.rand(60).bfloat16())}
+    assert dropped(allocation.masks(layers, 50, rule)) == 50
 
 
 def test_row_compares_within_rows():
@@ -219,3 +241,22 @@ def test_every_allocation_has_a_line_and_a_source():
         assert rule.name == name
         assert rule.summary
         assert rule.source
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.data())
+def test_equals_go_in_equal_shares_and_nest(sizes, data):
+    layers = {str(i): Layer(torch.ones(n)) for i, n in enumerate(sizes)}
+    most = sum(sizes) - len(sizes)
+    few, many = sorted(data.draw(st.tuples(st.integers(0, most), st.integers(0, most))))
+    loose, tight = (allocation.masks(layers, zeros, "global") for zeros in (few, many))
+    assert all((tight[name] <= loose[name]).all() for name in layers)
+    for mask in tight.values():
+        n = len(mask) - 1  # the last never goes
+        assert abs(int((~mask).sum()) - (many / most * n if most else 0)) <= 1
+    ranked = allocation.order(layers, "global")
+    assert len(ranked) == sum(sizes)
+    for group, n in enumerate(sizes):
+        units = [unit for g, unit in ranked if g == group]
+        assert units == list(range(n))
+        first = [g for g, _ in ranked[: len(ranked) // 2]].count(group)
+        assert abs(first - n / 2) <= 1

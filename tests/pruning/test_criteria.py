@@ -1,7 +1,9 @@
 """Each criterion against a closed form, finite differences or a naive twin; and what a recipe may not ask."""
 
 import copy
+import importlib.metadata
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pruning import prunable, scoring, units
+from pruning import coupling, prunable, scoring, units
+from pruning import criteria as registry
 from pruning.criteria import Context, criteria, criterion, synflow
+from pruning.criteria._table import table as criteria_table
 from pruning.errors import PruningError
 from pruning.methods import resolve
 from pruning.prune import prune
@@ -91,13 +95,13 @@ def test_taylor_and_fisher_of_logistic_regression_in_closed_form():
 
 def test_taylor_of_a_unit_is_the_sum_over_all_filters_it_owns(residual):
     found = scores(residual.model, residual.sample, "taylor")
-    groups = units.find(copy.deepcopy(residual.model), residual.x)
+    groups = coupling.find(copy.deepcopy(residual.model), residual.x)
     recipe = Recipe(criterion="taylor", granularity="unit")
     assert recipe.norm == "l1"
     stream = next(i for i, g in enumerate(groups) if any(m.layer == "stem.0" for m in g.members))
-    worth = units.worth(groups, found, recipe)[stream]
+    found_units = units.importance(groups, found, recipe)[stream]
     owned = [found["stem.0.weight"], found["same.3.weight"]]  # both write to the residual stream
-    torch.testing.assert_close(worth, sum(rows.flatten(1).sum(1) for rows in owned).double())
+    torch.testing.assert_close(found_units, sum(rows.flatten(1).sum(1) for rows in owned).double())
 
 
 @pytest.mark.parametrize("layer", [
@@ -289,7 +293,7 @@ def test_known_scores_are_used_and_not_found_again():
 def test_every_criterion_says_what_it_needs():
     for name, found in criteria().items():
         assert found.needs in ("weights", "model", "data")
-        assert found.unit in ("l1", "l2", "first", "readers")
+        assert (found.norm is None) == (found.importance is not None)
         assert criterion(name) is found
 
 
@@ -300,3 +304,119 @@ def test_flow_that_is_not_finite_is_said():
     with pytest.raises(PruningError, match="through 0 is not finite"):
         synflow.flow(model, prunable.weights(model), torch.full((1, 2), 10.0, dtype=torch.float64))
     assert Context(GENERATOR, model, torch.ones(1, 2)).granularity == "weight"
+
+
+def zeroed(model: nn.Module, layer: int, unit: int, x: Tensor, share: float) -> Tensor:
+    """The logits with one feature map of a Sequential, as it leaves ``layer``, smaller by a share."""
+    for i, module in enumerate(model):
+        x = module(x)
+        if i == layer:
+            scale = torch.ones(x.shape[1], dtype=x.dtype)
+            scale[unit] -= share
+            x = x * scale.view(-1, *[1] * (x.dim() - 2))
+    return x
+
+
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Identity()])
+def test_taylor_2017_is_the_slope_of_the_loss_as_a_feature_map_fades(pool):
+    """Finite differences through the gate of the paper's equation 1, behind activation, before pooling."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 5, 2), nn.BatchNorm2d(5), nn.Softplus(), pool, nn.Conv2d(5, 4, 1), nn.ReLU(),
+        nn.Flatten(), nn.LazyLinear(3),
+    ).double()  # fmt: skip
+    x, y = torch.rand(6, 2, 5, 5, dtype=torch.float64), torch.arange(6) % 3
+    model(x)
+    sample, step = Sample(x, y, batch_size=4), 1e-6
+    model.eval()
+    found = scores(model, sample, "taylor_2017", granularity="unit")
+    for name, layer, units_ in (("0.weight", 2, 5), ("4.weight", 5, 4)):
+        brute = []
+        for unit in range(units_):
+            losses = [
+                F.cross_entropy(zeroed(model, layer, unit, x, s), y, reduction="none") for s in (-step, step)
+            ]
+            brute.append(((losses[1] - losses[0]) / (2 * step)).abs().sum())
+        plain = torch.stack(brute)
+        torch.testing.assert_close(found[name], (plain / plain.norm()).detach(), rtol=1e-5, atol=1e-8)
+
+
+def test_taylor_2017_adds_the_readers_of_a_residual_stream_before_it_takes_the_size(residual):
+    """Two layers read it: the loss's change is their sum, which no mean of sizes is."""
+    found = scores(residual.model, residual.sample, "taylor_2017", granularity="unit")
+    model, x, y = copy.deepcopy(residual.model).eval(), residual.sample.x, residual.sample.y
+    seen = []
+    model.same.register_forward_pre_hook(lambda m, a: seen.append(a[0]) or None)
+    gate = torch.ones(len(x), 8, 1, 1, requires_grad=True)
+    stem = model.stem
+    h = torch.relu(stem(x) + model.same(stem(x)))  # what shortcut and wider read
+    h0 = stem(x)
+    h0 = h0 * gate
+    h1 = torch.relu(h0.detach() + model.same(h0))
+    h1 = h1 * gate
+    out = model.head(torch.relu(model.shortcut(h1) + model.wider(h1)).mean((2, 3)))
+    (slope,) = torch.autograd.grad(F.cross_entropy(out, y, reduction="sum"), gate)
+    assert h.shape == h1.shape
+    plain = slope[:, :, 0, 0].double().abs().sum(0)
+    torch.testing.assert_close(found["stem.0.weight"], plain / plain.norm(), rtol=1e-4, atol=1e-6)
+
+
+def test_taylor_2019_against_finite_differences():
+    """The squared slope of an example's loss as all that makes a unit fades; for weights twice Fisher."""
+    model, sample = network()
+    brute = slopes(model, sample)
+    fisher, squares = (scores(model, sample, name) for name in ("fisher", "taylor_2019"))
+    for name, value in squares.items():
+        torch.testing.assert_close(value, 2 * fisher[name])
+    found = scores(model, sample, "taylor_2019", granularity="unit")
+    rows = (prunable.weights(model)["0.weight"].detach() * brute["0.weight"]).flatten(2).sum(2)
+    assert list(found) == ["0.weight"]
+    torch.testing.assert_close(found["0.weight"], rows.square().mean(0), rtol=1e-6, atol=1e-10)
+
+
+MINE = '''"""Mine: the square."""
+SOURCE, NEEDS = "nobody", "weights"
+def score(weights, context):
+    return {name: weight.detach().square() for name, weight in weights.items()}
+def importance(groups, scores):
+    import torch
+    return [torch.arange(group.size, dtype=torch.float64) for group in groups]
+'''
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, text: str) -> None:
+    """Another package with a criterion."""
+    (tmp_path / f"somebody_{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = importlib.metadata.EntryPoint(name, f"somebody_{name}", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+
+
+def test_another_package_s_criterion_joins(cnn, generator, monkeypatch, tmp_path):
+    offer(monkeypatch, tmp_path, "mine", MINE)
+    assert "mine" in criteria()
+    assert criteria()["mine"].summary == "Mine: the square."
+    assert registry.plugins() == {"criterion 'mine'": tmp_path / "somebody_mine.py"}
+    weights = prune(cnn.model, Recipe(criterion="mine"), 0.5, example_input=cnn.x, generator=generator)
+    same = prune(cnn.model, Recipe(), 0.5, example_input=cnn.x, generator=generator)
+    assert all(torch.equal(weights.masks[name], mask) for name, mask in same.masks.items())
+    recipe = Recipe(criterion="mine", granularity="unit", allocation="uniform")
+    assert recipe.norm is None
+    pruned = prune(cnn.model, recipe, 0.5, example_input=cnn.x, generator=generator)
+    assert all(step.indices == tuple(range(len(step.indices))) for step in pruned.history)
+    assert "mine" not in criteria_table()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("taylor", MINE, "its name is in use"),
+        ("bad", "SOURCE = 'x'", "must be a module with a docstring, SOURCE, NEEDS and score"),
+        ("odd", MINE.replace('"weights"', '"luck"'), "NEEDS must be"),
+        ("broken", "1 / 0", "cannot be loaded: ZeroDivisionError"),
+    ],
+)
+def test_a_bad_criterion_of_another_package_is_named(monkeypatch, tmp_path, name, text, message):
+    offer(monkeypatch, tmp_path, name, text)
+    with pytest.raises(PruningError, match=f"criterion '{name}' .*{message}"):
+        criteria()

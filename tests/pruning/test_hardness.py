@@ -70,5 +70,20 @@ def test_filters_are_what_removal_takes_of_the_producers(case):
 
 
 def test_filters_of_another_model_are_refused(cnn):
-    with pytest.raises(PruningError, match="units of nowhere, which this model cannot lose"):
+    with pytest.raises(PruningError, match="names nowhere, which is no prunable layer"):
         hardness.filters(cnn.model, [Removal(layer="nowhere", direction="out", indices=(0,))], cnn.x)
+
+
+def test_attenuation_decreases_to_its_factor():
+    """Cai et al. 2020: a factor that falls as training goes on."""
+    assert hardness.factors(0.1, 1) == [0.1]
+    assert hardness.factors(0.1, 3) == pytest.approx([0.7, 0.4, 0.1])
+
+
+def test_a_tie_with_the_threshold_leaves_no_negative_zero(layer):
+    with torch.no_grad():
+        layer.weight.fill_(-1.0)
+    hardness.soften(
+        layer, {"weight": torch.tensor([[True, False, True, True, True, True]])}, "soft-threshold"
+    )
+    assert not layer.weight.signbit().any()

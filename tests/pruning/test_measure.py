@@ -113,3 +113,10 @@ def test_layer_sparsity_is_a_share_of_the_dense_layer(cnn, generator):
         gone = sum(found[name] * n for name, n in dense.items())
         assert gone / sum(dense.values()) == pytest.approx(pruned.achieved)
     assert list(measure.layer_sparsity(cnn.model, {"4": 10**6})) == ["4"]
+
+
+def test_a_model_with_nothing_to_prune_is_measured_all_the_same():
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4))
+    size = measure.size(model, torch.zeros(2, 4))
+    assert (size.prunable, size.parameters) == (0, 8)
+    assert prunable.told(model) == []

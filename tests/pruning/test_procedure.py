@@ -13,6 +13,7 @@ from pruning_networks import largest_unit, networks
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pruning import hardness as softening
 from pruning import masks, prunable, removal, storage
 from pruning.errors import PruningError
 from pruning.methods import methods
@@ -150,7 +151,7 @@ def test_a_polynomial_goes_on_with_one_optimiser_and_rounds_start_anew():
         lab.follow(Recipe(schedule=schedule, steps=3), 0.8)
         lengths = [stop - start for start, stop in lab.trained]
         assert sum(lengths) == 12
-        assert lab.moments == ([3, 6, 9, 12] if carried else [4, 4, 4])
+        assert lab.moments == ([3, 6, 9, 12] if carried else [4, 4, 4])  # the end is at ¾
         counts = [sum(int((~m).sum()) for m in part.masks.values()) / total(model) for part in lab.pruned]
         wanted = (
             [0, 0.8 * 19 / 27, 0.8 * 26 / 27, 0.8]
@@ -288,3 +289,49 @@ def test_an_allocation_that_would_give_back_is_held_to_what_is_gone():
     again = masks.rescored({"a": torch.tensor([-2.0, 1.0, 0.0, -3.0])}, kept)["a"]
     assert again[:2].tolist() == [0.0, 0.0]
     assert 0 < again[3] < again[2]
+
+
+@pytest.mark.parametrize("optimiser", list(OPTIMISERS))
+def test_one_optimiser_goes_on_while_units_are_removed(optimiser):
+    """Momentum of what is left is what it was: cut as its parameter is, by the same indices."""
+    model, x = small()
+    lab = Lab(model, x, optimiser=optimiser, steps=12)
+    key = "momentum_buffer" if optimiser == "sgd" else "exp_avg"
+    handed, left, run = [], [], lab.run
+
+    def watched(model: nn.Module, start: int, stop: int, prepare: Prepare) -> None:
+        made = []
+
+        def spying(optimiser: torch.optim.Optimizer) -> None:
+            prepare(optimiser)
+            made.append(optimiser)
+            handed.append([optimiser.state[p].get(key) for p in model.parameters()])
+            handed[-1] = [None if m is None else m.clone() for m in handed[-1]]
+
+        run(model, start, stop, spying)
+        left.append([made[0].state[p][key].clone() for p in model.parameters()])
+
+    lab.run = watched  # type: ignore[method-assign]
+    recipe = Recipe(granularity="unit", allocation="uniform", schedule="polynomial", steps=3)
+    result = lab.follow(recipe, 0.6)
+    assert len(left) == 4
+    assert all(moment is None for moment in handed[0])
+    cut = 0
+    for before, after, part in zip(left, handed[1:], lab.pruned[1:], strict=False):
+        gone = {step.layer: step.indices for step in part.history}
+        if "0" in gone:
+            stay = [i for i in range(before[0].shape[0]) if i not in gone["0"]]
+            assert torch.equal(after[0], before[0][stay])
+            assert torch.equal(after[1], before[1][stay])
+            cut += 1
+        assert [m.shape for m in after] != [m.shape for m in before] or not gone
+    assert cut
+    assert result.achieved == pytest.approx(0.6, abs=0.1)
+
+
+def test_attenuation_decreases_over_the_epochs(monkeypatch):
+    model, x = small()
+    used, soften = [], softening.soften
+    monkeypatch.setattr(softening, "soften", lambda m, s, k, f: (used.append(f), soften(m, s, k, f)))
+    Lab(model, x).follow(Recipe(hardness="attenuate", factor=0.25), 0.5)
+    assert used == pytest.approx([0.75, 0.5, 0.25, 0.25])  # three epochs, and once more

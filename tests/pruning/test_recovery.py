@@ -1,6 +1,7 @@
 """Batch norm's running statistics: right, from the given data alone, and nothing else touched."""
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -98,3 +99,21 @@ def test_it_repairs_what_pruning_broke(cnn):
     z = model[1](model[0](cnn.x))
     normal = (z - model[1].bias[:, None, None]) / model[1].weight[:, None, None]
     torch.testing.assert_close(normal.mean((0, 2, 3)), torch.zeros(16), atol=1e-4, rtol=0)
+
+
+def test_batches_are_held_one_at_a_time(x):
+    alive: list[weakref.ref[Tensor]] = []
+    most = 0
+
+    def batches():
+        nonlocal most
+        for part in x.split(4):
+            batch = part.clone()
+            alive.append(weakref.ref(batch))
+            most = max(most, sum(ref() is not None for ref in alive))
+            yield batch
+            del batch
+
+    recalibrate(network(), batches())
+    assert len(alive) == 10
+    assert most <= 3  # the first, the last and the next

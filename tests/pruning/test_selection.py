@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning import prunable
+from pruning import measure, prunable
 from pruning.errors import PruningError
 from pruning.methods import resolve
 from pruning.prune import Pruned, prune
@@ -188,3 +188,36 @@ def test_a_model_that_reuses_a_module_or_hard_codes_a_width_is_exact_or_refused_
     else:
         assert pruned.achieved == pytest.approx(0.4, abs=0.1)
         assert pruned.model(x).shape == (4, 3)
+
+
+@pytest.mark.parametrize("sparsity", [0.3, 0.6])
+def test_widths_are_rounded_and_no_layer_loses_more_than_its_cap(residual, sparsity):
+    rounded = run(residual, Recipe(granularity="unit", allocation="uniform", round_to=4), sparsity)
+    widths = [
+        layer.weight.shape[0] for name, layer in prunable.layers(rounded.model).items() if name != "head"
+    ]
+    assert all(width % 4 == 0 for width in widths)
+    assert rounded.achieved == pytest.approx(sparsity, abs=0.2)  # half of four units
+    capped = run(residual, Recipe(granularity="unit", cap=0.5), 0.3)
+    dense = prunable.layers(residual.model)
+    for name, layer in prunable.layers(capped.model).items():
+        assert layer.weight.shape[0] >= dense[name].weight.shape[0] / 2
+    with pytest.raises(PruningError, match="beyond reach"):
+        run(residual, Recipe(granularity="unit", cap=0.1), 0.6)
+
+
+@pytest.mark.parametrize("sparsity", [0.3, 0.6])
+def test_a_sparsity_of_multiply_adds(residual, sparsity):
+    """Counted by torch's own counter, which knows nothing of units."""
+    pruned = run(residual, Recipe(granularity="unit", allocation="uniform", target="macs"), sparsity)
+    before, after = (measure.size(m, residual.x).macs for m in (residual.model, pruned.model))
+    assert 1 - after / before == pytest.approx(sparsity, abs=0.06)  # half a unit of the stream
+    assert pruned.achieved != pytest.approx(sparsity, abs=0.005)
+
+
+@pytest.mark.parametrize("choice", [{"round_to": 8}, {"cap": 0.5}, {"target": "macs"}])
+def test_what_is_about_units_does_nothing_for_weights_and_shows_in_the_name(choice):
+    (key,) = choice
+    with pytest.raises(PruningError, match=f"{key} is about whole units"):
+        resolve(choice)
+    assert resolve({"granularity": "unit"})[0] != resolve({"granularity": "unit", **choice})[0]

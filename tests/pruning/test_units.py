@@ -2,10 +2,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pruning_networks import one_shot
+from pruning_networks import one_shot, random_weights
 from torch import Tensor, nn
 
-from pruning import prunable, removal, units
+from pruning import coupling, measure, prunable, removal
 from pruning.errors import PruningError
 from pruning.methods import methods
 from pruning.prune import prune
@@ -32,7 +32,7 @@ def one_unit(case) -> int:
     """The most prunable weights that any one unit of the dense model owns: an upper bound of a step."""
     shapes = {name: layer.weight.shape for name, layer in prunable.layers(case.model).items()}
     most = 0
-    for group in units.find(case.model, case.x):
+    for group in coupling.find(case.model, case.x):
         for unit in range(group.size):
             most = max(
                 most,
@@ -141,7 +141,7 @@ def test_the_filters_of_smallest_norm_go(name, generator):
 
 
 def test_groups_follow_residual_streams_and_spare_the_logits(residual):
-    groups = units.find(residual.model, residual.x)
+    groups = coupling.find(residual.model, residual.x)
     assert {frozenset((m.layer, m.direction) for m in group.members) for group in groups} == {
         frozenset(stream)
         for stream in (
@@ -190,15 +190,16 @@ class Shaped(nn.Module):
 
 
 class Shuffled(nn.Module):
-    """Reverses its channels: tracing takes that for an elementwise operation."""
+    """Shifts its channels by one: without the last, which is the first to go, others come to its place."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, 8, 3)
         self.head = nn.Conv2d(8, 10, 4)
+        nn.init.zeros_(self.conv.weight[-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.relu(self.conv(x)).flip(1)).flatten(1)
+        return self.head(torch.relu(self.conv(x)).roll(1, 1)).flatten(1)
 
 
 class Grouped(nn.Sequential):
@@ -226,15 +227,111 @@ def test_models_that_cannot_lose_units_are_refused(model, message, generator):
         prune(model, FILTER_L2, 0.5, example_input=x, generator=generator)
 
 
-def test_neurons_reshaped_into_maps_stay(generator):
-    model = nn.Sequential(
-        nn.Linear(6, 16),
-        nn.ReLU(),
-        nn.Unflatten(1, (4, 2, 2)),
-        nn.Conv2d(4, 5, 1),
-        nn.Flatten(),
+def reshaped() -> nn.Sequential:
+    """Sixteen neurons become four maps, a number written down; what follows could lose filters."""
+    return nn.Sequential(
+        nn.Linear(6, 16), nn.ReLU(), nn.Unflatten(1, (4, 2, 2)), nn.Conv2d(4, 5, 1), nn.Flatten(),
         nn.Linear(20, 3),
+    )  # fmt: skip
+
+
+def test_what_cannot_lose_units_is_left_whole_and_told_with_its_share(generator):
+    model, x = random_weights(reshaped()), torch.rand(2, 6, generator=generator)
+    pruned = prune(model, FILTER_L2, 0.3, example_input=x, generator=generator)
+    assert {step.layer for step in pruned.history} == {"3"}
+    assert pruned.model[0].out_features == 16
+    share = 96 / (96 + 20 + 60)
+    assert pruned.note == (
+        f"left whole: 0 ({share:.1%} of the prunable weights), whose units cannot be removed exactly"
     )
-    x = torch.rand(2, 6, generator=generator)
-    assert [group.root for group in units.find(model, x)] == ["3"]
-    assert prune(model, FILTER_L2, 0.3, example_input=x, generator=generator).model[0].out_features == 16
+    masked = removal.masked(model, pruned.history, x)
+    torch.testing.assert_close(pruned.model(x), masked(x), atol=1e-5, rtol=1e-5)
+    assert prune(model, Recipe(), 0.3, example_input=x, generator=generator).note == ""
+
+
+class Auxiliary(nn.Module):
+    """A head beside the trunk that runs while training only, and holds most of the weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.head = nn.Linear(6, 8), nn.Linear(8, 3)
+        self.side = nn.Sequential(nn.Linear(8, 40), nn.ReLU(), nn.Linear(40, 3))
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        x = torch.relu(self.trunk(x))
+        return (self.head(x), self.side(x)) if self.training else self.head(x)
+
+
+@pytest.mark.parametrize(
+    "recipe", [Recipe(), Recipe(granularity="unit"), Recipe(criterion="synflow")], ids=str
+)
+def test_layers_that_never_run_are_neither_pruned_nor_counted(recipe, generator):
+    model, x = random_weights(Auxiliary()), torch.rand(2, 6, generator=generator)
+    flags = {name: p.requires_grad for name, p in model.named_parameters()}
+    pruned = prune(model, recipe, 0.5, example_input=x, generator=generator)
+    assert pruned.achieved == pytest.approx(0.5, abs=0.06)  # of 72 weights, not of 512
+    assert sum(int(w.count_nonzero()) for w in prunable.weights(pruned.model).values()) <= 40
+    assert (
+        all(
+            torch.equal(a, b)
+            for a, b in zip(
+                model.side.state_dict().values(), pruned.model.side.state_dict().values(), strict=True
+            )
+        )
+        or recipe.granularity == "unit"
+    )
+    assert {name: p.requires_grad for name, p in model.named_parameters()} == flags
+    assert measure.size(model, x).prunable == 72
+    assert prunable.told(model)[0].startswith("never run, not counted: side.0, side.2 (")
+    assert pruned.model.train()(x)[1].shape == (2, 3)  # what trains it still fits
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.attention(x, x, x, need_weights=False)[0].mean(1))
+
+
+def test_what_makes_queries_keys_and_values_is_pruned_and_counted(generator):
+    model, x = random_weights(Attention()), torch.rand(2, 5, 8, generator=generator)
+    pruned = prune(model, Recipe(), 0.8, example_input=x, generator=generator)
+    total = 3 * 64 + 64 + 24
+    assert measure.size(pruned.model, x).prunable == total
+    assert list(pruned.masks) == ["attention.in_proj_weight", "attention.out_proj.weight", "head.weight"]
+    assert sum(int((~mask).sum()) for mask in pruned.masks.values()) == round(0.8 * total)
+    assert (pruned.model.attention.in_proj_weight == 0).any()
+    shares = measure.layer_sparsity(pruned.model, prunable.counts(model))
+    assert set(shares) == {"attention.in_proj", "attention.out_proj", "head"}
+    spared = prune(model, Recipe(exclude=("attention.*",)), 0.05, example_input=x, generator=generator)
+    assert list(spared.masks) == ["head.weight"]
+
+
+class Conv1D(nn.Module):
+    """As Hugging Face's, whose weight stands the other way."""
+
+    def __init__(self, nf: int, nx: int) -> None:
+        super().__init__()
+        self.nf, self.nx, self.weight, self.bias = (
+            nf,
+            nx,
+            nn.Parameter(torch.ones(nx, nf)),
+            nn.Parameter(torch.zeros(nf)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, x, self.weight)
+
+
+def test_hugging_faces_conv1d_counts_and_a_weight_normed_layer_is_told(generator):
+    normed = nn.utils.parametrizations.weight_norm(nn.Linear(6, 6))
+    model = random_weights(nn.Sequential(Conv1D(6, 4), nn.ReLU(), normed, nn.Linear(6, 3)))
+    x = torch.rand(2, 4, generator=generator)
+    pruned = prune(model, Recipe(), 0.5, example_input=x, generator=generator)
+    assert {name: mask.numel() for name, mask in pruned.masks.items()} == {"0.weight": 24, "3.weight": 18}
+    assert prunable.told(model) == [
+        "not prunable: 2.parametrizations.weight.original0, 2.parametrizations.weight.original1 "
+        f"({42 / (24 + 6 + 36 + 6 + 6 + 18 + 3):.1%} of all parameters)"
+    ]

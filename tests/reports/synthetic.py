@@ -146,7 +146,12 @@ class Model:
             score = self.rng.normal(0, 1, 400) + member * self.leak * gain * 1.4
             auc = float((score[member][:, None] > score[~member]).mean())
             half = 1.96 * np.sqrt(auc * (1 - auc) / 200)
-            evidence = {"score": score.astype(np.float32), "member": member}
+            evidence = {
+                "score": score.astype(np.float32),
+                "member": member,
+                "label": np.arange(400, dtype=np.int32) % 10,
+                "index": np.arange(400, dtype=np.int32) % 200,
+            }
             found["membership"].append(
                 ("membership_auc", auc, auc - half, min(1, auc + half), 400, {"attack": attack}, evidence)
             )

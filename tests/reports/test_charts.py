@@ -18,7 +18,7 @@ from reports.language.metrics import LUCK
 NAMES = [
     "clean_accuracy", "robustness_curves", "membership_leakage", "extraction_fidelity", "size_and_latency",
     "robust_accuracy", "methods_side_by_side", "size_against_risk", "dense_to_pruned", "class_drops",
-    "attacks_in_turn", "fidelity_by_queries",
+    "attacks_in_turn", "membership_roc", "membership_exposed", "fidelity_by_queries",
 ]  # fmt: skip
 COLOURS = {INK, MUTED, PAPER, RULE, *SERIES, *STEPS}
 HOSTILE = "</text><script>alert(1)</script>$\\frac$_^\u202e" + "x" * 200

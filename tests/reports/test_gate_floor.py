@@ -1,14 +1,18 @@
 """Runs of the dense model alone: a preset must not pass what it says nothing of, or what nobody measured."""
 
+import io
+
 import numpy as np
 import pytest
 from gate_lab_run import Make, row, rule, verdicts
+from rich.console import Console
 from scipy import stats
 
+from audit import gating
 from reports.data.ledger import MeasurementRow
 from reports.data.results import Results
 from reports.gate.judge import judge
-from reports.gate.policy import PolicyError, parse, preset
+from reports.gate.policy import Policy, PolicyError, parse, preset
 from reports.gate.status import limit_short, limit_words, told
 from reports.page.render import render
 from reports.story.analysis import analyse
@@ -59,7 +63,7 @@ def test_a_probe_that_crashed_and_of_which_no_rule_speaks_passes_nothing(make: M
     assert (found.status, found.exit_code, found.on("dense")) == ("not_run", 4, "not_run")
     assert "extraction crashed on dense, and no rule of this policy speaks of it" in found.remarks
     (said,) = headline(analyse(results), found)
-    assert "meets" not in said
+    assert "Extraction crashed: it is not shown to meet the policy “standard”" in said
 
 
 def test_a_run_without_attacks_passes_no_preset(make: Make) -> None:
@@ -133,3 +137,47 @@ def test_a_pruned_model_is_held_to_the_floor_too(make: Make) -> None:
     assert found["robustness", "m@0.5"] == "pass"
     assert found["robustness-floor", "m@0.5"] == "fail"
     assert np.all([found["robustness-floor", name] == "fail" for name in ("dense", "m@0.5")])
+
+
+def test_what_dense_does_not_meet_either_is_told_beside_the_answer(make: Make) -> None:
+    rows = [r for name in ("dense", "m@0.5") for seed in range(3) for r in model(0, seed=seed, variant=name)]
+    found = judge(make(rows), preset("standard"))
+    said = headline(analyse(make(rows)), found)
+    assert said[0].startswith("Do not ship any pruned version")
+    assert said[1].startswith("Dense itself fails the policy: robust accuracy at ε = 0.01 is 0.0% of clean")
+
+
+def test_the_terminal_has_the_answer_first_and_a_line_a_variant(make: Make) -> None:
+    rows = [r for name in ("dense", "m@0.5") for seed in range(3) for r in model(0, seed=seed, variant=name)]
+    results = make(rows)
+    found = judge(results, preset("standard"))
+    console = Console(file=io.StringIO(), width=400)
+    gating.summary(results, found, console)
+    said = console.file.getvalue().strip().splitlines()  # type: ignore[attr-defined]
+    assert said[0] == headline(analyse(results), found)[0]
+    (line,) = [line for line in said if line.startswith("m at 50%")]
+    assert line.split()[3:6] == ["FAIL", "95.0%", "0.0%"]
+    assert line.rstrip().endswith("robust accuracy at ε = 0.01: 0.0% of clean (≥ 25.0% of clean)")
+
+
+def test_what_fails_is_not_called_undecided_too(make: Make) -> None:
+    rows = [r for name in ("dense", "m@0.5") for seed in range(3) for r in model(0, seed=seed, variant=name)]
+    rows += [row("membership_auc", (0.6, 0.5, 0.7), "m@0.5", 0, probe="membership", attack="lira")]
+    results = make(rows)
+    said = " ".join(headline(analyse(results), judge(results, preset("strict"))))
+    assert "Do not ship any pruned version" in said
+    assert "not decided" not in said
+
+
+def test_a_pruned_model_of_which_a_probe_crashed_is_not_the_one_to_ship(make: Make) -> None:
+    """Its rules all pass, and none of them speaks of what crashed."""
+    policy = Policy((rule(metric="accuracy", min=0.5, variants=["*"]),), name="house")
+    rows = [r for name in ("dense", "m@0.5", "m@0.9") for r in model(900, variant=name)]
+    assert judge(make(rows), policy).status == "pass"
+    rows.append(row("extraction_fidelity", NONE, "m@0.9", probe="extraction", status="failed"))
+    results = make(rows)
+    found = judge(results, policy)
+    assert (found.on("m@0.5"), found.on("m@0.9"), found.status) == ("pass", "not_run", "not_run")
+    said = headline(analyse(results), found)
+    assert said[0].startswith("Ship m at 50%")
+    assert said[1] == "Beyond it, at 90%, not all that was planned was measured."

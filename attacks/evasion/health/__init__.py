@@ -13,7 +13,13 @@ from attacks.evasion._inference import LIMIT
 from attacks.evasion._settings import Settings
 from attacks.evasion.health._evidence import Evidence
 from attacks.evasion.health._flag import METRIC, Flag, counted
-from attacks.evasion.health.gradients import float32_gradients, noisy_loss, saturated_softmax, zero_gradients
+from attacks.evasion.health.gradients import (
+    float32_gradients,
+    noisy_loss,
+    saturated_softmax,
+    wrong_gradients,
+    zero_gradients,
+)
 from attacks.evasion.health.inference import inferred_wrongly
 from attacks.evasion.health.outputs import batch_dependent, randomised, softmax_outputs
 from attacks.evasion.health.progress import (
@@ -38,6 +44,7 @@ CHECKS: tuple[Callable[[Evidence], Flag], ...] = (
     saturated_softmax,
     float32_gradients,
     noisy_loss,
+    wrong_gradients,
     path_not_end,
     loss_still_falling,
     longer_stronger,

@@ -1,7 +1,6 @@
 """What the checks look at: a sample of examples, and one plain walk uphill in balls of several sizes."""
 
 import copy
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,9 +10,9 @@ from torch import Tensor, nn
 
 from attacks._model import checked
 from attacks.evasion._attack import Batch, EvasionAttack
-from attacks.evasion._balls import column
+from attacks.evasion._balls import column, half_cosine
 from attacks.evasion._losses import climb, margin
-from attacks.evasion._passes import look
+from attacks.evasion._passes import predict
 from attacks.evasion._random import uniform
 from attacks.evasion._search import widest
 from attacks.evasion._settings import Settings
@@ -117,24 +116,31 @@ class Evidence:
         index = torch.nonzero(~broken).squeeze(1)
         if len(index):
             free = self.batch.at(index, widest(self.batch).expand(len(index)))
-            broken[index] = (_walk_in(free, self.settings)[0] < 0).any(dim=0)
+            broken[index] = (walk_in(free, self.settings)[0] < 0).any(dim=0)
         return broken
 
 
 def walk(batch: Batch, radii: Tensor, settings: Settings) -> Walk:
     """Climb the log-odds of being wrong in a ball of each radius around each example."""
     parts = [
-        _walk_in(batch.at(torch.arange(len(batch)), radius.expand(len(batch))), settings) for radius in radii
+        walk_in(batch.at(torch.arange(len(batch)), radius.expand(len(batch))), settings) for radius in radii
     ]
     margins, ends, found = zip(*parts, strict=True)
     return Walk(torch.stack(margins, dim=1), torch.stack(ends), torch.stack(found))
 
 
-def _walk_in(batch: Batch, settings: Settings) -> tuple[Tensor, Tensor, Tensor]:
-    iterate, gradient, margins = batch.x, batch.gradient, [batch.margin]
+def walk_in(batch: Batch, settings: Settings, start: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """As many steps as those of PGD here, from ``start`` or the clean inputs: the margins on the way,
+    (steps + 1, N), the last iterates, and the first that fool the model."""
+    if start is None:
+        iterate, gradient, margins = batch.x, batch.gradient, [batch.margin]
+    else:
+        logits, _, gradient = climb(batch.model, start, batch.y)
+        iterate, margins = start, [margin(logits, batch.y)]
     found, fooled = batch.x.clone(), torch.zeros_like(batch.y, dtype=torch.bool)
     for step in range(settings.steps):
-        iterate = _uphill(batch, iterate, gradient, step, settings.steps)
+        length = batch.eps * half_cosine(step, settings.steps)
+        iterate = batch.ball.step(iterate, gradient, length, batch.x, batch.eps, batch.bounds)
         if step < settings.steps - 1:
             logits, _, gradient = climb(batch.model, iterate, batch.y)
         else:
@@ -145,24 +151,6 @@ def _walk_in(batch: Batch, settings: Settings) -> tuple[Tensor, Tensor, Tensor]:
         found = torch.where(column(now, found), iterate, found)
         fooled |= now
     return torch.stack(margins), iterate, found
-
-
-def onward(batch: Batch, start: Tensor, settings: Settings) -> Tensor:
-    """Whether as many steps again from ``start`` break each example, (N,)."""
-    broken, iterate = torch.zeros_like(batch.y, dtype=torch.bool), start
-    for step in range(settings.steps):
-        _, _, gradient = climb(batch.model, iterate, batch.y)
-        iterate = _uphill(batch, iterate, gradient, step, settings.steps)
-        with torch.no_grad():
-            broken |= margin(checked(batch.model(iterate)), batch.y) < 0
-    return broken
-
-
-def _uphill(batch: Batch, iterate: Tensor, gradient: Tensor, step: int, steps: int) -> Tensor:
-    """The next iterate; steps grow shorter as those of PGD do here."""
-    length = column(batch.eps, batch.x) * ((1 + math.cos(math.pi * step / steps)) / 2)
-    moved = iterate + length * batch.ball.steepest(gradient)
-    return batch.ball.project(moved, batch.x, batch.eps, batch.bounds)
 
 
 def in_ball(batch: Batch, radius: Tensor) -> Batch:
@@ -194,7 +182,7 @@ def one_class(batch: Batch, inputs: Tensor) -> bool:
     )
     try:
         return all(
-            bool((look(batch.model, part.to(batch.x)).argmax(dim=1) == batch.y[0]).all())
+            bool((predict(batch.model, part.to(batch.x)).argmax(dim=1) == batch.y[0]).all())
             for kind in tried
             for part in torch.split(kind, INPUTS)
         )

@@ -1,12 +1,16 @@
 """Signs in the gradients: missing, drowned in rounding, or not telling what the loss does."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from attacks.evasion._balls import column
+from attacks.evasion._differences import UNTOLD, untold
 from attacks.evasion._losses import odds, raw_gradient
 from attacks.evasion.health._evidence import Evidence
 from attacks.evasion.health._flag import SHARED, Flag, counted
+from attacks.evasion.health.outputs import rounding
 
 GAIN = 0.5
 """Share of the steepest ascent that a step along the float32 gradient must gain."""
@@ -15,6 +19,7 @@ TWOFOLD = 2.0
 NEARBY = 0.1
 """How far the loss is followed, as a share of the smallest ε."""
 NOISY_LIMIT = 0.1
+WRONG_LIMIT = 0.1
 
 
 def zero_gradients(evidence: Evidence) -> Flag:
@@ -73,6 +78,23 @@ def noisy_loss(evidence: Evidence) -> Flag:
     hits = alive & ((rise < told / TWOFOLD) | (rise > told * TWOFOLD))
     note = counted(hits, f"{NEARBY:g} of the smallest ε uphill, the loss does not rise as its gradient says.")
     return Flag("noisy_loss", NOISY_LIMIT, hits, note)
+
+
+def wrong_gradients(evidence: Evidence) -> Flag:
+    """In random directions the loss does what the gradient does not say (see
+    :func:`attacks.evasion._differences.untold`).
+
+    A gradient that hides a part of the input is right uphill, where :func:`noisy_loss` looks, and one that is
+    right at the data alone is right there: both are wrong here.
+    """
+    batch, model = evidence.batch, evidence.double or evidence.batch.model
+    if evidence.double is not None:
+        batch = replace(batch, x=batch.x.double(), eps=batch.eps.double())
+    eps = float(evidence.grid[0])
+    share = untold(batch, model, eps, NEARBY * eps, rounding(model, batch.logits, 0.0))
+    hits = share > UNTOLD
+    what = "near the data the loss changes in directions of which the gradient does not tell."
+    return Flag("wrong_gradients", WRONG_LIMIT, hits, counted(hits, what))
 
 
 def _gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

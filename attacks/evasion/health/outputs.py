@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks._model import checked
+from attacks.evasion._scale import probabilities
 from attacks.evasion.health._evidence import Evidence
 from attacks.evasion.health._flag import Flag, counted
 
@@ -12,7 +13,6 @@ ROUNDING = 1e-4
 """Difference of two passes that rounding on parallel hardware explains, relative to the largest logit."""
 UNITS = 4
 """Of the last place, which rounding may move in floating types coarser than float32."""
-SUM = 1e-3
 
 
 def randomised(evidence: Evidence) -> Flag:
@@ -44,7 +44,7 @@ def batch_dependent(evidence: Evidence) -> Flag:
     apart = torch.empty_like(together)
     for half in (slice(0, None, 2), slice(1, None, 2)):
         apart[half] = checked(model(x[half]))
-    hits = (apart - together).abs().amax(dim=1) > _rounding(model, together)
+    hits = (apart - together).abs().amax(dim=1) > rounding(model, together)
     return Flag(name, 0.0, hits, counted(hits, "the logits differ with the other inputs of the batch."))
 
 
@@ -55,20 +55,19 @@ def _moved(model: nn.Module, x: Tensor) -> Tensor:
     moved = torch.zeros_like(first[:, 0])
     for _ in range(PASSES):
         moved = torch.maximum(moved, (checked(model(x)) - first).abs().amax(dim=1))
-    return moved > _rounding(model, first)
+    return moved > rounding(model, first)
 
 
-def _rounding(model: nn.Module, logits: Tensor) -> Tensor:
-    """What rounding alone may change of each example's logits, (N,)."""
+def rounding(model: nn.Module, logits: Tensor, least: float = ROUNDING) -> Tensor:
+    """What rounding alone may change of each example's logits, (N,); at least that share of the largest."""
     kinds = {p.dtype for p in model.parameters() if p.is_floating_point()} | {logits.dtype}
-    share = max(ROUNDING, *(UNITS * torch.finfo(kind).eps for kind in kinds))
+    share = max(least, *(UNITS * torch.finfo(kind).eps for kind in kinds))
     return share * logits.abs().amax(dim=1).clamp(min=1e-6)
 
 
 def softmax_outputs(evidence: Evidence) -> Flag:
     """The outputs are probabilities (AutoAttack's own check): gradients fade where the model is sure."""
-    logits = evidence.batch.logits
-    hits = (logits >= 0).all(dim=1) & ((logits.double().sum(dim=1) - 1).abs() < SUM)
+    hits = probabilities(evidence.batch.logits)
     return Flag(
         "softmax_outputs", 0.0, hits,
         counted(hits, "the outputs lie in [0, 1] and sum to 1: probabilities, not logits."),

@@ -2,10 +2,10 @@
 
 import torch
 
-from attacks.evasion._balls import column
 from attacks.evasion._losses import margin
 from attacks.evasion._search import check
-from attacks.evasion.health._evidence import Evidence, in_ball, onward
+from attacks.evasion.fgsm import fgsm
+from attacks.evasion.health._evidence import Evidence, in_ball, walk_in
 from attacks.evasion.health._flag import SHARED, Flag, counted
 
 LOOKED_AT = 40
@@ -39,7 +39,7 @@ def loss_still_falling(evidence: Evidence) -> Flag:
         index = torch.nonzero(wanted).squeeze(1)
         if len(index):
             part = batch.at(index, evidence.radii[ball].expand(len(index)))
-            hits[index] |= onward(part, walk.end[ball, index], evidence.settings)
+            hits[index] |= (walk_in(part, evidence.settings, walk.end[ball, index])[0] < 0).any(dim=0)
     note = counted(hits, f"broken by {evidence.settings.steps} steps more.")
     return Flag("loss_still_falling", 0.05, hits, note)
 
@@ -98,9 +98,7 @@ def one_step_stronger(evidence: Evidence) -> Flag:
     batch, hits = evidence.batch, torch.zeros_like(evidence.batch.y, dtype=torch.bool)
     for radius, broken in zip(evidence.radii, evidence.walk.broken, strict=True):
         part = in_ball(batch, radius)
-        step = column(part.eps, part.x) * part.ball.steepest(part.gradient)
-        moved = part.ball.project(part.x + step, part.x, part.eps, part.bounds)
-        hits |= (margin(part.model(moved), part.y) < 0) & ~broken
+        hits |= (margin(part.model(fgsm(part, evidence.settings)), part.y) < 0) & ~broken
     return Flag("one_step_stronger", 0.03, hits, counted(hits, "one step breaks what many do not."))
 
 

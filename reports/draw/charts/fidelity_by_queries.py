@@ -39,7 +39,8 @@ def draw(results: Results) -> Chart | None:
     )
     caption = (
         f"How often a copy ({words.attack(key.at['attack'])}) gives the model’s answer, by the number of "
-        "queries that it was trained on (log scale). A curve above dense’s: the pruned model is copied more cheaply. "
+        "queries that it was trained on (log scale). A curve above dense’s: the pruned model is copied more "
+        "cheaply. "
         f"{band(results)} {LUCK}"
     )
     legend = (("dense", DENSE), *((percent(strength), look) for strength, look in looks.items()))
