@@ -122,7 +122,7 @@ def plan_text(build: str, images: int) -> str:
         f'[data]\nsource = "npz:data.npz"\naudit_examples = {images}\n'
         f'[probes.evasion]\neps = {list(EPS)}\nattacks = ["fgsm", "pgd"]\nrestarts = 1\n'
         '[probes.membership]\nattacks = ["art_black_box"]\nexamples = 1000\n'
-        f"[probes.extraction]\nqueries = [{QUERIES}]\nepochs = {SURROGATE_EPOCHS}\n{variants}"
+        f'[probes.extraction]\nlevel = "quick"\nqueries = [{QUERIES}]\n{variants}'
     )
 
 

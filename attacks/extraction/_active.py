@@ -35,8 +35,8 @@ def chosen(theft: Theft, settings: Settings, choose: Choose) -> Iterator[nn.Modu
                 if len(asked):
                     seen = copy.model(theft.pool[asked])
                     far = left[:CANDIDATES]
-                    looks = (_probabilities(seen, theft.pool[part]) for part in (far, asked))
-                    place = choose(*looks, end - len(asked))
+                    near = _probabilities(seen, theft.pool[asked])
+                    place = choose(_probabilities(seen, theft.pool[far]), near, end - len(asked))
                 new = left[place]
                 answers = torch.cat([answers, theft.ask(theft.pool[new])])
                 asked = torch.cat([asked, new])

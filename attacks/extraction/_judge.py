@@ -48,12 +48,9 @@ class Judge:
         inputs, size = self._target.test.x if x is None else x, self._target.batch_size
         return logits_of(model, inputs, batch_size=size, device=self._target.device).argmax(dim=1)
 
-    def agreement(self, copies: Sequence[nn.Module]) -> Agreement:
-        """Where each copy gives the victim's answer."""
-        return np.stack([(self.guesses(copy) == self._answers).numpy() for copy in copies])
-
-    def rows(self, copies: Sequence[nn.Module], at: At) -> list[Measurement]:
-        """The figures of one attack at one budget; ``copies`` differ in the attacker's luck alone."""
+    def rows(self, copies: Sequence[nn.Module], at: At) -> tuple[list[Measurement], Agreement]:
+        """The figures of one attack at one budget, and where each copy gives the victim's answer; ``copies``
+        differ in the attacker's luck alone."""
         guesses = torch.stack([self.guesses(copy) for copy in copies])
         agree, wrong = guesses == self._answers, ~self._right
         rows = [
@@ -61,7 +58,9 @@ class Judge:
             figure(ACCURACY, guesses == self._target.test.y.cpu(), "correct", at),
             figure(ON_ERRORS, agree[:, wrong], "agree", at, "the victim makes no error here"),
         ]
-        return rows + (self._under_attack(copies, at) if self._settings.adversarial else [])
+        if self._settings.adversarial:
+            rows += self._under_attack(copies, at)
+        return rows, agree.numpy()
 
     def gain(self, agree: Agreement, without: Agreement, at: At) -> Measurement:
         """What the victim's answers add to the fidelity that as many true labels give, example by example."""

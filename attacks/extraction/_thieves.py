@@ -26,8 +26,8 @@ def rows(target: Target, pool: Examples, settings: Settings, seed: int) -> list[
     known = techniques(PACKAGE, ExtractionAttack)
     for name in settings.attacks:
         found += thieves.attacked(name, known[name], settings)
-    first = settings.attacks[0]
     for change in settings.also:
+        first = settings.attacks[0]
         found += thieves.attacked(f"{first}+{change}", known[first], settings.changed(change))
     return found
 
@@ -48,7 +48,7 @@ class _Thieves:
     def baselines(self) -> list[Measurement]:
         """``untrained``, and ``same_data`` beside each budget that the pool can pay for."""
         make = [maker(self._target, self._settings.surrogate, seed) for seed in self._seeds]
-        found = self._judge.rows([one().eval() for one in make], {"attack": "untrained", "queries": 0})
+        found, _ = self._judge.rows([one().eval() for one in make], {"attack": "untrained", "queries": 0})
         budgets = tuple(b for b in self._budgets if b <= len(self._pools[0]))
         if not budgets:
             return found
@@ -58,9 +58,9 @@ class _Thieves:
             for r in range(len(self._seeds))
         ]
         for i, budget in enumerate(budgets):
-            mine = [each[i] for each in copies]
-            self._own[budget] = self._judge.agreement(mine)
-            found += self._judge.rows(mine, {"attack": "same_data", "queries": 0, "labelled": budget})
+            at: At = {"attack": "same_data", "queries": 0, "labelled": budget}
+            mine, self._own[budget] = self._judge.rows([each[i] for each in copies], at)
+            found += mine
         return found
 
     def attacked(self, name: str, attack: ExtractionAttack, settings: Settings) -> list[Measurement]:
@@ -93,8 +93,7 @@ class _Thieves:
                 gate.open(budget)
             copies = [next(run).eval() for run in runs]
             at: dict[str, str | int | float] = {"attack": name, "queries": budget}
-            agreed[budget] = self._judge.agreement(copies)
-            mine = self._judge.rows(copies, at)
+            mine, agreed[budget] = self._judge.rows(copies, at)
             if budget in self._own:
                 mine.append(self._judge.gain(agreed[budget], self._own[budget], at))
             found += [_noted(row, *gates[0].remarks()) for row in mine]

@@ -61,7 +61,8 @@ def _estimate(model: nn.Module, sent: Tensor, got: Tensor, step: Tensor) -> Tens
     here, there = apart.chunk(2)
     slope = (there - here) / step.flatten(1).norm(dim=1)
     along = F.normalize(step.flatten(1), dim=1) * slope.unsqueeze(1)
-    return along.view_as(step) * step[0].numel()
+    gradient: Tensor = along.view_as(step) * step[0].numel()
+    return gradient
 
 
 class _Generator:
@@ -85,7 +86,8 @@ class _Generator:
         """Inputs (N, …) for noise (N, NOISE), with gradients to the generator."""
         with torch.enable_grad():
             flat = self._low + self._width * (3 * self._net(noise)).sigmoid()
-            return flat.view(-1, *self._shape)
+            made: Tensor = flat.view(-1, *self._shape)
+            return made
 
     def climb(self, made: Tensor, gradient: Tensor) -> None:
         """One step that moves what was made along the gradient (N, …)."""

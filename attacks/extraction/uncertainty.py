@@ -18,7 +18,8 @@ def uncertainty(theft: Theft, settings: Settings) -> Iterator[nn.Module]:
 def most_uncertain(candidates: Tensor, asked: Tensor, count: int) -> Tensor:
     """Indices of the ``count`` candidates (N, C) of highest entropy."""
     del asked
-    return torch.special.entr(candidates).sum(dim=1).topk(count).indices
+    entropy: Tensor = torch.special.entr(candidates).sum(dim=1)
+    return entropy.topk(count).indices
 
 
 ATTACK = ExtractionAttack(

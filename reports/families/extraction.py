@@ -8,7 +8,15 @@ FAMILY = Family(
     title="Model extraction",
     order=40,
     question="Can it be copied by asking it?",
-    metrics=("extraction_fidelity", "surrogate_accuracy", "surrogate_transfer"),
+    metrics=(
+        "extraction_fidelity",
+        "surrogate_accuracy",
+        "extraction_error_fidelity",
+        "extraction_gain",
+        "extraction_queries",
+        "extraction_adversarial_fidelity",
+        "surrogate_transfer",
+    ),
     key=extraction,
     stake="A faithful copy is the model's worth taken, and a white box on which to prepare other attacks. "
     "What counts is how far the copy goes beyond one made without asking.",

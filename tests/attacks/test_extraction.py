@@ -1,15 +1,21 @@
+import copy
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from attacks._techniques import techniques
 from attacks.extraction import CARD, Settings, run
 from attacks.extraction._art import Whole
-from attacks.extraction._attack import Theft
+from attacks.extraction._attack import ExtractionAttack, Theft
 from attacks.extraction._gate import Gate
+from attacks.extraction._intervals import crossed, crossing, gain
+from attacks.extraction._settings import PACKAGE
+from attacks.extraction._surrogates import maker
 from attacks.extraction.art_knockoff import art_knockoff
 from attacks.extraction.knockoff import ATTACK as KNOCKOFF
 from attacks.probe import Examples, Measurement, Target
@@ -249,3 +255,198 @@ def test_small_budgets_are_trained_long_enough():
 def test_bad_settings_say_why(given: dict[str, object], message: str):
     with pytest.raises(ValueError, match=message):
         Settings(**given)  # type: ignore[arg-type]
+
+
+FAST = {"epochs": 2, "min_steps": 60}
+POOLED = [name for name, attack in techniques(PACKAGE, ExtractionAttack).items() if attack.sends == "pool"]
+EVERY = list(techniques(PACKAGE, ExtractionAttack))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_attack_keeps_to_its_budget_and_repeats_itself(name: str, large_pool: Target):
+    """Exactly what is open is spent at each budget, no query more; and the same seed gives the same copy."""
+    attack, config = techniques(PACKAGE, ExtractionAttack)[name], Settings(epochs=1, min_steps=8)
+    copies = []
+    for _ in range(2):
+        gate = Gate(large_pool, config, soft=False)
+        theft = replace(theft_of(large_pool.model, large_pool, (40, 101)), ask=gate.ask)
+        theft = replace(theft, kinds=large_pool.pool.y)
+        run_ = attack.run(theft, config)
+        for budget in theft.budgets:
+            gate.open(budget)
+            copies.append(next(run_))
+            assert gate.spent == budget
+        assert next(run_, None) is None
+    for first, again in zip(copies[:2], copies[2:], strict=True):
+        pairs = zip(first.state_dict().values(), again.state_dict().values(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_positive_control_every_attacker_of_a_pool_copies_more_than_chance(name: str, large_pool: Target):
+    rows = list(
+        run(large_pool, Settings(queries=(300,), attacks=(name,), level="quick", **FAST), generator())
+    )
+    assert pick(rows, "extraction_fidelity", name, 300).low > 0.5
+
+
+@pytest.mark.parametrize("answers", ["probabilities", "label", "rounded"])
+def test_answers_are_probabilities_of_the_kind_asked_for(answers: str, large_pool: Target):
+    x = large_pool.pool.x[:200]
+    gate = Gate(large_pool, Settings(answers=answers, decimals=1), soft=False)
+    gate.open(200)
+    answer = gate.ask(x)
+    truth = large_pool.model(x).softmax(1)
+    assert torch.allclose(answer.sum(1), torch.ones(200), atol=1e-6)
+    assert bool(((answer >= 0) & (answer <= 1)).all())
+    assert torch.equal(answer.argmax(1), truth.argmax(1)) or answers == "rounded"
+    whole = answers == "label"
+    assert bool(((answer == 0) | (answer == 1)).all()) == whole
+    assert torch.allclose(answer, truth, atol=1e-6) == (answers == "probabilities")
+
+
+def test_a_victim_that_returns_probabilities_is_not_softened_again(large_pool: Target):
+    class Soft(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return large_pool.model(x).softmax(1)
+
+    config = Settings(queries=(300,), level="quick")
+    plain = list(run(large_pool, config, generator()))
+    soft = list(run(replace(large_pool, model=Soft()), config, generator()))
+    a, b = (pick(rows, "extraction_fidelity", "knockoff", 300) for rows in (plain, soft))
+    assert b.value == pytest.approx(a.value, abs=0.03)
+    assert "returns probabilities" in b.note
+    assert "returns probabilities" not in a.note
+
+
+def test_classes_that_no_answer_names_are_said(make_target: Callable[..., Target]):
+    class Narrow(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            sign = 9 * (x.flatten(1).mean(1) - 0.3)
+            return torch.stack([sign, -sign, *[torch.full_like(sign, -20)] * 8], 1)
+
+    rows = list(run(make_target(Narrow()), Settings(queries=(100,), level="quick", **FAST), generator()))
+    assert "never name 8 of 10 classes: 2, 3, 4" in pick(rows, "extraction_fidelity", "knockoff", 100).note
+
+
+def test_an_exact_copy_agrees_fully(large_pool: Target, monkeypatch: pytest.MonkeyPatch):
+    def exact(theft: Theft, settings: Settings) -> Iterator[nn.Module]:
+        return (large_pool.model for _ in theft.budgets)
+
+    monkeypatch.setattr("attacks.extraction.knockoff.ATTACK", replace(KNOCKOFF, run=exact))
+    rows = list(run(large_pool, Settings(queries=(10,), attacks=("knockoff",), **FAST), generator()))
+    for metric in ("extraction_fidelity", "extraction_error_fidelity"):
+        assert pick(rows, metric, "knockoff", 10).value == 1
+    (follows,) = [
+        r for r in rows if r.metric == "extraction_adversarial_fidelity" and r.at["attack"] == "knockoff"
+    ]
+    assert follows.value == 1
+
+
+def test_an_untrained_surrogate_is_the_no_query_baseline(large_pool: Target, monkeypatch: pytest.MonkeyPatch):
+    def lazy(theft: Theft, settings: Settings) -> Iterator[nn.Module]:
+        return (theft.fresh() for _ in theft.budgets)
+
+    monkeypatch.setattr("attacks.extraction.knockoff.ATTACK", replace(KNOCKOFF, run=lazy))
+    rows = list(run(large_pool, Settings(queries=(10,), level="quick", **FAST), generator()))
+    lazy_, base = (
+        pick(rows, "extraction_fidelity", "knockoff", 10),
+        pick(rows, "extraction_fidelity", "untrained"),
+    )
+    assert np.array_equal(lazy_.outcomes["agree"], base.outcomes["agree"])
+
+
+def test_ours_is_as_faithful_as_art_s_given_the_same_data_loss_and_epochs(large_pool: Target):
+    """Ours from scratch at one budget, so that both take as many steps of as many examples."""
+    config = Settings(
+        queries=(600,), epochs=12, min_steps=0, attacks=("knockoff", "art_knockoff"), level="quick"
+    )
+    rows = list(run(large_pool, config, generator()))
+    ours, art = (pick(rows, "extraction_fidelity", name, 600) for name in ("knockoff", "art_knockoff"))
+    change = gain(ours.outcomes["agree"][None], art.outcomes["agree"][None])
+    assert art.low > 0.8
+    assert change.high >= 0
+    assert change.low > -0.05
+
+
+def test_the_attacker_without_a_victim_is_the_same_for_every_victim(large_pool: Target):
+    class Other(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return large_pool.model(x).flip(1)
+
+    config = Settings(queries=(50,), level="quick", **FAST)
+    rows = [list(run(t, config, generator())) for t in (large_pool, replace(large_pool, model=Other()))]
+    a, b = (pick(found, "surrogate_accuracy", "same_data", labelled=50) for found in rows)
+    assert np.array_equal(a.outcomes["correct"], b.outcomes["correct"])
+
+
+def test_a_pruned_surrogate_has_the_victim_s_zeros_and_none_of_its_weights(
+    trained: nn.Module, target: Target
+):
+    victim = copy.deepcopy(trained)
+    with torch.no_grad():
+        victim.conv2.weight[:, :4] = 0
+    fresh = maker(replace(target, model=victim), "pruned", 3)()
+    assert bool((fresh.conv2.weight[:, :4] == 0).all())
+    assert not bool((fresh.conv2.weight[:, 4:] == victim.conv2.weight[:, 4:]).any())
+    assert not bool((fresh.out.weight == victim.out.weight).any())
+
+
+@pytest.mark.parametrize("kind", ["same", "pruned", "smaller"])
+def test_surrogates_of_every_kind_learn(kind: str, large_pool: Target):
+    config = Settings(queries=(300,), level="quick", surrogate=kind, min_steps=200)
+    rows = list(run(large_pool, config, generator()))
+    assert pick(rows, "extraction_fidelity", "knockoff", 300).low > 0.5
+
+
+def test_more_than_one_copy_puts_the_attacker_s_luck_into_the_interval():
+    """Copies at rates of 0.7 to 0.9: an interval over examples alone holds the true mean far too rarely."""
+    random = np.random.default_rng(0)
+    held = blind = 0
+    for _ in range(400):
+        rates = np.clip(random.normal(0.8, 0.05, 5), 0, 1)
+        hits = random.random((5, 300)) < rates[:, None]
+        found = crossed(hits)
+        held += found.low <= 0.8 <= found.high
+        alone = crossed(hits[:1])
+        blind += alone.low <= 0.8 <= alone.high
+    assert held >= 0.93 * 400
+    assert blind < 0.8 * 400
+
+
+def test_the_gain_s_interval_covers():
+    random = np.random.default_rng(1)
+    held = 0
+    for _ in range(500):
+        base = random.random(120)
+        found = gain((base < 0.9)[None], (base + random.normal(0, 0.05, 120) < 0.85)[None])
+        held += found.low <= 0.05 <= found.high
+    assert held >= 0.93 * 500
+
+
+def test_queries_to_reach_a_fidelity_are_read_between_budgets():
+    assert crossing([(100, 0.8), (1000, 1.0)], 0.9) == pytest.approx(10**2.5)
+    assert crossing([(100, 0.95)], 0.9) == 100
+    assert crossing([(100, 0.5), (1000, 0.7)], 0.9) is None
+
+
+def test_a_model_that_flattens_by_view_is_trained_in_its_own_layout(target: Target):
+    class Viewing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.out = nn.Conv2d(1, 4, 3), nn.Linear(4 * 36, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(self.conv(x).relu().view(len(x), -1))
+
+    rows = run(
+        replace(target, surrogate=lambda _: Viewing()),
+        Settings(queries=(64,), level="quick", **FAST),
+        generator(),
+    )
+    assert {r.status for r in rows if r.metric == "extraction_fidelity"} == {"ok"}
+
+
+def test_a_copy_of_one_answer_with_batch_norm_can_be_trained(target: Target):
+    rows = run(target, Settings(queries=(1,), level="quick", epochs=1, min_steps=3), generator())
+    assert {r.status for r in rows if r.metric == "extraction_fidelity"} == {"ok"}

@@ -18,7 +18,7 @@ from reports.language.metrics import LUCK
 NAMES = [
     "clean_accuracy", "robustness_curves", "membership_leakage", "extraction_fidelity", "size_and_latency",
     "robust_accuracy", "methods_side_by_side", "size_against_risk", "dense_to_pruned", "class_drops",
-    "attacks_in_turn", "membership_roc", "membership_exposed",
+    "attacks_in_turn", "membership_roc", "membership_exposed", "fidelity_by_queries",
 ]  # fmt: skip
 COLOURS = {INK, MUTED, PAPER, RULE, *SERIES, *STEPS}
 HOSTILE = "</text><script>alert(1)</script>$\\frac$_^\u202e" + "x" * 200
@@ -100,7 +100,7 @@ def test_the_table_holds_what_is_drawn(results: Results) -> None:
 def test_every_chart_survives_a_model_alone(entry: Entry, tmp_path: Path, synthetic: ModuleType) -> None:
     alone = read(synthetic.build(tmp_path, methods=[], control=False, seeds=[0]))
     chart = entry.draw(alone)
-    if entry.name in ("robustness_curves", "attacks_in_turn"):
+    if entry.name in ("robustness_curves", "attacks_in_turn", "fidelity_by_queries"):
         assert chart is not None
         assert len(chart.panels) == 1
         assert "dense" in chart.panels[0].plot.svg("")
