@@ -102,7 +102,7 @@ def subject(options: argparse.Namespace) -> dict[str, Any]:
             "model": {"build": "audit.zoo:lenet5"},
             "data": {"source": f"folder:{options.cifar.resolve()}", "train_examples": 2500,
                      "audit_examples": 1000},
-            "train": {"epochs": 12, "batch_size": 64, "learning_rate": 1e-3},
+            "train": {"epochs": 30, "batch_size": 64, "learning_rate": 1e-3},
         }  # fmt: skip
     return {
         "model": {"build": "audit.zoo:digits_cnn"},

@@ -43,7 +43,7 @@ _ATTACKS = {
     "rmia": "RMIA",
     "rmia_offline": "offline RMIA",
     "rmia_online": "online RMIA",
-    "rmia_simple": "RMIA’s short form",
+    "rmia_simple": "short form of RMIA",
     "samia": "learned attack on SAMIA’s features",
     "knockoff": "KnockoffNets",
     "untrained": "no query, untrained copy",

@@ -70,7 +70,7 @@ def _stability(dense: dict[int, Evidence], own: dict[int, Evidence]) -> tuple[Ce
     rank, overlap = (float(np.mean([one[i] for one in known])) for i in (0, 1))
     return (
         Cell(f"{rank:.2f}", rank),
-        Cell(f"{percent(overlap)} of {known[0][2]}", overlap),
+        Cell(f"{number(overlap, 'share')} of {known[0][2]}", overlap),
     )
 
 
