@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -165,7 +166,8 @@ def _others(inner: nn.Module, plan: Plan, data: Data, x: Tensor, device: str) ->
         model: nn.Module = inner
         if treatment.mean:
             model = models.Normalised(inner, treatment.mean, treatment.std, x.ndim - 1).to(device)
-        found[treatment] = _outputs(model.eval(), x.flip(1) if treatment.reversed_channels else x)
+        with suppress(Exception):  # inputs that a foreign model may refuse say nothing of those it was given
+            found[treatment] = _outputs(model.eval(), x.flip(1) if treatment.reversed_channels else x)
     return found
 
 

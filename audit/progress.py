@@ -26,24 +26,41 @@ class Pace:
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     examples: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Units that are about no examples count as one."""
+    units: int = 0
 
     def took(self, kind: str, examples: int, seconds: float) -> None:
         """One unit has finished."""
         self.seconds[kind] += seconds
         self.examples[kind] += max(1, examples)
+        self.units += 1
 
-    def left(self, waiting: Mapping[str, int], slots: int) -> float | None:
-        """Seconds for so many waiting examples of each kind; kinds not seen yet count as the mean of all.
+    def left(self, waiting: Mapping[str, "Waiting"], slots: int) -> float | None:
+        """Seconds for what waits, by kind; a unit of a kind not seen yet counts as the mean unit.
 
         None before anything has finished.
         """
-        if not self.examples:
+        if not self.units:
             return None
-        overall = sum(self.seconds.values()) / sum(self.examples.values())
+        mean = sum(self.seconds.values()) / self.units
         return sum(
-            count * (self.seconds[kind] / self.examples[kind] if kind in self.examples else overall)
-            for kind, count in waiting.items()
+            some.examples * self.seconds[kind] / self.examples[kind]
+            if kind in self.examples
+            else some.units * mean
+            for kind, some in waiting.items()
         ) / max(1, slots)
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What waits of one kind."""
+
+    units: int = 0
+    examples: int = 0
+
+    def add(self, examples: int, sign: int = 1) -> None:
+        """One unit more, or less."""
+        self.units += sign
+        self.examples += sign * max(1, examples)
 
 
 class Monitor:
@@ -60,9 +77,9 @@ class Monitor:
         self._total, self._done = len(self._left), 0
         self._examples = sum(unit.examples for unit in self._left.values())
         self._tried = 0
-        self._waiting: defaultdict[str, int] = defaultdict(int)
+        self._waiting: defaultdict[str, Waiting] = defaultdict(Waiting)
         for unit in self._left.values():
-            self._waiting[unit.family] += max(1, unit.examples)
+            self._waiting[unit.family].add(unit.examples)
         self._pace = Pace()
         self._spoke = time.monotonic()
         self._bar: Progress | None = None
@@ -90,7 +107,7 @@ class Monitor:
     def finished(self, unit: "Unit", seconds: float, error: str | None) -> None:
         """One unit is done, or has failed."""
         if self._left.pop(unit.id, None) is not None:
-            self._waiting[unit.family] -= max(1, unit.examples)
+            self._waiting[unit.family].add(unit.examples, -1)
             self._done += 1
             self._tried += unit.examples
         self._pace.took(unit.family, unit.examples, seconds)

@@ -1,5 +1,6 @@
 """How far a run is, read from its results file while it goes on or after it stopped; needs no torch."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from audit.progress import Pace, duration
+from audit.progress import Pace, Waiting, duration
 from reports.data.ledger import UnitState, read_units
 
 RESULTS, LOCK = "run.sqlite", "run.lock"
@@ -58,12 +59,12 @@ def status(folder: Path) -> Status:
     """Of the run in ``folder``. Raises :class:`reports.data.ledger.LedgerError` if there is none."""
     about, units = read_units(folder / RESULTS)
     tried = [unit for unit in units if unit.status != "planned"]
-    pace, waiting = Pace(), dict[str, int]()
+    pace, waiting = Pace(), defaultdict[str, Waiting](Waiting)
     for unit in units:
         if unit.status == "done":
             pace.took(unit.kind, unit.examples, unit.seconds or 0.0)
         else:
-            waiting[unit.kind] = waiting.get(unit.kind, 0) + max(1, unit.examples)
+            waiting[unit.kind].add(unit.examples)
     jobs = int(about.get("jobs", 1))
     state = "running" if _held(folder / LOCK) else "stopped" if waiting else "finished"
     slowest = sorted(tried, key=lambda unit: -(unit.seconds or 0.0))[:SLOWEST]

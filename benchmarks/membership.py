@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 from attacks.intervals import Estimate, InsufficientDataError, auc, tpr_at_fpr
 
 REFERENCES = 16
-ATTACKS = ("loss", "art_black_box", "samia", "quantile", "lira_online_shared", "lira_offline_shared",
-           "rmia_simple", "ensemble")  # fmt: skip
+ATTACKS = (
+    "loss", "art_black_box", "samia", "quantile", "class_threshold", "lira_online", "lira_online_shared",
+    "lira_offline", "lira_offline_shared", "rmia_online", "rmia_offline", "rmia_simple", "ensemble",
+)  # fmt: skip
 ATTACKERS = ("recipe_unknown", "pair", "versions")
 
 
@@ -39,6 +41,9 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="folder that holds MNIST")
     parser.add_argument("--cifar", type=Path, help="folder of CIFAR-10's class folders")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="training seeds (0)")
+    parser.add_argument("--sparsities", type=float, nargs="+", default=[0.5, 0.75, 0.9, 0.95])
+    parser.add_argument("--attacks", nargs="+", default=ATTACKS)
+    parser.add_argument("--attackers", nargs="*", default=ATTACKERS)
     parser.add_argument("--out", type=Path, help="keep the run here, and go on with it")
     options = parser.parse_args()
     {"score": score, "art": art, "leakage": leakage, "orderings": orderings}[options.what](options)
@@ -97,7 +102,7 @@ def subject(options: argparse.Namespace) -> dict[str, Any]:
             "model": {"build": "audit.zoo:lenet5"},
             "data": {"source": f"folder:{options.cifar.resolve()}", "train_examples": 2500,
                      "audit_examples": 1000},
-            "train": {"epochs": 20, "batch_size": 64, "learning_rate": 1e-3},
+            "train": {"epochs": 12, "batch_size": 64, "learning_rate": 1e-3},
         }  # fmt: skip
     return {
         "model": {"build": "audit.zoo:digits_cnn"},
@@ -116,7 +121,7 @@ def audited(options: argparse.Namespace, out: Path, membership: dict[str, Any], 
     epochs = max(1, table["train"]["epochs"] // 3)
     if pruned:
         table["pruning"] = {
-            "methods": ["global-magnitude"], "sparsities": [0.5, 0.75, 0.9, 0.95],
+            "methods": ["global-magnitude"], "sparsities": options.sparsities,
             "seeds": options.seeds, "finetune_epochs": epochs,
         }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
@@ -145,7 +150,10 @@ def toml(table: dict[str, Any]) -> str:
 
 def leakage(options: argparse.Namespace) -> None:
     """One row an attacker and attack, one column a variant: AUC, and the true-positive rate at 1%."""
-    membership = {"references": REFERENCES, "attacks": ATTACKS, "attackers": ATTACKERS, "fpr": [0.01]}
+    membership = {
+        "references": REFERENCES, "attacks": options.attacks, "attackers": options.attackers,
+        "fpr": [0.1, 0.01],
+    }  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         results = audited(options, options.out or Path(name), membership, pruned=True)
         for metric in ("accuracy", "membership_auc", "membership_tpr"):

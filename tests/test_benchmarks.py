@@ -113,3 +113,14 @@ def test_every_method_sweeps_the_digits_without_a_failed_row(tmp_path: Path) -> 
         assert db.execute("SELECT DISTINCT status FROM measurement").fetchall() == [("ok",)]
         pruned = {method for (method,) in db.execute("SELECT DISTINCT method FROM variant")}
     assert set(methods()) <= pruned
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_membership_scores_many_examples_and_beats_shadow_models() -> None:
+    """A hundred thousand examples by 64 references; the game of ART's shadow models, on the digits."""
+    for what, said in (("score", "100,000 examples × 64 references"), ("art", "times as long")):
+        command = [sys.executable, "benchmarks/membership.py", what]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert said in result.stdout

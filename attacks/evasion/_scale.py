@@ -34,7 +34,7 @@ def magnified(model: nn.Module, logits: Tensor, y: Tensor) -> nn.Module:
     ``logits`` (N, C): of examples that it gets right, with labels y. Probabilities are left as they are, for
     :func:`attacks.evasion.health.outputs.softmax_outputs` to see.
     """
-    if len(y) == 0 or bool(probabilities(logits).all()):
+    if len(y) == 0 or bool(probabilities(logits).any()):
         return model
     typical = float(margin(logits.float(), y).median())
     if not 0 < typical < LEAST:

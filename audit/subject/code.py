@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from contextlib import chdir
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,7 @@ def function_of(plan: Plan, spec: str, key: str) -> Callable[..., Any]:
     if not name:
         raise PlanError(f"{key} {spec!r}: want FILE.py:FUNCTION or package.module:FUNCTION")
     folder = plan.folder.resolve()
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+    _reach(folder)
     if source.endswith(".py") and not (folder / source).is_file():
         raise PlanError(f"{key} {spec!r}: {folder / source}: no such file")
     try:
@@ -62,6 +61,20 @@ def function_of(plan: Plan, spec: str, key: str) -> Callable[..., Any]:
             return function(*arguments, **named)
 
     return there
+
+
+_reached: list[str] = []
+"""The folder of the last plan, where it is on the import path by us."""
+
+
+def _reach(folder: Path) -> None:
+    """Make a plan's folder importable, last; and that of an earlier plan no longer."""
+    if _reached and _reached[-1] != str(folder):
+        with suppress(ValueError):
+            sys.path.remove(_reached.pop())
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+        _reached[:] = [str(folder)]
 
 
 def _loaded(folder: Path, source: str) -> Any:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from attacks.probe import Examples
-from audit.errors import PlanError, RefusedError
+from audit.errors import AuditError, PlanError, RefusedError
 from audit.plan import DataPlan, Plan
 from audit.subject import folder, tables, torch_data, vision
 from audit.subject.code import function_of
@@ -109,13 +109,27 @@ def _read(plan: Plan) -> tuple[Arrays, Sequence[str], Sequence[str]]:
     if kind == "npz" and rest:
         return _npz(root / rest), (), ()
     if rest and (kind.endswith(".py") or kind.replace(".", "").isidentifier()):
-        found = function_of(plan, plan.data.source, "[data] source")()
+        found = _called(plan)
         classes = found.get("classes", ()) if isinstance(found, Mapping) else ()
         return _named(found, plan.data.source), [str(name) for name in classes], ()
     raise PlanError(
         f"[data] source {plan.data.source!r}: must be 'digits', 'torchvision:NAME', 'folder:PATH', "
         "'npz:PATH', 'csv:PATH', 'parquet:PATH' or 'FILE.py:FUNCTION'"
     )
+
+
+def _called(plan: Plan) -> Any:
+    """What the user's function returns; raises RefusedError for what it raises."""
+    function = function_of(plan, plan.data.source, "[data] source")
+    try:
+        return function()
+    except AuditError:
+        raise
+    except Exception as error:  # the user's own code
+        raise RefusedError(
+            f"[data] source {plan.data.source!r}: raises {type(error).__name__}: {error}; it is called "
+            "without arguments, in the plan's folder"
+        ) from error
 
 
 def _reordered(

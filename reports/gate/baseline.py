@@ -1,6 +1,7 @@
 """Whether an earlier run can stand beside this one: equal plan, examples and attacks, whatever program."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ class NotComparableError(Exception):
 
 
 def read_baseline(results: Results, folder: Path) -> Results:
-    """The baseline in a folder, if it can be compared with ``results``.
+    """The baseline in a folder, if it can be compared with ``results``; without the figures of probes whose
+    settings were others, which nothing can be held against.
 
     Raises NotComparableError with every reason, LedgerError where there is no run.
     """
@@ -42,14 +44,17 @@ def read_baseline(results: Results, folder: Path) -> Results:
             f"{folder} cannot be the baseline of this run: {'; '.join(reasons)}. "
             "Run the baseline's model again by this run's plan, on the same data."
         )
-    return old
+    rows = old.measurements[~old.measurements["probe"].isin(_otherwise(results, old).keys())]
+    by_metric = {str(metric): part for metric, part in rows.groupby("metric", sort=False)}
+    return replace(old, measurements=rows, by_metric=by_metric)
 
 
 def obstacles(new: Results, old: Results) -> list[str]:
     """Why two runs cannot be compared, empty if they can.
 
-    Attacks, data or recipes that changed would show as a change of the model. Code and libraries are no
-    obstacle, or no baseline would outlive an upgrade: :func:`cautions` tells them.
+    Data or recipes that changed would show as a change of the model. Code and libraries are no obstacle, or
+    no baseline would outlive an upgrade; nor is a probe whose settings changed, which leaves the others
+    comparable: :func:`cautions` tells both.
     """
     return list(_obstacles(new, old))
 
@@ -73,15 +78,14 @@ def _obstacles(new: Results, old: Results) -> Iterator[str]:
     if trained[0] != trained[1]:
         words = ["trained by the plan" if one else "brought to it" for one in trained]
         yield f"its model was {words[0]}, this run's {words[1]} ([model] weights)"
-    known = _environment(new).get("code") == _environment(old).get("code")
-    for lead, table, mine, its in _tables(new, old):
-        # A key that only one of two versions of the program has says nothing of what the other did.
-        keys = mine.keys() | its.keys() if known or not (mine and its) else mine.keys() & its.keys()
-        if apart := [key for key in sorted(keys) if mine.get(key, _ABSENT) != its.get(key, _ABSENT)]:
-            yield f"{lead} has other settings ({table}{listing([shown(key, 40) for key in apart])})"
-    probes, others = _table(new.about, "plan", "probes"), _table(old.about, "plan", "probes")
-    if not probes.keys() & others.keys():
+    for table, mine, its in _plans(new, old):
+        if apart := _apart(new, old, mine, its):
+            yield f"its plan has other settings ([{table}] {apart})"
+    common, otherwise = _common(new, old), _otherwise(new, old)
+    if not common:
         yield "the two have no probe in common"
+    elif len(otherwise) == len(common):
+        yield f"all of its probes have other settings ({_said(otherwise)})"
     if new.made and old.made and not new.made.keys() & old.made.keys():
         yield "the two have no variant in common"
     elif new.made and old.made and not _seeds(new) & _seeds(old):
@@ -100,9 +104,14 @@ def _cautions(new: Results, old: Results) -> Iterator[str]:
             values = [(key, *(shown(one.get(key, "unknown"), 40) for one in (theirs, ours))) for key in keys]
             moves = [f"{shown(key, 30)} {before} → {now}" for key, before, now in values]
             yield f"the baseline was made {what}, which may be part of every difference: {listing(moves)}"
+    if otherwise := _otherwise(new, old):
+        yield f"not compared, since the baseline's probe has other settings: {_said(otherwise)}"
     lone = [
-        f"{lead.removeprefix('its ')} {table}{shown(key, 40)}"
-        for lead, table, mine, its in _tables(new, old)
+        f"{lead}{shown(key, 40)}"
+        for lead, mine, its in (
+            *((f"plan [{name}] ", mine, its) for name, mine, its in _plans(new, old)),
+            *((f"probe {shown(name, 60)} ", mine, its) for name, (mine, its) in _common(new, old).items()),
+        )
         for key in sorted(mine.keys() ^ its.keys())
     ]
     if lone:
@@ -111,14 +120,38 @@ def _cautions(new: Results, old: Results) -> Iterator[str]:
         yield f"only one of this run and its baseline has the training seeds {_numbers(apart)}"
 
 
-def _tables(new: Results, old: Results) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
-    """What must be equal: whose settings, how their table is named, this run's and the baseline's."""
+_Pair = tuple[Mapping[str, Any], Mapping[str, Any]]
+
+
+def _plans(new: Results, old: Results) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """The plan's tables that must be equal: name, this run's and the baseline's."""
     for name, free in PLAN.items():
         mine, its = (_table(run.about, "plan", name) for run in (new, old))
-        yield "its plan", f"[{name}] ", _without(mine, free), _without(its, free)
+        yield name, _without(mine, free), _without(its, free)
+
+
+def _common(new: Results, old: Results) -> dict[str, _Pair]:
+    """Settings of the probes that both plans have, this run's and the baseline's."""
     mine, its = (_table(run.about, "plan", "probes") for run in (new, old))
-    for name in sorted(mine.keys() & its.keys()):
-        yield f"its probe {shown(name, 60)}", "", _table(mine, name), _table(its, name)
+    return {name: (_table(mine, name), _table(its, name)) for name in sorted(mine.keys() & its.keys())}
+
+
+def _otherwise(new: Results, old: Results) -> dict[str, str]:
+    """Probes of both that have other settings, and which."""
+    apart = {name: _apart(new, old, *pair) for name, pair in _common(new, old).items()}
+    return {name: keys for name, keys in apart.items() if keys}
+
+
+def _said(otherwise: Mapping[str, str]) -> str:
+    return "; ".join(f"{shown(name, 60)} ({keys})" for name, keys in otherwise.items())
+
+
+def _apart(new: Results, old: Results, mine: Mapping[str, Any], its: Mapping[str, Any]) -> str:
+    """The keys whose values differ, listed."""
+    known = _environment(new).get("code") == _environment(old).get("code")
+    # A key that only one of two versions of the program has says nothing of what the other did.
+    keys = mine.keys() | its.keys() if known or not (mine and its) else mine.keys() & its.keys()
+    return listing([shown(k, 40) for k in sorted(keys) if mine.get(k, _ABSENT) != its.get(k, _ABSENT)])
 
 
 def _without(table: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:

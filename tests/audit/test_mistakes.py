@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audit.errors import RefusedError
-from audit.plan import load
+from audit.plan import Mistake, load
 from audit.preflight import Examination, examine, preflight
 
 Array = NDArray[Any]
@@ -471,3 +471,39 @@ def test_the_terminal_says_what_is_wrong_and_what_to_do(
         assert 'accept = ["probabilities"]' in result.stderr
         assert ("accuracy" in result.stdout) is (command[0] == "preflight")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_order_of_classes_is_told_as_the_plan_wants_it_and_cures(
+    folder: Callable[[str], Folder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders named by words are sorted by the alphabet; the model was trained in another order."""
+    planted = folder("digits")
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    place = np.array([sorted(words).index(word) for word in words])
+    held = {k: place[v] if k.startswith("y") else v for k, v in planted.arrays.items()}
+    monkeypatch.setattr(
+        sys.modules["tests_case"], "data", lambda: held | {"classes": sorted(words)}, raising=False
+    )
+    planted.data = planted.data.replace("npz:data.npz", "tests_case:data")
+    found = planted.examine(monkeypatch).findings
+    assert [f.mistake.name for f in found] == ["class-order"]
+    cure = found[0].mistake.cure.partition("[data]: ")[2]
+    assert cure == f"class_order = {words}".replace("'", '"')
+    planted.data += cure + "\n"
+    assert planted.names(monkeypatch) == []
+
+
+def test_inputs_that_are_normalised_already_are_told(
+    folder: Callable[[str], Folder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = folder("digits")
+    for split in ("x_train", "x_test"):
+        planted.arrays[split] = (planted.arrays[split] - np.float32(0.1307)) / np.float32(0.3081)
+    planted.data = planted.data.replace("[0.0, 1.0]", "[-1, 3]")
+    found = planted.examine(monkeypatch)
+    assert "inputs-normalised" in [f.mistake.name for f in found.warnings]
+
+
+def test_every_mistake_that_a_plan_may_accept_is_planted_here() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert [name for name in get_args(Mistake) if f'"{name}"' not in text] == []

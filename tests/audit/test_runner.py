@@ -68,7 +68,7 @@ def start(plan: Path, out: Path, *more: str) -> subprocess.Popen[str]:
 def wait_for_units(out: Path, at_least: int) -> int:
     """Until that many units are done (or the time is up); how many are."""
     done = 0
-    for _ in range(600):
+    for _ in range(4000):
         time.sleep(0.05)
         if (out / runner.RESULTS).exists():
             with closing(sqlite3.connect(out / runner.RESULTS)) as db:

@@ -240,15 +240,25 @@ def test_what_is_no_data_set_is_refused(found: Any, said: str) -> None:
         arrays(found, "source")
 
 
+def test_what_a_users_function_raises_is_refused(
+    loaded: Callable[..., subject_data.Data], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text("def sets(): raise KeyError('path')\ndef more(a): pass\n")
+    with pytest.raises(RefusedError, match="raises KeyError: 'path'; it is called without arguments"):
+        loaded("mine.py:sets")
+    with pytest.raises(RefusedError, match="raises TypeError: .*'a'"):
+        loaded("mine.py:more")
+
+
 def test_a_function_may_return_them(loaded: Callable[..., subject_data.Data], tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "sets_of_mine.py").write_text(
         "import torch\nfrom torch.utils.data import DataLoader, TensorDataset\n"
         "def sets():\n"
         "    d = TensorDataset(torch.rand(6, 1, 4, 4), torch.arange(6) % 2)\n"
         "    return {'train': DataLoader(d, 2), 'test': d}\n"
         "def pair():\n    return tuple(sets().values())\n"
     )
-    for source in ("mine.py:sets", "mine.py:pair", "mine:pair"):
+    for source in ("sets_of_mine.py:sets", "sets_of_mine.py:pair", "sets_of_mine:pair"):
         data = loaded(source)
         assert data.train is not None
         assert (len(data.train), len(data.test), data.input_shape) == (6, 6, (1, 4, 4))

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from audit import cli
-from audit.progress import Pace
+from audit.progress import Pace, Waiting
 from audit.status import lines, status
 from reports.data.ledger import Ledger, UnitRow
 
@@ -38,8 +38,8 @@ def test_the_state_of_a_run_is_told(tmp_path: Path) -> None:
     found = status(tmp_path)
     assert (found.state, found.planned, found.done, found.failed) == ("stopped", 4, 2, 1)
     assert (found.examples, found.examples_done) == (400, 100)
-    # 300 examples at 0.1 s, and one unit of a kind that has not succeeded at the mean of all: 14 s / 101
-    assert found.seconds_left == pytest.approx((300 * 0.1 + 14 / 101) / 2)
+    # 300 examples at 0.1 s, and one unit of a kind that has not succeeded, at the mean of both that have
+    assert found.seconds_left == pytest.approx((300 * 0.1 + 7) / 2)
     assert [unit["label"] for unit in found.slowest][:2] == ["evasion dense seed 0", "train dense seed 0"]
     said = dict(lines(found))
     assert said["failed"] == "cost all variants seed 0: RuntimeError: no clock"
@@ -65,9 +65,9 @@ def test_a_finished_run_and_a_run_that_is_none(reference: Path, tmp_path: Path) 
 
 def test_nothing_is_known_of_the_time_before_a_unit_has_finished() -> None:
     pace = Pace()
-    assert pace.left({"evasion": 10}, 2) is None
+    assert pace.left({"evasion": Waiting(1, 10)}, 2) is None
     pace.took("evasion", 5, 10.0)
-    assert pace.left({"evasion": 10}, 2) == 10.0
+    assert pace.left({"evasion": Waiting(2, 10)}, 2) == 10.0
 
 
 def test_progress_for_programs_is_json_and_status_sees_the_run(reference: Path, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_synflow_says_when_nothing_flows():
 @pytest.mark.parametrize("size", [1, 3])
 def test_the_batch_size_changes_nothing(name, size):
     model, sample = network()
-    granularity = "unit" if name == "apoz" else "weight"
+    granularity = "unit" if criterion(name).units_only else "weight"
     whole = scores(model, sample, name, granularity=granularity)
     small = Sample(sample.x, sample.y, batch_size=size)
     parts = scores(model, small, name, granularity=granularity)

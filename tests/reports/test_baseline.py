@@ -13,6 +13,8 @@ import pytest
 from reports.data.ledger import Ledger, LedgerError, UnitRow
 from reports.data.results import Results, read
 from reports.gate.baseline import SUBJECT, NotComparableError, cautions, obstacles, read_baseline
+from reports.gate.judge import judge
+from reports.gate.policy import parse
 
 Facts = dict[str, Any]
 Build = Callable[..., Path]
@@ -86,10 +88,6 @@ def test_the_weights_the_sweep_and_the_place_may_differ(
         ),
         (lambda f: f["plan"].update(train={"epochs": 3}), "its plan has other settings ([train] epochs)"),
         (lambda f: f["plan"]["pruning"].update(finetune_epochs=9), "([pruning] finetune_epochs)"),
-        (lambda f: settings(f, "evasion", eps=[0.5]), "its probe evasion has other settings (eps)"),
-        (lambda f: settings(f, "evasion", steps=7), "its probe evasion has other settings (steps)"),
-        (lambda f: settings(f, "evasion", level="quick"), "its probe evasion has other settings (level)"),
-        (lambda f: settings(f, "extraction", queries=[9], epochs=1), "extraction has other settings"),
         (lambda f: f["plan"].update(probes={"other": {}}), "no probe in common"),
     ],
 )
@@ -119,6 +117,48 @@ def test_another_program_library_or_machine_is_told_and_refuses_nothing(
     assert said in found
 
 
+@pytest.mark.parametrize(
+    ("probe", "keys"),
+    [("evasion", {"eps": [0.5]}), ("evasion", {"steps": 7}), ("extraction", {"queries": [9], "epochs": 1})],
+)
+def test_a_probe_with_other_settings_is_left_out_and_told(
+    new: Results, build: Build, probe: str, keys: dict[str, Any]
+) -> None:
+    folder = build("old", lambda f: settings(f, probe, **keys))
+    kept = read_baseline(new, folder)
+    assert set(read(folder).measurements["probe"]) - set(kept.measurements["probe"]) == {probe}
+    assert not any((frame["probe"] == probe).any() for frame in kept.by_metric.values())
+    told = cautions(new, kept)[0]
+    assert told.startswith("not compared, since the baseline's probe has other settings: ")
+    assert all(key in told for key in (probe, *keys))
+
+
+def test_a_rule_on_a_probe_with_other_settings_does_not_pass(new: Results, build: Build) -> None:
+    policy = parse("""
+[[rule]]
+id = "robust"
+metric = "robust_accuracy"
+at = { attack = "worst_case" }
+max_drop = 1
+against = "baseline"
+""")
+    same = judge(new, policy, read_baseline(new, build("same"))).decisions
+    assert {decision.status for decision in same} <= {"pass", "inconclusive"}
+    other = build("old", lambda f: settings(f, "evasion", eps=[0.5]))
+    decisions = judge(new, policy, read_baseline(new, other)).decisions
+    assert decisions
+    assert {decision.status for decision in decisions} == {"not_run"}
+
+
+def test_no_probe_with_the_same_settings_is_an_obstacle(new: Results, build: Build) -> None:
+    def change(facts: Facts) -> None:
+        for probe in facts["plan"]["probes"]:
+            settings(facts, probe, level="other")
+
+    (found,) = obstacles(new, read(build("old", change)))
+    assert found.startswith("all of its probes have other settings (")
+
+
 def test_a_setting_that_only_a_newer_program_has_is_told(new: Results, build: Build) -> None:
     def older(facts: Facts) -> None:
         facts["environment"]["code"] = "def456"
@@ -128,7 +168,8 @@ def test_a_setting_that_only_a_newer_program_has_is_told(new: Results, build: Bu
     assert obstacles(new, old) == []
     assert cautions(new, old)[1].endswith("records these settings: probe evasion forgotten")
     same = read(build("same", lambda f: settings(f, "evasion", forgotten=1)))
-    assert obstacles(new, same) == ["its probe evasion has other settings (forgotten)"]
+    assert obstacles(new, same) == []
+    assert cautions(new, same)[0].endswith("has other settings: evasion (forgotten)")
 
 
 def test_seeds_that_differ_are_told_and_none_in_common_is_an_obstacle(new: Results, build: Build) -> None:
@@ -183,7 +224,7 @@ def test_reading_a_baseline_gives_every_reason_and_the_remedy(new: Results, buil
 
     def change(facts: Facts) -> None:
         facts["subject"]["data_digest"] = "0" * 64
-        settings(facts, "evasion", eps=[0.5])
+        facts["plan"]["train"] = {"epochs": 3}
 
     folder = build("old", change)
     with pytest.raises(NotComparableError) as caught:
@@ -191,7 +232,7 @@ def test_reading_a_baseline_gives_every_reason_and_the_remedy(new: Results, buil
     text = str(caught.value)
     assert text.startswith(f"{folder} cannot be the baseline of this run: ")
     assert "data_digest" in text
-    assert "evasion has other settings (eps)" in text
+    assert "its plan has other settings ([train] epochs)" in text
     assert "by this run's plan" in text
 
 

@@ -41,6 +41,13 @@ def accuracies(folder: Path, shares: dict[str, float], n: int = 1000, classes: i
     return read(folder)
 
 
+def again(folder: Path, *more: UnitRow) -> Ledger:
+    """The run's file once more, its plan as it stands and these units."""
+    known = read(folder).units[["id", "kind", "label"]].itertuples(index=False)
+    units = [*(UnitRow(*unit) for unit in known), *more]
+    return Ledger.open(folder / "run.sqlite", {"plan_digest": "d"}, units)
+
+
 def verdicts(results: Results, **limit: float) -> Verdicts:
     """Judged by one rule: clean accuracy at most 5 points below dense, or as given."""
     table = {key: value for key, value in RULE.items() if not limit or key != "max_drop"}
@@ -95,12 +102,12 @@ def test_a_variant_without_a_figure_is_not_one_that_fails_nothing(tmp_path: Path
     folder = tmp_path / "run"
     folder.mkdir()
     results = accuracies(folder, {"dense": 0.95, "m@0.5": 0.90, "m@0.9": 0.95})
-    with Ledger.open(folder / "run.sqlite", {"plan_digest": "d"}, []) as ledger:
+    with again(folder) as ledger:
         ledger.append("m@0.9", variant=VariantRow("m@0.9", 0, "m", 0.9, 0.9), **STAMP)
     found = judged(read(folder))
     assert "nothing fails up to m at 50%" in found[0]
     assert "at 90%, clean accuracy was not measured" in found[0]
-    with Ledger.open(folder / "run.sqlite", {"plan_digest": "d"}, []) as ledger:
+    with again(folder) as ledger:
         ledger.append("m@0.5", variant=VariantRow("m@0.5", 0, "m", 0.5, 0.5), **STAMP)
     assert judged(read(folder))[0] == (
         "Do not ship yet: no pruned version was measured for what the policy “house” asks."
@@ -136,7 +143,7 @@ def priced(folder: Path, shares: dict[str, float], compressed: bool = True) -> R
     """The run of :func:`accuracies` with costs."""
     accuracies(folder, shares)
     units = [UnitRow(f"cost-{v}", "cost", v) for v in shares]
-    with Ledger.open(folder / "run.sqlite", {"plan_digest": "d"}, units) as ledger:
+    with again(folder, *units) as ledger:
         for name in shares:
             costs = zip(
                 ("macs", "latency", "bytes", "compressed_bytes"), COSTS.get(name, (1.0,) * 4), strict=True
@@ -183,7 +190,7 @@ def test_dense_alone_meets_nothing_that_does_not_judge_it(tmp_path: Path) -> Non
 
 def test_an_unfinished_run_of_dense_alone_meets_nothing(tmp_path: Path) -> None:
     accuracies(tmp_path, {"dense": 0.95})
-    with Ledger.open(tmp_path / "run.sqlite", {"plan_digest": "d"}, [UnitRow("late", "evasion", "late")]):
+    with again(tmp_path, UnitRow("late", "evasion", "late")):
         pass
     said = judged(read(tmp_path), min=0.5)[0]
     assert "the run is not finished" in said
