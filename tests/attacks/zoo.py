@@ -260,6 +260,14 @@ WIDE = "128 inputs"
 """What the names of those begin with whose inputs are doubled."""
 
 
+def traced(model: nn.Module, x: Tensor) -> nn.Module:
+    """In TorchScript, of which nothing inside can be seen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated, and what users have
+        found: nn.Module = torch.jit.trace(model.eval(), x)
+    return found
+
+
 def held_out(model: nn.Module, train: Examples, test: Examples) -> dict[str, nn.Module]:
     """Both groups around the model."""
     robust, x = trained(train, eps=0.1), test.x[:3]
@@ -290,7 +298,7 @@ def held_out(model: nn.Module, train: Examples, test: Examples) -> dict[str, nn.
         "128 inputs, NumPy, two digits": Masked(
             InNumpy(model, lambda z, x: z.softmax(1).round(decimals=2)), halves, same
         ),
-        "TorchScript, 8 bits": torch.jit.trace(eight, x),
+        "TorchScript, 8 bits": traced(eight, x),
         "gradient in a subspace": Masked(model, lying(through_subspace), same),
         "gradient of another model": Around(model, with_gradient_of(robust)),
         "gradient of some pixels, by hash": Masked(model, some_by_hash, same),
@@ -299,9 +307,7 @@ def held_out(model: nn.Module, train: Examples, test: Examples) -> dict[str, nn.
             model, same, lambda z: z.softmax(1) * (z >= z.topk(3, dim=1).values[:, 2:])
         ),
         "squashed by tanh": Masked(model, same, lambda z: (z / 4).tanh()),
-        "TorchScript, label over decoy": torch.jit.trace(
-            Around(model, lambda m, x: over_decoy(m(x).detach(), x)), x
-        ),
+        "TorchScript, label over decoy": traced(Around(model, lambda m, x: over_decoy(m(x).detach(), x)), x),
         "128 inputs, gradient of half": Masked(
             model, lambda x: halves(lying(lambda g: g * (torch.arange(128) % 2))(x)), same
         ),
