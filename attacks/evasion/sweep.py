@@ -239,8 +239,10 @@ def begin(
             torch.split(x[ours], target.batch_size), torch.split(y[ours], target.batch_size), strict=True
         )
     first = laid_out(target.test.x[: max(target.block, ASKED)].to(device))
+    logits, gradient = _climbed(target.model, parts)
     model = _fit_to_climb(target, first)
-    logits, gradient = _climbed(model, parts)
+    if model is not target.model:
+        logits, gradient = _climbed(model, parts)
     wins = matched(logits, target).argmax(dim=1) == y
     right = wins if right is None else right
     batch = Batch(
