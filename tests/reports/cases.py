@@ -106,9 +106,8 @@ def pictured(synthetic: ModuleType, folder: Path) -> Policy:
             0.4, 0.3, 0.5, 200, note="4 of 10 input gradients are exactly zero",
         ),
     ]  # fmt: skip
-    with Ledger.open(
-        folder / "run.sqlite", {"plan_digest": synthetic.DIGEST}, [UnitRow("p", "evasion", "p")]
-    ) as ledger:
+    units = synthetic.planned(folder, UnitRow("p", "evasion", "p"))
+    with Ledger.open(folder / "run.sqlite", {"plan_digest": synthetic.DIGEST}, units) as ledger:
         ledger.append("p", measurements=rows, **STAMP)
     rule = {
         "id": "robust", "metric": "robust_accuracy", "at": {"attack": "worst_case", "eps": 0.3}, "min": 0.9,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from reports.data.ledger import Ledger, MeasurementRow, UnitRow, VariantRow
+from reports.data.results import read
 
 EPS = (0.025, 0.05, 0.1, 0.15, 0.2)
 QUERIES = (100, 300, 900)
@@ -179,6 +180,12 @@ class Model:
         ms = 0.11 + 0.1 * kept + self.rng.normal(0, 0.003)
         found["cost"].append(("latency", ms, ms * 0.96, ms * 1.05, 50, {"batch": 1}, None))
         return found
+
+
+def planned(folder: Path, *more: UnitRow) -> list[UnitRow]:
+    """The units of a run and ``more``: those that its plan does not name are not shown."""
+    units = read(folder).units[["id", "kind", "label"]]
+    return [*(UnitRow(*row) for row in units.itertuples(index=False)), *more]
 
 
 def build(

@@ -24,12 +24,6 @@ COLOURS = {INK, MUTED, PAPER, RULE, *SERIES, *STEPS}
 HOSTILE = "</text><script>alert(1)</script>$\\frac$_^\u202e" + "x" * 200
 
 
-def planned(folder: Path, *more: UnitRow) -> list[UnitRow]:
-    """The units of a run and ``more``: those that its plan does not name are not shown."""
-    units = read(folder).units[["id", "kind", "label"]]
-    return [*(UnitRow(*row) for row in units.itertuples(index=False)), *more]
-
-
 @pytest.fixture(params=NAMES)
 def entry(request: pytest.FixtureRequest) -> Entry:
     return charts()[request.param]
@@ -131,7 +125,7 @@ def test_every_chart_survives_an_empty_run(entry: Entry, tmp_path: Path) -> None
 def test_every_chart_survives_failed_figures(entry: Entry, tmp_path: Path, synthetic: ModuleType) -> None:
     """All figures of one variant fail; one has an achieved sparsity that nobody knows."""
     folder = synthetic.build(tmp_path, seeds=[0], methods=["m"], sparsities=[0.5, 0.9])
-    units = planned(folder, *(UnitRow(f"x{i}", "p", "x") for i in range(2)))
+    units = synthetic.planned(folder, *(UnitRow(f"x{i}", "p", "x") for i in range(2)))
     with Ledger.open(folder / "run.sqlite", {"plan_digest": synthetic.DIGEST}, units) as ledger:
         for unit, name in zip(("x0", "x1"), ("m@0.99", "mine"), strict=True):
             rows = [
@@ -177,7 +171,7 @@ def test_hostile_names_are_text(entry: Entry, tmp_path: Path, synthetic: ModuleT
 
 def test_a_checkpoint_of_the_users_own_stands_alone(tmp_path: Path, synthetic: ModuleType) -> None:
     folder = synthetic.build(tmp_path, seeds=[0], methods=["m"])
-    units = planned(folder, UnitRow("c", "p", "c"))
+    units = synthetic.planned(folder, UnitRow("c", "p", "c"))
     with Ledger.open(folder / "run.sqlite", {"plan_digest": synthetic.DIGEST}, units) as ledger:
         row = MeasurementRow("edge-90", 0, "accuracy", "accuracy", {"split": "test"}, 0.9, 0.88, 0.92, 500)
         ledger.append(

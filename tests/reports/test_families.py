@@ -78,9 +78,8 @@ def test_a_new_family_that_ran_has_its_figure_in_its_tile(tmp_path: Path, synthe
         MeasurementRow(name, 0, "backdoor", "backdoor_rate", {"trigger": "patch"}, value, n=60)
         for name, value in (("dense", 0.125), ("m@0.5", 0.625))
     ]
-    with Ledger.open(
-        folder / "run.sqlite", {"plan_digest": synthetic.DIGEST}, [UnitRow("b", "backdoor", "b")]
-    ) as ledger:
+    units = synthetic.planned(folder, UnitRow("b", "backdoor", "b"))
+    with Ledger.open(folder / "run.sqlite", {"plan_digest": synthetic.DIGEST}, units) as ledger:
         ledger.append("b", measurements=rows, seconds=1, finished="")
     results = read(folder)
     assert [key.family for key in keys(results)][-1] == "backdoor"
