@@ -33,7 +33,7 @@ class Copy:
     and dropout draw from ``seed`` alone.
 
     Models are trained one after the other. Stacked with ``torch.func.vmap``, six surrogates take 1.1 (digits)
-    to 2.2 (a perceptron) times as long on a processor core, since convolutions become grouped ones; see
+    to 2.4 (a perceptron) times as long on a processor core, since convolutions become grouped ones; see
     ``benchmarks/extraction.py --stacking``.
     """
 
