@@ -40,7 +40,7 @@ ROUNDED = frozenset(
 DRAWS = 16
 """Passes that a randomised model's outputs are averaged over."""
 LONGER, STARTS = 2, 2
-"""Times the steps and queries of the plan, and starts."""
+"""Times the steps and queries of what the plan ran already, and starts of it."""
 MISLED = 0.1
 """The share of examples up to which a gradient may misjudge the loss: healthy networks have kinks."""
 
@@ -205,9 +205,14 @@ def _tries(
     means: Means, found: Sweep, attacks: Mapping[str, EvasionAttack], settings: Settings, *, random: bool
 ) -> list[Try]:
     """PGD, APGD-T and what else the plan has that follows gradients, on the view; then Square, and RayS where
-    scores say nothing, on the model itself."""
-    longer = 1 if random or means.estimated else LONGER
+    scores say nothing, on the model itself. What the plan ran already runs longer, and PGD with it."""
     harder = settings.model_copy(update={"restarts": max(STARTS, settings.restarts)})
+
+    def harder_of(name: str, attack: EvasionAttack) -> Settings:
+        known = name in found.curves or name == "pgd"
+        slow = random or means.estimated or not known
+        return attack.longer(harder if known else settings, 1 if slow else LONGER)
+
     climbers = {"pgd": PGD, "apgd_t": APGD_T} | {
         name: attack
         for name, attack in attacks.items()
@@ -217,7 +222,7 @@ def _tries(
         climbers = {"pgd": PGD}
     ordered = sorted(climbers.items(), key=lambda item: (item[1].cost, item[0]))
     tries = [
-        Try(name, attack, attack.longer(harder, longer), means.view)
+        Try(name, attack, harder_of(name, attack), means.view)
         for name, attack in ordered
         if means.view is not None
     ]

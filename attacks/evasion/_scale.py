@@ -28,6 +28,16 @@ class Magnified(nn.Module):
         return outputs.to(torch.promote_types(outputs.dtype, torch.float32)) * self._factor
 
 
+def bare(model: nn.Module) -> nn.Module:
+    """The model without its magnification."""
+    return model._model if isinstance(model, Magnified) else model
+
+
+def factor(model: nn.Module) -> float:
+    """How many times its own size the model's logits are."""
+    return model._factor if isinstance(model, Magnified) else 1.0
+
+
 def magnified(model: nn.Module, logits: Tensor, y: Tensor) -> nn.Module:
     """The model, magnified to a median margin of :data:`AIM` to twice that if it has less than :data:`LEAST`.
 

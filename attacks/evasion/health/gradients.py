@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from attacks.evasion._balls import column
 from attacks.evasion._differences import UNTOLD, untold
 from attacks.evasion._losses import odds, raw_gradient
+from attacks.evasion._scale import bare, factor
 from attacks.evasion.health._evidence import Evidence
 from attacks.evasion.health._flag import SHARED, Flag, counted
 from attacks.evasion.health.outputs import rounding
@@ -35,7 +36,8 @@ def saturated_softmax(evidence: Evidence) -> Flag:
     The attacks here climb the log-odds, which do not fade, so their own figure need not suffer; but whatever
     climbs cross-entropy stands still (Carlini & Wagner 2017: defensive distillation).
     """
-    logits, y = evidence.batch.logits.float(), evidence.batch.y
+    batch = evidence.batch
+    logits, y = batch.logits.float() / factor(batch.model), batch.y
     slope = logits.softmax(dim=1) - torch.nn.functional.one_hot(y, logits.shape[1])
     hits = (slope == 0).all(dim=1)
     return Flag("saturated_softmax", 0.05, hits, counted(hits, "cross-entropy has no gradient in float32."))
@@ -63,10 +65,11 @@ def noisy_loss(evidence: Evidence) -> Flag:
 
     Healthy networks are nearly linear that close by. A gradient that is made up, or that belongs to a
     smoother function than the one that decides, is not what the loss does. In float64 where the model can,
-    so that rounding is not mistaken for noise.
+    so that rounding is not mistaken for noise; and of the model's own logits, since magnified ones bend
+    where the runner-up changes, which is no noise either.
     """
     batch = evidence.batch
-    model = evidence.double or batch.model
+    model = bare(evidence.double or batch.model)
     dtype = torch.float64 if evidence.double is not None else batch.x.dtype
     x, y = batch.x.to(dtype), batch.y
     gradient = _gradient(model, x, y)
