@@ -76,6 +76,10 @@ def _crashed(verdicts: Verdicts, variant: str) -> str:
     return f"{words.listing(probes).capitalize()} crashed" if probes else ""
 
 
+NOTABLE = 0.005
+"""By how much a variant is sparser in figures shown as whole per cent."""
+
+
 def _answer(a: Analysis, verdicts: Verdicts) -> Iterator[str]:
     """What to ship and what it saves and costs, or why nothing; then what breaks first beyond it."""
     found, policy = reaches(a.results, verdicts), policy_name(verdicts)
@@ -136,7 +140,11 @@ def _sparser(a: Analysis, best: str, met: list[str]) -> Iterator[str]:
     sparsest = max(met, key=lambda name: a.results.made[name].achieved_sparsity or 0.0)
     if sparsest != best:
         title = method_title(a.results, sparsest)
-        yield f"{title} is sparser and meets the policy too, but {savings.told(a.results, sparsest)}."
+        gained = (a.results.made[sparsest].achieved_sparsity or 0.0) - (
+            a.results.made[best].achieved_sparsity or 0.0
+        )
+        sparse = "sparser" if gained >= NOTABLE else "as sparse"
+        yield f"{title} is {sparse} and meets the policy too, but {savings.told(a.results, sparsest)}."
 
 
 def _losses(a: Analysis, name: str) -> str:
