@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from attacks.probe import Examples
+from audit.errors import IncompleteError
 from audit.subject.data import Data
 from audit.unit import Unit
 from audit.work import Context, Given, Result, perform
@@ -111,15 +113,19 @@ class _Shared:
     def write(cls, context: Context, file: Path) -> "_Shared":
         data = context.data
         parts = {"train": data.train, "test": data.test, "pool": data.pool}
-        save_file(
-            {
-                f"{name}.{axis}": tensor.contiguous()
-                for name, part in parts.items()
-                if part is not None
-                for axis, tensor in (("x", part.x), ("y", part.y))
-            },
-            file,
-        )
+        tensors = {
+            f"{name}.{axis}": tensor.contiguous()
+            for name, part in parts.items()
+            if part is not None
+            for axis, tensor in (("x", part.x), ("y", part.y))
+        }
+        try:
+            save_file(tensors, file)
+        except (OSError, SafetensorError) as error:
+            raise IncompleteError(
+                f"{file.parent}: the data cannot be written there, for the workers to read: {error}; make "
+                "room, set TMPDIR to a folder that has some, or run with --engine inline"
+            ) from None
         empty = Examples(torch.empty(0), torch.empty(0))
         bare = Data(None, empty, None, data.classes, data.bounds, data.digest)
         return cls(

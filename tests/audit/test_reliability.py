@@ -31,7 +31,9 @@ def test_no_room_for_the_results_is_one_message_and_the_rest_is_computed_later(
 ) -> None:
     """Files may grow to 200 kB only: enough for the models, not for the results."""
     out, plan = tmp_path / "out", reference / "plan.toml"
-    command = f"ulimit -f 200; exec {sys.executable} -m audit run {plan} --out {out} --jobs 1 --device cpu"
+    command = (
+        f"ulimit -f 200; exec {sys.executable} -m audit run {plan} --out {out} --engine inline --device cpu"
+    )
     result = subprocess.run(["/bin/bash", "-c", command], capture_output=True, text=True, check=False)
     assert result.returncode == 4, result.stdout + result.stderr
     assert "cannot be written" in result.stderr
@@ -40,3 +42,12 @@ def test_no_room_for_the_results_is_one_message_and_the_rest_is_computed_later(
     assert outcome.failed == 0
     assert 0 < outcome.computed < outcome.planned
     assert rows_of(out) == rows_of(reference / "out")
+
+
+def test_no_room_for_the_workers_data_is_one_message(reference: Path, tmp_path: Path) -> None:
+    plan = reference / "plan.toml"
+    run = f"ulimit -f 200; exec {sys.executable} -m audit run {plan} --out {tmp_path / 'out'} --device cpu"
+    result = subprocess.run(["/bin/bash", "-c", run], capture_output=True, text=True, check=False)
+    assert result.returncode == 4, result.stdout + result.stderr
+    assert "the data cannot be written there" in result.stderr
+    assert "Traceback" not in result.stderr
