@@ -64,6 +64,22 @@ _KNOWN = (
         "Share of test examples on which the stolen copy gives the victim's answer.",
     ),
     Metric(
+        "extraction_error_fidelity", "Extraction fidelity on errors", "share", "higher",
+        "Share of the victim's wrong answers that the stolen copy gives too.",
+    ),
+    Metric(
+        "extraction_adversarial_fidelity", "Extraction fidelity under attack", "share", "higher",
+        "Share of inputs made to fool one of the two on which the stolen copy gives the victim's answer.",
+    ),
+    Metric(
+        "extraction_gain", "Gained from the victim's answers", "share", "higher",
+        "What the victim's answers add to the copy's fidelity over true labels for the same inputs.",
+    ),
+    Metric(
+        "extraction_queries", "Queries to a faithful copy", "count", "lower",
+        "Queries after which the stolen copy reaches the named fidelity.",
+    ),
+    Metric(
         "surrogate_accuracy", "Accuracy of the stolen copy", "share", "higher",
         "Share of test examples that the stolen copy classifies correctly.",
     ),
