@@ -4,15 +4,13 @@
 """
 
 import inspect
-import sys
-from pathlib import Path
 
+from attacks import _document
 from attacks._techniques import techniques
 from attacks.membership._attack import MembershipAttack
 from attacks.membership._settings import LEVELS, PACKAGE
 
 BEGIN = "<!-- made by: python -m attacks.membership._table docs/membership.md -->"
-END = "<!-- end -->"
 
 
 def table() -> str:
@@ -32,13 +30,8 @@ def table() -> str:
 
 def filled(text: str) -> str:
     """A document with the table between its markers; raises ValueError where it has none."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the document wants the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
+    return _document.filled(text, BEGIN, table())
 
 
 if __name__ == "__main__":
-    document = Path(sys.argv[1])
-    document.write_text(filled(document.read_text(encoding="utf-8")), encoding="utf-8")
+    _document.rewrite(filled)
