@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from attacks.extraction import Settings, run
-from attacks.extraction._intervals import gain
+from attacks._replicates import gain
 from attacks.probe import Measurement, Target
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95, 0.98)
