@@ -20,10 +20,10 @@ def trigger(scene: Scene) -> Sequence[Measurement]:
     given = scene.target.trigger()
     judge, wanted = scene.judge, given.wanted.cpu().numpy()
     rows = []
-    for on, x in (("trigger", given.x), ("clean", given.clean)):
+    for on, x in (("triggered", given.x), ("clean", given.clean)):
         if x is None:
             continue
-        at = {"attack": "trigger"} if on == "trigger" else {"attack": "trigger", "on": on}
+        at = {"attack": "trigger", "on": on}
         got: np.ndarray = judge.answers(scene.target.model, Examples(x, given.wanted)) == wanted
         rows.append(noted(row(SUCCESS, got[None], "agree", at), judge.told()))
     return rows

@@ -528,7 +528,7 @@ def test_a_trigger_is_judged_with_and_without(target: Target):
     made = Triggered(stamped(some.x), torch.full_like(some.y, 7), some.x)
     bad = replace(target, model=Backdoored().eval(), trigger=lambda: made)
     rows = tamper(bad, "trigger")
-    assert one(rows[:1], "tampering_success", attack="trigger").value == 1.0
+    assert one(rows, "tampering_success", on="triggered").value == 1.0
     assert one(rows, "tampering_success", on="clean").value < 0.05
     rows = tamper(replace(target, trigger=lambda: made), "trigger")
     assert rows[0].value < 0.3
