@@ -21,7 +21,8 @@ METRICS = (ACCURACY, FLIPS, PER_MILLION, SUCCESS, CHANGE, FILLED)
 
 CHANCE = 1.1
 """Times 1 / classes: an accuracy at which a model is as good as destroyed. Of 10 classes that is 11%, the
-mark of progressive bit search (Rakin et al. 2019)."""
+mark of progressive bit search (Rakin et al. 2019). Where the commonest class has more, its share is the mark:
+a model that always answers with it is destroyed, too."""
 
 At = Mapping[str, str | int | float]
 Hits = NDArray[np.bool_]
@@ -39,6 +40,9 @@ class Judge:
         logits = target_logits(target, self.test)
         self.right: Hits = (logits.argmax(dim=1) == self.test.y.cpu()).numpy()
         """What the model gets right untouched, (n,)."""
+        most = int(self.test.y.bincount().max()) / len(self.test)
+        self.chance = max(CHANCE / target.num_classes, most)
+        """The accuracy that counts as chance."""
         self.odd = 0
         """How often a changed model did not return numbers for some example."""
 
@@ -91,10 +95,10 @@ Curve = Callable[[int], Hits]
 class Goal:
     """A damage, and the step at which a curve of hits first does it."""
 
-    def __init__(self, name: str, classes: int) -> None:
-        """``name``: ``chance``, or ``N points``."""
+    def __init__(self, name: str, chance: float) -> None:
+        """``name``: ``chance``, or ``N points``; ``chance``: the accuracy that counts as that."""
         self.name = name
-        self._chance = None if name != "chance" else CHANCE / classes
+        self._chance = None if name != "chance" else chance
         self._points = 0.0 if self._chance is not None else float(name.split()[0]) / 100
 
     def beyond(self, before: Hits) -> str:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from attacks.probe import Examples, Measurement
 from attacks.tampering._attack import Loss, Scene, TamperingAttack
-from attacks.tampering._judge import ACCURACY, CHANCE, FLIPS, PER_MILLION, Goal, crossing, noted, row
+from attacks.tampering._judge import ACCURACY, FLIPS, PER_MILLION, Goal, crossing, noted, row
 from attacks.tampering._search import Runs, Search
 from attacks.tampering._weights import Flip, Stored
 
@@ -19,7 +19,7 @@ LUCK = "one attacker: the interval lacks the luck of the examples that it search
 
 def progressive(scene: Scene) -> Sequence[Measurement]:
     """Accuracy after so many flips; and how many it takes to lose 10 points, and all that is above chance."""
-    settings, classes = scene.settings, scene.target.num_classes
+    settings, chance = scene.settings, scene.judge.chance
     stored = Stored(scene.copy(), "int8")
     trails: list[list[Flip]] = [[] for _ in range(settings.replicates)]
     runs = Runs(scene.judge, stored, [lambda k, t=trail: _put(stored, t[:k]) for trail in trails])  # type: ignore[misc]
@@ -31,25 +31,30 @@ def progressive(scene: Scene) -> Sequence[Measurement]:
             while len(search.flips) < min(k, len(stored)):
                 search.step()
             trail[:] = search.flips
-            if runs.hits(number, k).mean() <= CHANCE / classes:
+            if runs.hits(number, k).mean() <= chance:
                 break  # destroyed: what would follow changes nothing that is asked
             stored.restore()
             _put(stored, trail)
     at: dict[str, str | int | float] = {"attack": "progressive", "storage": "int8"}
     hit = "; ".join(where_hit(stored, trail) for trail in trails[:1])
     rows = [row(ACCURACY, runs.curve(k), "correct", {**at, "flips": k}) for k in settings.grid]
-    rows += flips_needed(runs, settings.grid, at, classes, len(stored), hit)
+    rows += flips_needed(runs, settings.grid, at, chance, len(stored), hit)
     return [noted(found, *([LUCK] if settings.replicates == 1 else [])) for found in rows]
 
 
 def flips_needed(
-    runs: Runs, grid: Sequence[int], at: dict[str, str | int | float], classes: int, survivors: int, note: str
+    runs: Runs,
+    grid: Sequence[int],
+    at: dict[str, str | int | float],
+    chance: float,
+    survivors: int,
+    note: str,
 ) -> list[Measurement]:
     """Flips to every goal: in the model, and per million of its surviving weights."""
     last = f"the largest number of flips tried ({grid[-1]:,})"
     units = ((FLIPS, lambda k: float(k)), (PER_MILLION, lambda k: 1e6 * k / survivors))
     return [
-        noted(crossing(metric, Goal(goal, classes), runs.curve, grid, at, worth, last), note)
+        noted(crossing(metric, Goal(goal, chance), runs.curve, grid, at, worth, last), note)
         for goal in GOALS
         for metric, worth in units
     ]

@@ -28,7 +28,7 @@ def random_search(scene: Scene) -> Sequence[Measurement]:
     runs = Runs(scene.judge, stored, [lambda k, o=order: stored.scatter(o[:k]) for order in orders])  # type: ignore[misc]
     at: dict[str, str | int | float] = {"attack": "random_search", "storage": "int8"}
     rows = [row(ACCURACY, runs.curve(k), "correct", {**at, "flips": k}) for k in settings.grid if k <= limit]
-    rows += flips_needed(runs, _grid(limit), at, scene.target.num_classes, len(stored), "")
+    rows += flips_needed(runs, _grid(limit), at, scene.judge.chance, len(stored), "")
     return [noted(found, *([LUCK] if settings.replicates == 1 else [])) for found in rows]
 
 

@@ -53,7 +53,7 @@ def _least(scene: Scene, norm: Norm, where: Where) -> Iterator[Measurement]:
     for goal in GOALS:
         found = crossing(
             CHANGE,
-            Goal(goal, scene.target.num_classes),
+            Goal(goal, scene.judge.chance),
             curve,
             steps,
             _at(norm, where),
@@ -64,15 +64,15 @@ def _least(scene: Scene, norm: Norm, where: Where) -> Iterator[Measurement]:
 
 
 def _path(scene: Scene, norm: Norm, where: Where, number: int) -> list[np.ndarray]:
-    """What one attacker leaves right at every radius, the untouched model first; it stops where nearly
-    nothing is left to lose."""
+    """What one attacker leaves right at every radius, the untouched model first; it stops where more is lost
+    than is asked for."""
     change, batch = Change(scene.copy(), where), scene.batch(number)
     whole = change.length(norm)
     found = [scene.judge.hits(change.model)]
     for radius in RADII:
         change.climb(batch, untargeted(batch), norm, radius * whole, scene.settings.steps)
         found.append(scene.judge.hits(change.model))
-        if found[-1].mean() <= found[0].mean() - 0.6 or found[-1].mean() <= 1 / scene.target.num_classes:
+        if found[-1].mean() <= found[0].mean() - 0.6:
             break
     return found
 

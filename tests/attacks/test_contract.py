@@ -41,12 +41,13 @@ QUICK: dict[str, dict[str, object]] = {
         "also": ("rounded",),
     },
     "tampering": {
-        "attacks": ("bit_flip", "progressive", "random_search", "targeted", "weight_change", "stealth"),
+        "attacks": ("bit_flip", "progressive", "targeted", "weight_change", "stealth"),
         "draws": 3,
-        "replicates": 2,
+        "replicates": 1,
+        "steps": 2,
         "where": ("mask",),
         "storage": ("int8",),
-        "flips": 40,
+        "flips": 20,
     },
 }
 

@@ -298,11 +298,12 @@ def test_targeted_flips_turn_one_class_and_leave_the_rest(target: Target):
 
 @pytest.mark.parametrize(("norm", "least"), [("l2", 1 / math.sqrt(2 * 3)), ("linf", 1 / 6)])
 def test_the_least_change_is_that_of_the_closed_form(norm: str, least: float):
-    """Two classes, one input (1, 1, 1): the margin falls by 2 ‖δ‖∞ ‖x‖₁ or √2 ‖δ‖₂ ‖x‖₂ at most."""
+    """Two classes, inputs ±(1, 1, 1): both margins fall by 2 ‖δ‖∞ ‖x‖₁ or √2 ‖δ‖₂ ‖x‖₂ at most."""
     model = nn.Sequential(nn.Linear(3, 2, bias=False)).eval().requires_grad_(False)
     model[0].weight.data = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    same = Examples(torch.ones(60, 3), torch.zeros(60, dtype=torch.int64))
-    target = Target(model, 2, (0.0, 1.0), same, pool=same)
+    y = torch.arange(60) % 2
+    same = Examples((1.0 - 2.0 * y)[:, None].expand(60, 3).clone(), y)
+    target = Target(model, 2, (-1.0, 1.0), same, pool=same)
     found = {}
     for where in ("mask", "anywhere"):
         rows = tamper(target, "weight_change", where=[where], steps=20)
@@ -502,10 +503,10 @@ def test_the_first_step_is_found_between_those_of_the_grid(reached: int):
 def test_goals_read_the_whole_interval():
     before, after = np.ones((1, 200), bool), np.ones((1, 200), bool)
     after[0, :36] = False  # 18 points, of which 10 are certain and 20 are not
-    assert Goal("10 points", 10).reached(before, after) == (True, True, True)
-    assert Goal("20 points", 10).reached(before, after) == (False, True, False)
-    assert Goal("chance", 10).reached(before, ~after)[0] is False
-    assert "and not 50 points to lose" in Goal("50 points", 10).beyond(~after)
+    assert Goal("10 points", 0.11).reached(before, after) == (True, True, True)
+    assert Goal("20 points", 0.11).reached(before, after) == (False, True, False)
+    assert Goal("chance", 0.11).reached(before, ~after)[0] is False
+    assert "and not 50 points to lose" in Goal("50 points", 0.11).beyond(~after)
 
 
 # --- a trigger
