@@ -19,6 +19,7 @@ from audit.commands.run import run
 from audit.commands.status import status
 from audit.commands.terminal import complain
 from audit.errors import INTERNAL, AuditError, PlanError
+from reports.language.words import shown
 
 app = typer.Typer(
     name="prune-audit",
@@ -88,6 +89,9 @@ def main() -> None:
         complain("Interrupted.")
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:  # a path that no system call bears
+            complain(f"prune-audit: {shown(error.filename)}: {error.strerror}")
+            sys.exit(PlanError.exit_code)
         traceback.print_exc()
         complain(
             f"prune-audit: internal error, which says nothing about your model: {type(error).__name__}: "

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attacks.probe import Examples
@@ -21,14 +21,16 @@ def train(
     start: int = 0,
     stop: int | None = None,
     further: bool = False,
+    besides: Callable[[Tensor], Tensor] | None = None,
 ) -> None:
     """Minimise cross-entropy in place; ``model`` maps inputs to logits and ends in eval mode.
 
     ``prepare`` is handed the optimiser before the first step (pruning holds its zeros there). ``start``,
     ``stop``: only these optimiser steps of the whole training (:func:`steps`), on the batches and with the
     learning rates that they have in the whole. ``further``: epochs after a training, all with the learning
-    rate that it ended with. Shuffling and dropout draw from ``seed`` alone, and the global generators are as
-    they were afterwards. Raises ArithmeticError if the loss stops being finite.
+    rate that it ended with. ``besides``: of a batch's logits, what is added to its loss. Shuffling and
+    dropout draw from ``seed`` alone, and the global generators are as they were afterwards. Raises
+    ArithmeticError if the loss stops being finite.
     """
     device = next(model.parameters()).device
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -55,7 +57,10 @@ def train(
                     continue
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-                loss = F.cross_entropy(model(examples.x[batch].to(device)), examples.y[batch].to(device))
+                logits = model(examples.x[batch].to(device))
+                loss = F.cross_entropy(logits, examples.y[batch].to(device))
+                if besides is not None:
+                    loss = loss + besides(logits)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
