@@ -18,6 +18,7 @@ from audit.commands.report import report
 from audit.commands.run import run
 from audit.commands.status import status
 from audit.commands.terminal import complain
+from audit.commands.verify import manifest, verify
 from audit.errors import INTERNAL, AuditError, PlanError
 from reports.language.words import shown
 
@@ -44,6 +45,8 @@ app.command("status")(status)
 app.command("preflight")(preflight)
 app.command("convert")(convert)
 app.command("init")(init)
+app.command("verify")(verify)
+app.command("manifest")(manifest)
 app.command("list")(listing)
 
 
