@@ -1,8 +1,8 @@
 """Studies whose truth is known, in cells: what a claim's judgement is held against.
 
-A subject's effect lies around the truth (spread between subjects); its dense model's seeds shift all of its cells
-alike; each cell has noise of its own, wilder at high sparsity; examples add to all cells and seeds what they are hard
-by. Subjects on the same data share the examples.
+A subject's effect lies around the truth (spread between subjects); its dense model's seeds shift all of its
+cells alike; each cell has noise of its own, wilder at high sparsity; examples add to all cells and seeds what
+they are hard by. Subjects on the same data share the examples.
 """
 
 from collections.abc import Mapping, Sequence

@@ -44,9 +44,9 @@ class Pooled:
         """What it is of, in words, for a sentence."""
         if self.factor == WHOLE:
             return self.facet.name
-        words = {"sparsity": f"at {self.level}", "part": self.level, "kind": f"{self.level} pruning"}
-        words |= {"hardness": f"{self.level} pruning", "schedule": f"{self.level} pruning"}
-        return words.get(self.factor, self.level)
+        if self.factor in ("kind", "hardness", "schedule"):
+            return f"{self.level} pruning"
+        return f"at {self.level}" if self.factor == "sparsity" else self.level
 
 
 def pool(facet: Facet, cells: Sequence[Cell]) -> list[Pooled]:
