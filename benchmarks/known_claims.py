@@ -29,13 +29,13 @@ class Design:
 
     subjects: int = 1
     seeds: int = 3
-    sparsities: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)
-    n: int = 200
+    sparsities: tuple[float, ...] = (0.5, 0.9, 0.95)
+    n: int = 100
     dense: float = 0.5
     """Standard deviation that the dense model's seed adds to all cells of the seed."""
     own: float = 0.5
     """That of a cell's own seed, doubled from 90% sparsity on."""
-    example: float = 8.0
+    example: float = 6.0
     """That of one example's contribution, half of its variance common to all cells and seeds."""
     between: float = 0.0
     """That of subjects around the truth."""
@@ -64,7 +64,8 @@ def effects(facet: Facet, truth: Truth) -> tuple[float, float]:
 def true(claim: Claim, truth: Truth) -> set[Verdict]:
     """The verdicts that are not false of that truth, beside "inconclusive"."""
     if truth == "mixed":
-        return {"mixed"}
+        # Of the safest setting (C14): the first method is safe everywhere, so there is one.
+        return {"supported"} if claim.each_subject else {"mixed"}
     if truth == "at the limit":
         return set()
     inside = [_within(facet, effects(facet, truth)[0]) for facet in claim.facets]
