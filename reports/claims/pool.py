@@ -4,8 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reports.claims.claim import Facet
-from reports.claims.figures import mean
+from reports.claims.figures import mean, plain
 from reports.claims.study import Cell, Study
 from reports.stats.difference import Difference
 from reports.stats.moderated import Retraining, retrainings, shared
@@ -157,7 +160,14 @@ def by_seed(cells: Sequence[Cell]) -> dict[int, Difference]:
     most = max(len(cell.each) for cell in cells)
     full = [cell for cell in cells if len(cell.each) == most]
     seeds = sorted(set.intersection(*(set(cell.each) for cell in full)))
-    return {seed: mean([cell.each[seed] for cell in full]) for seed in seeds}
+    table = [[cell.each[seed] for seed in seeds] for cell in full]
+    values = np.array([[one.value for one in row] for row in table]).mean(axis=0)
+    shapes = {tuple(len(part) for part in one.parts) for row in table for one in row}
+    parts: list[NDArray[np.float64]] = []
+    if len(shapes) == 1:
+        which = range(len(next(iter(shapes))))
+        parts = [np.array([[one.parts[i] for one in row] for row in table]).mean(axis=0) for i in which]
+    return {seed: plain(float(values[j]), tuple(part[j] for part in parts)) for j, seed in enumerate(seeds)}
 
 
 def cell_estimates(cells: Sequence[Cell]) -> list[Estimate]:

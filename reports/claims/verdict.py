@@ -9,9 +9,9 @@ from reports.stats.difference import LEVEL, TAIL
 from reports.stats.holm import holm
 
 Verdict = Literal["supported", "contradicted", "mixed", "inconclusive", "not tested"]
-LEANS = 0.1
-"""A setting that lies on the other side with a p-value below this keeps a verdict on the whole from being
-given: uncorrected, since it takes something away and shows nothing."""
+LEANS = 0.5
+"""A setting whose own p-value for a verdict is above this keeps the verdict on the whole from being given:
+it lies on the other side of the limit. Uncorrected, since it takes something away and shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _decide(one: Weighed, corrected: float) -> Decided:
     if one.differs * times <= TAIL:
         return Decided("mixed", corrected, holding, failing, ())
     sure = one.holds <= one.fails
-    against = tuple(s for s, _, _ in one.settings if (s.fails if sure else s.holds) < LEANS)
+    against = tuple(s for s, _, _ in one.settings if (s.holds if sure else s.fails) > LEANS)
     whole = min(one.holds, one.fails) * times <= TAIL
     if against or not whole:
         return Decided("inconclusive", corrected, holding, failing, against if whole else ())

@@ -69,8 +69,8 @@ def test_one_setting_each_way_is_mixed_whatever_the_mean() -> None:
     assert [one.level for one in found.failing] == ["90%"]
 
 
-def test_a_setting_that_leans_the_other_way_holds_a_verdict_back() -> None:
-    settings = [_setting(1e-6, 1.0, WHOLE, WHOLE), _setting(0.95, 0.05)]
+def test_a_setting_on_the_other_side_of_the_limit_holds_a_verdict_back() -> None:
+    settings = [_setting(1e-6, 1.0, WHOLE, WHOLE), _setting(0.6, 0.4)]
     found = decide([weigh(settings)])[0]
     assert found.verdict == "inconclusive"
     assert [one.level for one in found.against] == ["50%"]
