@@ -34,7 +34,7 @@ def trained(plan: Plan, data: Data, device: str, *, seed: int, epochs: int, furt
         whole = models.wrap(inner, plan, data).requires_grad_(True).to(device)
         training.train(
             whole, examples, recipe, epochs=epochs, seed=seed, prepare=prepare, start=start, stop=stop,
-            further=further,
+            further=further, bounds=data.bounds,
         )  # fmt: skip
         inner.to("cpu")
 
