@@ -19,6 +19,7 @@ from audit.commands.reproduce import reproduce
 from audit.commands.run import run
 from audit.commands.status import status
 from audit.commands.terminal import complain
+from audit.commands.verify import manifest, verify
 from audit.errors import INTERNAL, AuditError, PlanError
 
 app = typer.Typer(
@@ -45,6 +46,8 @@ app.command("preflight")(preflight)
 app.command("convert")(convert)
 app.command("init")(init)
 app.command("reproduce")(reproduce)
+app.command("verify")(verify)
+app.command("manifest")(manifest)
 app.command("list")(listing)
 
 

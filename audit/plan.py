@@ -420,7 +420,7 @@ def _quick(table: dict[str, Any]) -> dict[str, Any]:
         pruning["seeds"] = list(pruning.get("seeds", defaults.seeds))[:1]
         table["pruning"] = pruning
     tables = table.get("probes", {})
-    for probe in ("evasion", "membership"):
+    for probe in ("evasion", "membership", "tampering"):
         if isinstance(tables, dict) and isinstance(settings := tables.get(probe, {}), dict):
             tables = {**tables, probe: {**settings, "level": "quick"}}
             table["probes"] = tables

@@ -17,6 +17,7 @@ from audit.subject import models, training, vision
 from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
+from audit.subject.trigger import trigger
 from pruning import coupling, measure, prunable, scoring, units
 from pruning.errors import PruningError, at_most
 
@@ -77,6 +78,8 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
         read[variant.name] = models.restore(variant.weights, plan, own, data, key)
         models.check(models.wrap(read[variant.name].model, plan, data), data)
     adaptive(plan)
+    if (suspected := trigger(plan, data)) is not None:
+        suspected()
     each = features(plan, data)
     for name, settings in plan.settings.items():
         span = (0.0, each.reach) if each is not None and name == "evasion" else data.bounds

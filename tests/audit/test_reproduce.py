@@ -41,7 +41,7 @@ def test_a_scale_is_a_list_of_plans_that_can_be_run(name: str, tmp_path: Path) -
         assert len(plan.seeds) >= (5 if cell.data == "digits" and cell.defence == "none" else 3)
         assert plan.train is not None
         assert (plan.train.adversarial is not None) == (cell.defence == "adversarial")
-        assert {"accuracy", "evasion", "membership", "extraction"} <= set(plan.probes)
+        assert {"accuracy", "evasion", "membership", "extraction", "tampering"} <= set(plan.probes)
         if (cell.data, cell.architecture) == ("digits", "paper-net") and cell.defence == "none":
             assert "random" in [recipe.criterion for recipe in plan.pruning.recipes.values()]
 
@@ -113,8 +113,8 @@ def test_data_that_is_not_in_the_package_needs_a_root_and_a_name_must_be_known(t
 @pytest.fixture
 def small(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Scale:
     """A scale of two tiny subjects, one of data that is not there; the experiment is one made-up trial."""
-    tiny["probes"]["skip"] = ["evasion", "extraction", "membership"]
-    for probe in ("evasion", "extraction", "membership"):
+    tiny["probes"]["skip"] = ["evasion", "extraction", "membership", "tampering"]
+    for probe in ("evasion", "extraction", "membership", "tampering"):
         del tiny["probes"][probe]
     mnist = merged(tiny, {"data": {"source": "torchvision:MNIST"}})
     scale = Scale(
