@@ -15,6 +15,7 @@ from audit.commands.init import init
 from audit.commands.listing import listing
 from audit.commands.preflight import preflight
 from audit.commands.report import report
+from audit.commands.reproduce import reproduce
 from audit.commands.run import run
 from audit.commands.status import status
 from audit.commands.terminal import complain
@@ -45,6 +46,7 @@ app.command("status")(status)
 app.command("preflight")(preflight)
 app.command("convert")(convert)
 app.command("init")(init)
+app.command("reproduce")(reproduce)
 app.command("verify")(verify)
 app.command("manifest")(manifest)
 app.command("list")(listing)

@@ -64,11 +64,7 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
 
 def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
     """How long the work takes, what of it takes how long, and what to do about it."""
-    each: defaultdict[str, float] = defaultdict(float)
-    for unit in work:
-        each["models" if unit.kind in (*MODELS, "reference", "score") else unit.family] += (
-            unit.passes * seconds
-        )
+    each = _each(work, seconds)
     longest = sorted(each.items(), key=lambda item: -item[1])
     total = sum(each.values()) / cores
     yield f"about {max(1, round(total / 60))} min on {cores} cores (order of magnitude):"
@@ -78,6 +74,23 @@ def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
             "Less of it: fewer audit_examples, seeds, sparsities, methods or ε; evasion at level quick. But "
             "for the examples, what is left out can be added to the same folder later."
         )
+
+
+def _each(work: list[Unit], seconds: float) -> dict[str, float]:
+    """Seconds on one core by what takes them: models, or a probe."""
+    each: defaultdict[str, float] = defaultdict(float)
+    for unit in work:
+        each["models" if unit.kind in (*MODELS, "reference", "score") else unit.family] += (
+            unit.passes * seconds
+        )
+    return each
+
+
+def total(subject: Subject) -> float:
+    """Seconds that the whole plan takes on this machine's cores, in order of magnitude."""
+    measured = pace(subject)
+    work = units(subject.plan, subject.data, subject.device)
+    return sum(_each(work, measured["seconds"]).values()) / machine.workers(int(measured["bytes"]))
 
 
 def design(plan: Plan) -> sizes.Design:

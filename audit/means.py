@@ -49,7 +49,7 @@ def trained(
         whole = models.wrap(inner, plan, data).requires_grad_(True).to(device)
         training.train(
             whole, examples, recipe, epochs=epochs, seed=seed, prepare=prepare, start=start, stop=stop,
-            further=further, besides=besides,
+            further=further, bounds=data.bounds, besides=besides,
         )  # fmt: skip
         inner.to("cpu")
 

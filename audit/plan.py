@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from attacks.evasion import Epsilon
 from attacks.registry import probes
 from audit.errors import PlanError
 from pruning import schedule
@@ -103,7 +104,8 @@ class DataPlan(Section):
     bounds: tuple[float, float] = (0.0, 1.0)
     features: FeaturesPlan | None = None
     resize: Size | None = None
-    """Of images that are read from files: the shorter side, or height and width (bilinear)."""
+    """Of images (from files, ``digits``, ``torchvision:``): the shorter side, or height and width (bilinear).
+    Inputs are then the resized ones, and so is ε."""
     crop: Size | None = None
     """The middle of each, after resizing."""
     mode: Literal["L", "RGB"] | None = None
@@ -137,6 +139,17 @@ class DataPlan(Section):
         return bounds
 
 
+class AdversarialPlan(Section):
+    """Adversarial training (Madry et al. 2018, arXiv:1706.06083): each batch is replaced by the worst that
+    projected gradient descent finds around it, from a random start."""
+
+    norm: Literal["linf", "l2"] = "linf"
+    eps: Epsilon
+    """Radius in input units."""
+    steps: Annotated[int, Field(ge=1)] = 7
+    """Of the inner search, each 2.5·ε/steps long."""
+
+
 class TrainPlan(Section):
     """The recipe that made the model; fine-tuning after pruning repeats it for fewer epochs."""
 
@@ -148,6 +161,13 @@ class TrainPlan(Section):
     """``step``: a tenth of the learning rate after half of the epochs, a hundredth after three quarters."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    adversarial: AdversarialPlan | None = None
+    """Trains against an attacker. Absent: on the examples as they are."""
+
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes of one example in an epoch."""
+        return 1 + (self.adversarial.steps if self.adversarial is not None else 0)
 
 
 class PruningPlan(Section):
