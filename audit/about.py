@@ -55,6 +55,9 @@ def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
         "test_labels": data.test.y.tolist(),
         "environment": environment(subject.device),
         "cards": cards | {"cost": asdict(costs.CARD)},
+        "skipped": {
+            name: list(probe.card.metrics) for name, probe in probes().items() if name not in plan.probes
+        },
         "methods": {
             name: {"summary": known.summary, "source": known.source} for name, known in methods().items()
         },

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
 from attacks.settings import ProbeSettings
-from audit import epsilon, evidence, means, mistakes
+from audit import epsilon, evidence, means, mistakes, normalising
 from audit.errors import PlanError, RefusedError
 from audit.mistakes import Mistake
 from audit.plan import Plan
@@ -144,6 +145,22 @@ class Examination:
         """The rest."""
         return tuple(f for f in self.findings if f not in self.refused)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The same as plain values, for the results file: the page tells what was found and what was
+        accepted."""
+        return {
+            "figures": [list(pair) for pair in self.figures],
+            "findings": [
+                {
+                    "model": f.model,
+                    "accepted": f.mistake.serious and f not in self.refused,
+                    **asdict(f.mistake),
+                }
+                for f in self.findings
+            ],
+        }
+
     def refuse(self) -> None:
         """Raises RefusedError that says what is wrong, why and what to do, if anything is."""
         if not self.refused:
@@ -190,6 +207,9 @@ def examine(subject: Subject) -> Examination:
         figures.append(("ε", radii))
     if scaled := mistakes.inputs_normalised(data.test.x):
         findings.append(Finding("dense", scaled))
+    doubled = normalising.twice(plan, data, models.fresh(build, 0))
+    if doubled and doubled.name not in {finding.mistake.name for finding in findings}:
+        findings.append(Finding("dense", doubled))
     if twins := mistakes.shared(*evidence.overlap(data)):
         findings.append(Finding("dense", twins))
     return Examination(tuple(figures), tuple(findings), plan.accept)

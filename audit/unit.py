@@ -107,7 +107,8 @@ class Unit:
     def label(self) -> str:
         """For people: what is being done to which model."""
         verbs = {
-            "dense": "train", "control": "fine-tune", "pruned": "prune", "checkpoint": "load",
+            "dense": "train" if self.passes else "load",
+            "control": "fine-tune", "pruned": "prune", "checkpoint": "load",
             "perturbations": "perturb for", "reference": f"reference {self.reference + 1} of",
         }  # fmt: skip
         some = f" examples {self.first}–{self.stop - 1}" if self.stop else ""

@@ -49,7 +49,7 @@ def run(
         judge_by = find(policy)
     subject = subjects.load(plan, root=root, quick=quick, device=device)
     tell = Console(stderr=True, soft_wrap=True) if log_json else terminal.console
-    subjects.examine(subject, plan, to=tell)
+    seen = subjects.examine(subject, plan, to=tell)
     loaded = subject.plan
     folder = out or Path("runs") / loaded.name
     terminal.say(
@@ -61,7 +61,7 @@ def run(
     try:
         outcome = runner.run(
             subject, folder, engine=engine.value, jobs=jobs, command=shlex.join(command),
-            console=terminal.console, log_json=log_json,
+            console=terminal.console, log_json=log_json, seen=seen,
         )  # fmt: skip
     except KeyboardInterrupt:
         terminal.complain(
