@@ -36,7 +36,8 @@ def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
         "command": command,
         "subject": {
             "architecture": plan.model.build,
-            "weights": "trained" if plan.model.weights is None else plan.model.weights.file.name,
+            "weights": _weights(plan),
+            **({"black_box": True} if plan.model.black_box else {}),
             "parameters": subject.parameters,
             "prunable_parameters": subject.prunable,
             "macs": subject.macs,
@@ -63,6 +64,12 @@ def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
         },
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _weights(plan: Plan) -> str:
+    if plan.model.black_box:
+        return f"those of the program {plan.model.build.partition(':')[2]}, as a black box"
+    return "trained" if plan.model.weights is None else plan.model.weights.file.name
 
 
 def _digest(work: list[Unit]) -> str:

@@ -13,8 +13,8 @@ from audit import epsilon, evidence, means, mistakes, normalising
 from audit.errors import PlanError, RefusedError
 from audit.mistakes import Mistake
 from audit.plan import Plan
+from audit.subject import black_box, models, vision
 from audit.subject import data as subject_data
-from audit.subject import models, vision
 from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
@@ -50,12 +50,14 @@ def device_of(name: str) -> str:
 def preflight(plan: Plan, device: str = "cpu") -> Subject:
     """Load everything that the plan names. Raises PlanError or RefusedError at the first mistake."""
     data = subject_data.load(plan)
-    plan = epsilon.filled(plan, data)
+    plan = black_box.limited(epsilon.filled(plan, data))
     build = models.builder(plan, data)
     read: dict[str, models.Restored] = {}
     if plan.model.weights is not None:
         read["dense"] = models.restore(plan.model.weights, plan, build, data)
         inner = read["dense"].model
+    elif plan.model.black_box:
+        inner = build()
     elif data.train is None:
         raise PlanError(
             f"[data] source {plan.data.source!r} has no training examples: the model cannot be trained; "
@@ -182,12 +184,13 @@ def examine(subject: Subject) -> Examination:
     build = models.builder(plan, data)
     figures: list[tuple[str, str]] = []
     findings: list[Finding] = []
-    if plan.model.weights is None:
+    if not plan.model.given:
         seen = evidence.gather(models.fresh(build, 0), plan, data, subject.device)
         findings += [Finding("dense", mistake) for mistake in mistakes.of(seen, trained=False)]
         figures.append(("accuracy", "known when the run has trained the model"))
     else:
-        inner = models.restore(plan.model.weights, plan, build, data).model
+        weights = plan.model.weights
+        inner = build() if weights is None else models.restore(weights, plan, build, data).model
         seen = evidence.gather(inner, plan, data, subject.device)
         findings += [Finding("dense", mistake) for mistake in mistakes.of(seen)]
         if off := mistakes.unexpected(seen, plan.model.expected_accuracy):

@@ -227,9 +227,8 @@ def chosen(plan: Plan, weights: WeightsPlan) -> list[str | None]:
 def sources(plan: Plan, *specs: str) -> dict[str, str]:
     """Digests of the files of the user's own code that ``specs`` (FILE.py:FUNCTION) name: a change to the
     code is a change of what it makes."""
-    files = {spec.partition(":")[0] for spec in specs}
-    return {
-        f: file_digest(plan.folder / f)
-        for f in sorted(files)
-        if f.endswith(".py") and (plan.folder / f).is_file()
-    }
+    files = {spec.partition(":")[0] for spec in specs if spec.partition(":")[0].endswith(".py")}
+    if plan.model.black_box:
+        program = plan.model.build.partition(":")[2]
+        files |= {program, f"{program}.data"}
+    return {f: file_digest(plan.folder / f) for f in sorted(files) if (plan.folder / f).is_file()}

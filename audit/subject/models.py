@@ -10,7 +10,7 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from audit.errors import AuditError, PlanError, RefusedError
 from audit.plan import Plan, WeightsPlan
-from audit.subject import checkpoints, vision
+from audit.subject import black_box, checkpoints, vision
 from audit.subject.code import function_of
 from audit.subject.data import Data
 from audit.subject.outputs import returning_logits, sigmoid_last
@@ -42,6 +42,8 @@ class Normalised(nn.Module):
 def builder(plan: Plan, data: Data, spec: str | None = None) -> Build:
     """What makes the bare model (without normalisation), untrained. Raises PlanError or RefusedError."""
     spec = spec or plan.model.build
+    if plan.model.black_box and spec == plan.model.build:
+        return lambda: returning_logits(black_box.build(plan), len(data.classes))
     if spec.startswith("torchvision:"):
         plain = vision.model(spec.removeprefix("torchvision:"), len(data.classes))
         return lambda: _watched(returning_logits(plain(), len(data.classes)), data)

@@ -106,6 +106,11 @@ def _cautions(a: Analysis, verdicts: Verdicts) -> list[str]:
     results, state = a.results, a.results.completeness
     found = [f"{words.shown(remark[:1].upper() + remark[1:], 300)}." for remark in verdicts.remarks]
     found += _preflight(results)
+    if results.about.get("subject", {}).get("black_box"):
+        found.append(
+            "The model was given as a black box: nothing could climb its own gradients, so that its robust "
+            "accuracy may flatter it more than that of a model given with its weights."
+        )
     if count := verdicts.count("waived"):
         found.append(
             f"{words.counted(count, 'decision')} waived as of {verdicts.judged_on}: that is a signature, "
