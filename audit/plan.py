@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from attacks.registry import probes
+from audit import hugging_face
 from audit.errors import PlanError
 from pruning import schedule
 from pruning.methods import resolve
@@ -326,7 +327,7 @@ def parse(table: dict[str, Any], path: Path, *, root: Path | None = None, quick:
     try:
         plan = Plan.model_validate(
             {
-                **_in_std(table),
+                **_in_std(hugging_face.filled(table, path.resolve().parent)),
                 "name": path.stem + ("-quick" if quick else ""),
                 "folder": path.resolve().parent,
                 "default_eps": "eps" not in _evasion(table),

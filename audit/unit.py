@@ -228,6 +228,7 @@ def sources(plan: Plan, *specs: str) -> dict[str, str]:
     """Digests of the files of the user's own code that ``specs`` (FILE.py:FUNCTION) name: a change to the
     code is a change of what it makes."""
     files = {spec.partition(":")[0] for spec in specs if spec.partition(":")[0].endswith(".py")}
+    files |= {f"{spec.removeprefix('hf:')}/config.json" for spec in specs if spec.startswith("hf:")}
     if plan.model.black_box:
         program = plan.model.build.partition(":")[2]
         files |= {program, f"{program}.data"}
