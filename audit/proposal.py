@@ -54,9 +54,8 @@ def plan(folder: Path, model: str | None, weights: Path | None, data: Path | Non
         said.append(f"weights = {_toml(_relative(weights, folder))}")
         if classes := _classes(held):
             said.append(f"# the last layer has {classes} outputs: the data must have as many classes")
-    statistics = (
-        hub.timm_statistics(model.removeprefix("timm:")) if (model or "").startswith("timm:") else None
-    )
+    timm = model.removeprefix("timm:") if model is not None and model.startswith("timm:") else None
+    statistics = None if timm is None else hub.timm_statistics(timm)
     if hub_folder:
         said.append(
             "# weights, normalisation, sizes and the order of classes are those of that folder's files"

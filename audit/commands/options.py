@@ -15,6 +15,7 @@ class EngineChoice(StrEnum):
 
     inline = "inline"
     local = "local"
+    ray = "ray"
 
 
 class DeviceChoice(StrEnum):

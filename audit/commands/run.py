@@ -18,16 +18,23 @@ from audit.commands.options import (
     QuickOption,
     RootOption,
 )
-from audit.errors import IncompleteError
+from audit.errors import IncompleteError, PlanError
 
 
 def run(
     plan: PlanArgument = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run. By default runs/NAME-OF-PLAN.")] = None,
     engine: Annotated[
-        EngineChoice, typer.Option(help="Worker processes, or this process (debugging).")
+        EngineChoice,
+        typer.Option(help="Worker processes here, this process (debugging), or the tasks of a Ray cluster."),
     ] = EngineChoice.local,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes. By default one a core.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Units at a time. By default one a core.")] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Of a running Ray cluster, or auto. By default one is started."
+        ),
+    ] = None,
     device: DeviceOption = DeviceChoice.auto,
     quick: QuickOption = False,
     root: RootOption = None,
@@ -47,6 +54,8 @@ def run(
 
     with gating.mistakes():
         judge_by = find(policy)
+    if address and engine is not EngineChoice.ray:
+        raise PlanError("--address: names a Ray cluster; say --engine ray too")
     subject = subjects.load(plan, root=root, quick=quick, device=device)
     tell = Console(stderr=True, soft_wrap=True) if log_json else terminal.console
     seen = subjects.examine(subject, plan, to=tell)
@@ -62,6 +71,7 @@ def run(
         outcome = runner.run(
             subject, folder, engine=engine.value, jobs=jobs, command=shlex.join(command),
             console=terminal.console, log_json=log_json, seen=seen,
+            address=address,
         )  # fmt: skip
     except KeyboardInterrupt:
         terminal.complain(
