@@ -53,8 +53,8 @@ def run(
 
     Raises PlanError if ``out`` is not this subject's folder, IncompleteError if the results cannot be
     written; KeyboardInterrupt passes through after everything finished is kept. ``cutting``: in place of what
-    is measured, once for a folder, and kept there. ``seen``: what preflight has found, for the report; ``address``: of a Ray
-    cluster.
+    is measured, once for a folder, and kept there. ``seen``: what preflight has found, for the report;
+    ``address``: of a Ray cluster.
     """
     _check_folder(out)
     try:
