@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from audit import __version__
+from audit.commands.compare import compare
 from audit.commands.convert import convert
 from audit.commands.gate import gate
 from audit.commands.init import init
 from audit.commands.listing import listing
+from audit.commands.policy import policy
 from audit.commands.preflight import preflight
 from audit.commands.report import report
 from audit.commands.reproduce import reproduce
@@ -42,6 +44,8 @@ app = typer.Typer(
 app.command("run")(run)
 app.command("report")(report)
 app.command("gate")(gate)
+app.command("compare")(compare)
+app.add_typer(policy, name="policy")
 app.command("status")(status)
 app.command("preflight")(preflight)
 app.command("convert")(convert)
@@ -58,13 +62,20 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
+_verbose = [False]
+"""Whether a mistake's way through the program is shown."""
+
+
 @app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Where a mistake is said, show where it was met too.")
+    ] = False,
 ) -> None:
-    pass
+    _verbose[:] = [verbose]
 
 
 def _unshadowed() -> None:
@@ -88,6 +99,8 @@ def main() -> None:
         _unshadowed()
         app()
     except AuditError as error:
+        if any(_verbose):
+            traceback.print_exc()
         complain(f"prune-audit: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

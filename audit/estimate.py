@@ -24,6 +24,7 @@ from reports.gate.policy import Policy
 BATCH = 64
 ENOUGH = 5.0
 """Seconds after which a pass is not timed again."""
+OPAQUE = "a black box: no attack climbs its gradients, and nothing is known of its size"
 LONG = 3600.0
 """Seconds beyond which it is told what would make a run shorter."""
 
@@ -36,11 +37,9 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
         kind: sum(unit.kind == kind for unit in work) for kind in ("dense", "control", "pruned", "checkpoint")
     }
     train = 0 if data.train is None else len(data.train)
-    share = f"{subject.prunable / subject.parameters:.1%} prunable"
-    yield (
-        "model",
-        f"{plan.model.build}: {subject.parameters:,} parameters, {share}, {subject.macs:,} multiply-adds",
-    )
+    share = f"{subject.prunable / max(1, subject.parameters):.1%} prunable"
+    size = f"{subject.parameters:,} parameters, {share}, {subject.macs:,} multiply-adds"
+    yield "model", f"{plan.model.build}: {OPAQUE if plan.model.black_box else size}"
     for words in subject.left:
         yield "pruning", words
     for name, words in subject.weights.items():

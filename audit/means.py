@@ -60,7 +60,7 @@ def means(
     plan: Plan, data: Data, device: str, prune: Prune, recipe: Recipe, *, seed: int, origin: int
 ) -> Means:
     """What a variant is pruned with. ``seed``: of the variant; ``origin``: of its dense model."""
-    known = plan.model.weights is None and data.train is not None  # we trained it, so that we can again
+    known = not plan.model.given and data.train is not None  # we trained it, so that we can again
     original = None
     if plan.train is not None and data.train is not None:
         original = trained(plan, data, device, seed=origin, epochs=plan.train.epochs, further=False)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from attacks.evasion import Epsilon
 from attacks.registry import probes
+from audit import hugging_face
 from audit.errors import PlanError
 from pruning import schedule
 from pruning.methods import resolve
@@ -72,6 +73,18 @@ class ModelPlan(Section):
     normalise: Normalise | None = None
     expected_accuracy: float | None = Field(default=None, gt=0, le=1, exclude=True)
     """What the weights reach on held-out examples, as their maker says: checked before anything runs."""
+    trust: bool = Field(default=False, exclude=True)
+    """Whether a program may be loaded, which runs it: of a black box, and of nothing else."""
+
+    @property
+    def black_box(self) -> bool:
+        """Whether the model is a program in a file, which answers and shows nothing else."""
+        return self.build.startswith(("onnx:", "torchscript:", "export:"))
+
+    @property
+    def given(self) -> bool:
+        """Whether it comes trained, as weights or as a program."""
+        return self.weights is not None or self.black_box
 
 
 class FeaturesPlan(Section):
@@ -256,7 +269,9 @@ class Plan(Section):
 
     @model_validator(mode="after")
     def _coherent(self) -> "Plan":
-        if self.train is None and self.model.weights is None:
+        if self.model.weights is not None and self.model.black_box:
+            raise ValueError(f"model.weights: {self.model.build} holds its own: remove one of the two")
+        if self.train is None and not self.model.given:
             raise ValueError("without [model] weights, a [train] table must say how to train the model")
         if self.train is None and self.control_epochs:
             raise ValueError(
@@ -271,12 +286,12 @@ class Plan(Section):
         """Seeds of the pruned models; of the dense ones too where the plan trains them."""
         if self.pruning is not None:
             return self.pruning.seeds
-        return (0,) if self.model.weights is not None else (0, 1, 2)
+        return (0,) if self.model.given else (0, 1, 2)
 
     @property
     def dense_seeds(self) -> tuple[int, ...]:
         """A model that comes with its weights is one model, whatever the seeds."""
-        return self.seeds[:1] if self.model.weights is not None else self.seeds
+        return self.seeds[:1] if self.model.given else self.seeds
 
     @property
     def finetune_epochs(self) -> int:
@@ -332,7 +347,7 @@ def parse(table: dict[str, Any], path: Path, *, root: Path | None = None, quick:
     try:
         plan = Plan.model_validate(
             {
-                **_in_std(table),
+                **_in_std(hugging_face.filled(table, path.resolve().parent)),
                 "name": path.stem + ("-quick" if quick else ""),
                 "folder": path.resolve().parent,
                 "default_eps": "eps" not in _evasion(table),

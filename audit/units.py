@@ -117,7 +117,7 @@ def _sources_of(model: Unit, models: list[Unit]) -> list[Unit]:
 
 def _models(plan: Plan, namer: Namer, epoch: float) -> Iterator[Unit]:
     """``epoch``: the passes that one epoch of training takes."""
-    epochs = plan.train.epochs if plan.train and plan.model.weights is None else 0
+    epochs = plan.train.epochs if plan.train and not plan.model.given else 0
     work = epochs * epoch
     dense = {
         seed: namer.unit("dense", "dense", seed, {}, method="dense", passes=work) for seed in plan.dense_seeds

@@ -83,7 +83,7 @@ def load(plan: Plan) -> Data:
             raise PlanError(
                 f"[data] train_examples is {plan.data.train_examples}, but there are only {len(train)}"
             )
-        if plan.model.weights is not None:
+        if plan.model.given:
             raise PlanError(
                 "[data] train_examples selects what the model is trained on, but [model] weights is trained "
                 "already: remove one of the two"
