@@ -22,7 +22,7 @@ from audit import costs, manifest, references, scores
 from audit.cutting import LARGEST
 from audit.means import means, trained, trained_for
 from audit.plan import Plan
-from audit.subject import models
+from audit.subject import black_box, models
 from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
@@ -121,6 +121,8 @@ def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Varia
         found = models.restore(plan.model.weights, plan, build, data)
         inner, history = found.model, found.history
         row = replace(row, note=models.described(found, models.fresh(build, 0), None))
+    elif unit.kind == "dense" and plan.model.black_box:
+        inner, row = build(), replace(row, note="a black box: a program in a file, which answers and no more")
     elif unit.kind == "dense":
         inner = models.fresh(build, unit.seed)
         _train(inner, unit, context, plan.train.epochs if plan.train else 0, further=False)
@@ -325,8 +327,7 @@ def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Tar
         members=data.train,
         nonmembers=data.heldout if data.train is not None else None,
         pool=data.pool,
-        surrogate=lambda seed: models.wrap(models.fresh(models.builder(plan, data), seed), plan, data)
-        .requires_grad_(True),
+        surrogate=lambda seed: _untrained(seed, context),
         others=lambda examples: _others(unit, context),
         features=features(plan, data),
         adaptive=adaptive(plan) if unit.probe == "evasion" else None,
@@ -335,6 +336,14 @@ def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Tar
         block=unit.block or LARGEST,
         **(_held(unit, made, context) if unit.probe == "membership" else {}),
     )  # fmt: skip
+
+
+def _untrained(seed: int, context: Context) -> nn.Module:
+    """What an attacker would train: the architecture with new weights."""
+    plan, data = context.plan, context.data
+    if plan.model.black_box:
+        raise ValueError('a black box shows no architecture to copy: surrogate = "smaller" is what there is')
+    return models.wrap(models.fresh(models.builder(plan, data), seed), plan, data).requires_grad_(True)
 
 
 def _held(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> dict[str, Any]:
@@ -385,7 +394,7 @@ def _probe(unit: Unit, given: Given, context: Context) -> list[MeasurementRow]:
             m.note, m.outcomes,
         )
         for m in found
-    ]  # fmt: skip
+    ] + list(black_box.refusals(context.plan, unit.probe, unit.replicate))  # fmt: skip
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def run(
         raise PlanError("--address: names a Ray cluster; say --engine ray too")
     subject = subjects.load(plan, root=root, quick=quick, device=device)
     tell = Console(stderr=True, soft_wrap=True) if log_json else terminal.console
-    subjects.examine(subject, plan, to=tell)
+    seen = subjects.examine(subject, plan, to=tell)
     loaded = subject.plan
     folder = out or Path("runs") / loaded.name
     terminal.say(
@@ -70,7 +70,8 @@ def run(
     try:
         outcome = runner.run(
             subject, folder, engine=engine.value, jobs=jobs, command=shlex.join(command),
-            console=terminal.console, log_json=log_json, address=address,
+            console=terminal.console, log_json=log_json, seen=seen,
+            address=address,
         )  # fmt: skip
     except KeyboardInterrupt:
         terminal.complain(

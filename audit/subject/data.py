@@ -17,6 +17,9 @@ from audit.subject import folder, tables, torch_data, vision
 from audit.subject.code import function_of
 from audit.subject.folder import Arrays
 
+MOST_CLASSES = 1_000_000
+"""Beyond it a label is not the number of a class."""
+
 
 @dataclass(frozen=True, slots=True)
 class Data:
@@ -61,6 +64,11 @@ def load(plan: Plan) -> Data:
             f"[data] source {plan.data.source!r}: train and test inputs differ in shape: {shapes}"
         )
     highest = max(int(examples.y.max()) for examples in checked.values())
+    if highest >= MOST_CLASSES:
+        raise RefusedError(
+            f"[data] source {plan.data.source!r}: label {highest} is out of range: labels are the numbers of "
+            "classes, from 0 on"
+        )
     classes = tuple(classes) or tuple(str(i) for i in range(highest + 1))
     if highest >= len(classes):
         raise RefusedError(
@@ -75,7 +83,7 @@ def load(plan: Plan) -> Data:
             raise PlanError(
                 f"[data] train_examples is {plan.data.train_examples}, but there are only {len(train)}"
             )
-        if plan.model.weights is not None:
+        if plan.model.given:
             raise PlanError(
                 "[data] train_examples selects what the model is trained on, but [model] weights is trained "
                 "already: remove one of the two"
@@ -98,10 +106,10 @@ def _read(plan: Plan) -> tuple[Arrays, Sequence[str], Sequence[str]]:
     """The source's arrays; its classes, where it names them; what is to be told of it."""
     kind, _, rest = plan.data.source.partition(":")
     root = plan.path(plan.data.root)
-    if plan.data.source == "digits":
-        return *_digits(), ()
-    if kind == "torchvision" and rest:
-        return *vision.dataset(rest, root, download=plan.data.download), ()
+    _images_only(plan.data, kind)
+    if plan.data.source == "digits" or (kind == "torchvision" and rest):
+        given, classes = _digits() if not rest else vision.dataset(rest, root, download=plan.data.download)
+        return {split: (folder.again(x, plan.data), y) for split, (x, y) in given.items()}, classes, ()
     if kind == "folder" and rest:
         return folder.read(root / rest, plan.data)
     if kind in ("csv", "parquet") and rest:
@@ -116,6 +124,14 @@ def _read(plan: Plan) -> tuple[Arrays, Sequence[str], Sequence[str]]:
         f"[data] source {plan.data.source!r}: must be 'digits', 'torchvision:NAME', 'folder:PATH', "
         "'npz:PATH', 'csv:PATH', 'parquet:PATH' or 'FILE.py:FUNCTION'"
     )
+
+
+def _images_only(plan: DataPlan, kind: str) -> None:
+    """Raises PlanError for a key about images that this source would not heed."""
+    heeded = {"folder": 3, "parquet": 3, "digits": 2, "torchvision": 2}.get(kind, 0)
+    for key in ("resize", "crop", "mode")[heeded:]:
+        if getattr(plan, key) is not None:
+            raise PlanError(f"[data] {key}: does nothing with source {plan.source!r}; remove it")
 
 
 def _called(plan: Plan) -> Any:
@@ -198,7 +214,7 @@ def _named(value: Any, source: str) -> Arrays:
 def _check(split: str, x: NDArray[Any], y: NDArray[Any], plan: DataPlan) -> Examples:
     """Examples fit for an audit, or RefusedError that says what is wrong with them."""
     where = f"[data] source {plan.source!r}, {split}"
-    if len(x) == 0:
+    if x.ndim and len(x) == 0:
         raise RefusedError(f"{where}: is empty")
     if x.ndim < 2 or y.ndim != 1 or len(x) != len(y):
         raise RefusedError(f"{where}: inputs {x.shape} and labels {y.shape} do not fit: want N×… and N")
