@@ -12,7 +12,7 @@ from torch import nn
 
 from attacks._techniques import techniques
 from attacks.evasion import _adaptive, _corruptions, _cure, _pieces, _transfer, _union
-from attacks.evasion._attack import EvasionAttack, reason
+from attacks.evasion._attack import Batch, EvasionAttack, reason
 from attacks.evasion._features import in_own_units, in_units
 from attacks.evasion._settings import ART, PACKAGE, Settings
 from attacks.evasion.health import METRIC as HEALTH
@@ -20,7 +20,17 @@ from attacks.evasion.health import diagnose
 from attacks.evasion.sweep import DISTANCE, METRIC, Sweep, rows, settled
 from attacks.probe import Card, Cut, Measurement, Part, Target, merged
 
-__all__ = ["CARD", "CUT", "Settings", "adaptive_problem", "chosen_attacks", "perturbations", "run"]
+__all__ = [
+    "CARD",
+    "CUT",
+    "Batch",
+    "EvasionAttack",
+    "Settings",
+    "adaptive_problem",
+    "chosen_attacks",
+    "perturbations",
+    "run",
+]
 
 adaptive_problem = _adaptive.problem
 
