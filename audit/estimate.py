@@ -61,21 +61,28 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
     yield "memory", f"about {measured['bytes'] / 2**30:.1f} GiB a worker{told}: {cores} workers at a time"
 
 
-def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
-    """How long the work takes, what of it takes how long, and what to do about it."""
+def times(work: list[Unit], seconds: float) -> dict[str, float]:
+    """Seconds that models, and each probe, take on one core, roughly; ``seconds``: of a pass."""
     each: defaultdict[str, float] = defaultdict(float)
     for unit in work:
         each["models" if unit.kind in (*MODELS, "reference", "score") else unit.family] += (
             unit.passes * seconds
         )
+    return each
+
+
+def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
+    """How long the work takes, what of it takes how long, and what to do about it."""
+    each = times(work, seconds)
     longest = sorted(each.items(), key=lambda item: -item[1])
     total = sum(each.values()) / cores
     yield f"about {max(1, round(total / 60))} min on {cores} cores (order of magnitude):"
     yield ", ".join(f"{name} {duration(time / cores)}" for name, time in longest if time > 0) + "."
     if total > LONG:
         yield (
-            "Less of it: fewer audit_examples, seeds, sparsities, methods or ε; evasion at level quick. But "
-            "for the examples, what is left out can be added to the same folder later."
+            "Less of it: run with --budget 30m; or fewer audit_examples, seeds, sparsities, methods or ε; "
+            "evasion at level quick. But for the examples, what is left out can be added to the same folder "
+            "later."
         )
 
 
