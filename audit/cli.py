@@ -33,9 +33,9 @@ app = typer.Typer(
         "report.\n\n"
         "Start with  prune-audit run  (the embedded demo, about three minutes), then  prune-audit init  for "
         "your own model. In CI,  prune-audit gate DIR  says whether a run meets a policy.\n\n"
-        "Exit codes: 0 done or pass, 1 gate failed, 2 usage, plan or policy error, 3 inconclusive, 4 run "
-        "incomplete or not comparable, 5 model or data refused, 70 internal error (says nothing about the "
-        "model), 130 interrupted (run the same command again to resume)."
+        "Exit codes: 0 done or pass, 1 gate failed (of verify: the file differs), 2 usage, plan or policy "
+        "error, 3 inconclusive, 4 run incomplete or not comparable, 5 model or data refused, 70 internal "
+        "error (says nothing about the model), 130 interrupted (run the same command again to resume)."
     ),
     no_args_is_help=True,
     add_completion=True,

@@ -15,6 +15,7 @@ from torch import Tensor
 from audit.errors import PlanError, RefusedError
 from audit.unit import file_digest
 from reports.data.ledger import canonical
+from reports.language import words
 
 
 class Entry(BaseModel):
@@ -121,7 +122,7 @@ def differences(model: Path, manifest: Manifest) -> list[str]:
         return [
             f"the manifest is of another model: none of its {len(manifest.tensors)} tensors is in the file"
         ]
-    return list(_differ(found, manifest))
+    return [words.shown(line, 400) for line in _differ(found, manifest)]  # names are whatever a file says
 
 
 def _differ(found: Manifest, manifest: Manifest) -> Iterator[str]:

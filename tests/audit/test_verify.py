@@ -109,6 +109,13 @@ def test_missing_and_further_tensors_are_said(model: Path, change: Callable[[Any
     assert "DIFFERS" in result.output
 
 
+def test_names_that_would_write_on_the_terminal_do_not(model: Path) -> None:
+    known = manifest.of(model)
+    save_file({**load_file(model), "x\x1b[2K\u202eis fine": torch.ones(1)}, model)
+    (line,) = [line for line in manifest.differences(model, known) if "fine" in line]
+    assert line.isprintable()
+
+
 def test_another_models_manifest_is_said_to_be_one(model: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     storage.save(nn.Conv2d(1, 1, 3), other)
