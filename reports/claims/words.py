@@ -50,7 +50,9 @@ def summary(finding: Finding) -> str:
         case "mixed":
             return f"It holds for {where(decided.holding)}; it fails for {where(decided.failing)}."
         case "inconclusive" if decided.against:
-            return f"On the whole it is shown, but {where(decided.against)} may be otherwise."
+            holds = all(one.holds < one.fails for one in finding.wholes)
+            shown = f"On the whole it {'holds' if holds else 'fails'}, {effect_text(finding)}"
+            return f"{shown}, but not everywhere: {where(decided.against)} lies on the limit's other side."
         case "inconclusive":
             return settled(finding)
     if finding.claim.each_subject:
