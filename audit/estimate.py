@@ -61,22 +61,8 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
     yield "memory", f"about {measured['bytes'] / 2**30:.1f} GiB a worker{told}: {cores} workers at a time"
 
 
-def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
-    """How long the work takes, what of it takes how long, and what to do about it."""
-    each = _each(work, seconds)
-    longest = sorted(each.items(), key=lambda item: -item[1])
-    total = sum(each.values()) / cores
-    yield f"about {max(1, round(total / 60))} min on {cores} cores (order of magnitude):"
-    yield ", ".join(f"{name} {duration(time / cores)}" for name, time in longest if time > 0) + "."
-    if total > LONG:
-        yield (
-            "Less of it: fewer audit_examples, seeds, sparsities, methods or ε; evasion at level quick. But "
-            "for the examples, what is left out can be added to the same folder later."
-        )
-
-
-def _each(work: list[Unit], seconds: float) -> dict[str, float]:
-    """Seconds on one core by what takes them: models, or a probe."""
+def times(work: list[Unit], seconds: float) -> dict[str, float]:
+    """Seconds that models, and each probe, take on one core, roughly; ``seconds``: of a pass."""
     each: defaultdict[str, float] = defaultdict(float)
     for unit in work:
         each["models" if unit.kind in (*MODELS, "reference", "score") else unit.family] += (
@@ -85,11 +71,26 @@ def _each(work: list[Unit], seconds: float) -> dict[str, float]:
     return each
 
 
+def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
+    """How long the work takes, what of it takes how long, and what to do about it."""
+    each = times(work, seconds)
+    longest = sorted(each.items(), key=lambda item: -item[1])
+    total = sum(each.values()) / cores
+    yield f"about {max(1, round(total / 60))} min on {cores} cores (order of magnitude):"
+    yield ", ".join(f"{name} {duration(time / cores)}" for name, time in longest if time > 0) + "."
+    if total > LONG:
+        yield (
+            "Less of it: run with --budget 30m; or fewer audit_examples, seeds, sparsities, methods or ε; "
+            "evasion at level quick. But for the examples, what is left out can be added to the same folder "
+            "later."
+        )
+
+
 def total(subject: Subject) -> float:
     """Seconds that the whole plan takes on this machine's cores, in order of magnitude."""
     measured = pace(subject)
     work = units(subject.plan, subject.data, subject.device)
-    return sum(_each(work, measured["seconds"]).values()) / machine.workers(int(measured["bytes"]))
+    return sum(times(work, measured["seconds"]).values()) / machine.workers(int(measured["bytes"]))
 
 
 def design(plan: Plan) -> sizes.Design:

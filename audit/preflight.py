@@ -141,6 +141,8 @@ class Examination:
     """Name and value, for people."""
     findings: tuple[Finding, ...]
     accepted: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """What of the plan a budget left out, in words."""
 
     @property
     def refused(self) -> tuple[Finding, ...]:
@@ -157,6 +159,7 @@ class Examination:
         """The same as plain values, for the results file: the page tells what was found and what was
         accepted."""
         return {
+            "left_out": list(self.left_out),
             "figures": [list(pair) for pair in self.figures],
             "findings": [
                 {

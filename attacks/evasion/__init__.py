@@ -12,7 +12,7 @@ from torch import nn
 
 from attacks._techniques import techniques
 from attacks.evasion import _adaptive, _corruptions, _cure, _pieces, _transfer, _union
-from attacks.evasion._attack import EvasionAttack, reason
+from attacks.evasion._attack import Batch, EvasionAttack, reason
 from attacks.evasion._features import in_own_units, in_units
 from attacks.evasion._inner import worst
 from attacks.evasion._settings import ART, PACKAGE, Epsilon, Settings
@@ -24,7 +24,9 @@ from attacks.probe import Card, Cut, Measurement, Part, Target, merged
 __all__ = [
     "CARD",
     "CUT",
+    "Batch",
     "Epsilon",
+    "EvasionAttack",
     "Settings",
     "adaptive_problem",
     "chosen_attacks",

@@ -92,6 +92,9 @@ def _control(a: Analysis) -> list[str]:
 def _preflight(results: Results) -> list[str]:
     """What the models' answers on known examples looked like before any attack, where it looked wrong."""
     lines = []
+    if left := results.about.get("preflight", {}).get("left_out", ()):
+        told = words.shown("; ".join(map(str, left)), 600)
+        lines.append(f"The plan was cut to a budget of time. Left out: {told}.")
     for finding in results.about.get("preflight", {}).get("findings", ()):
         whose = "" if finding["model"] == "dense" else f" of {words.shown(finding['model'], 60)}"
         lead = "The plan accepts what preflight refuses" if finding["accepted"] else "Preflight warned"

@@ -62,11 +62,11 @@ def test_what_changed_between_two_runs_is_said_in_pairs(run: Run, tmp_path: Path
     code, out, _ = run("compare", a, b)
     assert code == 0
     assert "Worse than the baseline: clean accuracy of dense." in out
-    assert "−10.0 points" in out
+    assert "−10.0 (−12.0 to −8.3) worse" in out
     code, out, _ = run("compare", a, b, "--json")
     told = json.loads(out)
     assert told["baseline"]["plan"] == "a"
-    assert "−10.0 points" in json.dumps(told["figures"], ensure_ascii=False)
+    assert "−10.0" in json.dumps(told["figures"], ensure_ascii=False)
     assert "No figure is shown to differ" in run("compare", a, folder(tmp_path / "c", 950))[1]
 
 
