@@ -87,6 +87,18 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Triggered:
+    """Inputs with the trigger of a suspected backdoor."""
+
+    x: Tensor
+    """(N, …) float32 in the user's own units."""
+    wanted: Tensor
+    """The class that the attacker wants for each, (N,) int64; none is the input's own."""
+    clean: Tensor | None = None
+    """The same inputs without the trigger, where they are at hand."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One model under attack, with the data an attacker may use against it.
 
@@ -113,6 +125,9 @@ class Target:
     model or of several, each as :func:`attacks.evasion.perturbations` made them."""
     adaptive: Callable[..., Any] | None = None
     """The user's own evasion attack (see :mod:`attacks.evasion._adaptive`)."""
+    trigger: Callable[[], Triggered] | None = None
+    """Makes inputs with the trigger of a backdoor that the user suspects (see
+    :mod:`attacks.tampering.trigger`)."""
     features: Features | None = None
     """Where features are not alike: their scales and bounds, and which cannot change; for evasion alone."""
     references: Callable[[], References | None] | None = None

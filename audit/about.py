@@ -62,8 +62,15 @@ def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
         "methods": {
             name: {"summary": known.summary, "source": known.source} for name, known in methods().items()
         },
+        "recipes": recipes(plan),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def recipes(plan: Plan) -> dict[str, Any]:
+    """What each method of the plan is made of, by its name: claims of methods are judged by that."""
+    chosen = plan.pruning.recipes if plan.pruning else {}
+    return {name: recipe.model_dump(mode="json", exclude_none=True) for name, recipe in chosen.items()}
 
 
 def _weights(plan: Plan) -> str:

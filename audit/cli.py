@@ -17,10 +17,13 @@ from audit.commands.listing import listing
 from audit.commands.policy import policy
 from audit.commands.preflight import preflight
 from audit.commands.report import report
+from audit.commands.reproduce import reproduce
 from audit.commands.run import run
 from audit.commands.status import status
 from audit.commands.terminal import complain
+from audit.commands.verify import manifest, verify
 from audit.errors import INTERNAL, AuditError, PlanError
+from reports.language.words import shown
 
 app = typer.Typer(
     name="prune-audit",
@@ -47,6 +50,9 @@ app.command("status")(status)
 app.command("preflight")(preflight)
 app.command("convert")(convert)
 app.command("init")(init)
+app.command("reproduce")(reproduce)
+app.command("verify")(verify)
+app.command("manifest")(manifest)
 app.command("list")(listing)
 
 
@@ -101,6 +107,9 @@ def main() -> None:
         complain("Interrupted.")
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:  # a path that no system call bears
+            complain(f"prune-audit: {shown(error.filename)}: {error.strerror}")
+            sys.exit(PlanError.exit_code)
         traceback.print_exc()
         complain(
             f"prune-audit: internal error, which says nothing about your model: {type(error).__name__}: "

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from attacks.evasion import Epsilon
 from attacks.registry import probes
 from audit import hugging_face
 from audit.errors import PlanError
@@ -116,7 +117,8 @@ class DataPlan(Section):
     bounds: tuple[float, float] = (0.0, 1.0)
     features: FeaturesPlan | None = None
     resize: Size | None = None
-    """Of images that are read from files: the shorter side, or height and width (bilinear)."""
+    """Of images (from files, ``digits``, ``torchvision:``): the shorter side, or height and width (bilinear).
+    Inputs are then the resized ones, and so is ε."""
     crop: Size | None = None
     """The middle of each, after resizing."""
     mode: Literal["L", "RGB"] | None = None
@@ -150,6 +152,17 @@ class DataPlan(Section):
         return bounds
 
 
+class AdversarialPlan(Section):
+    """Adversarial training (Madry et al. 2018, arXiv:1706.06083): each batch is replaced by the worst that
+    projected gradient descent finds around it, from a random start."""
+
+    norm: Literal["linf", "l2"] = "linf"
+    eps: Epsilon
+    """Radius in input units."""
+    steps: Annotated[int, Field(ge=1)] = 7
+    """Of the inner search, each 2.5·ε/steps long."""
+
+
 class TrainPlan(Section):
     """The recipe that made the model; fine-tuning after pruning repeats it for fewer epochs."""
 
@@ -161,6 +174,13 @@ class TrainPlan(Section):
     """``step``: a tenth of the learning rate after half of the epochs, a hundredth after three quarters."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    adversarial: AdversarialPlan | None = None
+    """Trains against an attacker. Absent: on the examples as they are."""
+
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes of one example in an epoch."""
+        return 1 + (self.adversarial.steps if self.adversarial is not None else 0)
 
 
 class PruningPlan(Section):
@@ -415,7 +435,7 @@ def _quick(table: dict[str, Any]) -> dict[str, Any]:
         pruning["seeds"] = list(pruning.get("seeds", defaults.seeds))[:1]
         table["pruning"] = pruning
     tables = table.get("probes", {})
-    for probe in ("evasion", "membership"):
+    for probe in ("evasion", "membership", "tampering"):
         if isinstance(tables, dict) and isinstance(settings := tables.get(probe, {}), dict):
             tables = {**tables, probe: {**settings, "level": "quick"}}
             table["probes"] = tables

@@ -13,11 +13,12 @@ from audit import epsilon, evidence, means, mistakes, normalising
 from audit.errors import PlanError, RefusedError
 from audit.mistakes import Mistake
 from audit.plan import Plan
-from audit.subject import black_box, models, vision
+from audit.subject import black_box, models, training, vision
 from audit.subject import data as subject_data
 from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
+from audit.subject.trigger import trigger
 from pruning import coupling, measure, prunable, scoring, units
 from pruning.errors import PruningError, at_most
 
@@ -66,6 +67,8 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
     else:
         inner = models.fresh(build, 0)
     models.check(models.wrap(inner, plan, data), data)
+    if plan.train is not None and (why := training.problem(plan.train, plan.data)):
+        raise PlanError(f"[train] adversarial: {why}")
     if plan.control_epochs and data.train is None:
         raise PlanError(
             "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"
@@ -78,6 +81,8 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
         read[variant.name] = models.restore(variant.weights, plan, own, data, key)
         models.check(models.wrap(read[variant.name].model, plan, data), data)
     adaptive(plan)
+    if (suspected := trigger(plan, data)) is not None:
+        suspected()
     each = features(plan, data)
     for name, settings in plan.settings.items():
         span = (0.0, each.reach) if each is not None and name == "evasion" else data.bounds

@@ -149,7 +149,7 @@ def _subject(plan: Plan, data: Data) -> dict[str, Any]:
         "model": {**plan.model.model_dump(mode="json"), "weights": _weights(plan)},
         "sources": sources(plan, plan.model.build, plan.data.source),
         "data": data.digest,
-        "train": plan.train.model_dump(mode="json") if plan.train else None,
+        "train": plan.train.model_dump(mode="json", exclude_none=True) if plan.train else None,
     }
 
 

@@ -18,7 +18,7 @@ from attacks.evasion import Settings as EvasionSettings
 from attacks.evasion import perturbations
 from attacks.probe import Held, Part, Target, unavailable
 from attacks.registry import probes
-from audit import costs, references, scores
+from audit import costs, manifest, references, scores
 from audit.cutting import LARGEST
 from audit.means import means, trained, trained_for
 from audit.plan import Plan
@@ -26,6 +26,7 @@ from audit.subject import black_box, models
 from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
+from audit.subject.trigger import trigger
 from audit.unit import MODELS, Unit, file_digest
 from pruning import masks, measure, procedure, prunable, scoring, storage
 from pruning.prune import Pruned, prune
@@ -140,6 +141,7 @@ def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Varia
     models.check(models.wrap(inner, plan, data), data)
     path = model_file(context.out, unit.id)
     storage.save(inner, path, history)
+    manifest.write(path, manifest.beside(path))
     return replace(row, digest=file_digest(path), file=f"models/{path.name}")
 
 
@@ -329,6 +331,7 @@ def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Tar
         others=lambda examples: _others(unit, context),
         features=features(plan, data),
         adaptive=adaptive(plan) if unit.probe == "evasion" else None,
+        trigger=trigger(plan, data) if unit.probe == "tampering" else None,
         batch_size=batch_size(data.test.x[0].numel()),
         block=unit.block or LARGEST,
         **(_held(unit, made, context) if unit.probe == "membership" else {}),

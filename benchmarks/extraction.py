@@ -23,8 +23,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from attacks._replicates import gain
 from attacks.extraction import Settings, run
-from attacks.extraction._intervals import gain
 from attacks.probe import Measurement, Target
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95, 0.98)

@@ -14,7 +14,8 @@ from attacks._techniques import techniques
 from attacks.evasion import _adaptive, _corruptions, _cure, _pieces, _transfer, _union
 from attacks.evasion._attack import Batch, EvasionAttack, reason
 from attacks.evasion._features import in_own_units, in_units
-from attacks.evasion._settings import ART, PACKAGE, Settings
+from attacks.evasion._inner import worst
+from attacks.evasion._settings import ART, PACKAGE, Epsilon, Settings
 from attacks.evasion.health import METRIC as HEALTH
 from attacks.evasion.health import diagnose
 from attacks.evasion.sweep import DISTANCE, METRIC, Sweep, rows, settled
@@ -24,12 +25,14 @@ __all__ = [
     "CARD",
     "CUT",
     "Batch",
+    "Epsilon",
     "EvasionAttack",
     "Settings",
     "adaptive_problem",
     "chosen_attacks",
     "perturbations",
     "run",
+    "worst",
 ]
 
 adaptive_problem = _adaptive.problem
