@@ -29,7 +29,8 @@ app = typer.Typer(
     name="prune-audit",
     help=(
         "Audit a PyTorch classifier and its pruned versions before deployment: accuracy, evasion, membership "
-        "inference, model extraction, size and speed; with intervals, in one HTML report.\n\n"
+        "inference, model extraction, weight tampering, size and speed; with intervals, in one HTML "
+        "report.\n\n"
         "Start with  prune-audit run  (the embedded demo, about three minutes), then  prune-audit init  for "
         "your own model. In CI,  prune-audit gate DIR  says whether a run meets a policy.\n\n"
         "Exit codes: 0 done or pass, 1 gate failed, 2 usage, plan or policy error, 3 inconclusive, 4 run "

@@ -61,6 +61,16 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
     yield "memory", f"about {measured['bytes'] / 2**30:.1f} GiB a worker{told}: {cores} workers at a time"
 
 
+def times(work: list[Unit], seconds: float) -> dict[str, float]:
+    """Seconds that models, and each probe, take on one core, roughly; ``seconds``: of a pass."""
+    each: defaultdict[str, float] = defaultdict(float)
+    for unit in work:
+        each["models" if unit.kind in (*MODELS, "reference", "score") else unit.family] += (
+            unit.passes * seconds
+        )
+    return each
+
+
 def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
     """How long the work takes, what of it takes how long, and what to do about it."""
     each = times(work, seconds)
@@ -74,16 +84,6 @@ def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
             "evasion at level quick. But for the examples, what is left out can be added to the same folder "
             "later."
         )
-
-
-def times(work: list[Unit], seconds: float) -> dict[str, float]:
-    """Seconds on one core by what takes them: models, or a probe."""
-    each: defaultdict[str, float] = defaultdict(float)
-    for unit in work:
-        each["models" if unit.kind in (*MODELS, "reference", "score") else unit.family] += (
-            unit.passes * seconds
-        )
-    return each
 
 
 def total(subject: Subject) -> float:

@@ -16,6 +16,7 @@ import pytest
 from attacks.evasion import _table as evasion
 from attacks.extraction import _table as extraction
 from attacks.membership import _table as membership
+from attacks.tampering import _table as tampering
 from audit.plan import load, parse
 from pruning.criteria import _table as criteria_table
 from pruning.methods import methods
@@ -156,7 +157,7 @@ def test_the_table_of_presets_is_that_of_their_files() -> None:
         assert [row[column] for row in cells if row[column] != "–"] == asked
 
 
-@pytest.mark.parametrize("family", [evasion, extraction, membership])
+@pytest.mark.parametrize("family", [evasion, extraction, membership, tampering])
 def test_the_table_of_a_familys_attacks_is_that_of_the_attacks(family: ModuleType) -> None:
     name = family.__name__.split(".")[1]
     text = DOCUMENTS[f"docs/{name}.md"].read_text(encoding="utf-8")

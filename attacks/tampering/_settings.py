@@ -16,10 +16,12 @@ Where = Literal["mask", "anywhere"]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 LEVELS: dict[str, dict[str, Any]] = {
-    "quick": {"storage": ("int8",), "rates": (1e-3, 1e-2), "draws": 5, "flips": 20, "replicates": 1},
+    "quick": {"storage": ("int8",), "rates": (1e-2,), "counts": (), "draws": 3, "flips": 10, "tries": 3},
     "standard": {},
-    "thorough": {"draws": 30, "flips": 200, "tries": 20, "replicates": 5, "examples": 2000},
-}
+    "thorough": {
+        "draws": 30, "flips": 100, "tries": 20, "replicates": 3, "steps": 4, "examples": 2000,
+    },
+}  # fmt: skip
 """By level, from low to high, what a plan that does not say otherwise gets beside the level's attacks."""
 
 
@@ -54,7 +56,7 @@ class Settings(ProbeSettings):
     draws: int = Field(default=10, ge=1, le=1000)
     """Times that random faults are drawn; their luck is in the interval."""
 
-    flips: int = Field(default=50, ge=1, le=10_000)
+    flips: int = Field(default=30, ge=1, le=10_000)
     """Bits that a search may flip, at most."""
 
     tries: int = Field(default=5, ge=1)
@@ -64,7 +66,7 @@ class Settings(ProbeSettings):
     search_examples: int = Field(default=64, ge=1)
     """Examples of its own that an attacker searches by."""
 
-    replicates: int = Field(default=3, ge=1, le=100)
+    replicates: int = Field(default=1, ge=1, le=100)
     """Attackers of each kind that search, each with examples of its own. With two or more, intervals hold the
     attacker's luck; with one they do not, and say so."""
 
@@ -81,7 +83,7 @@ class Settings(ProbeSettings):
     """Which weights a change of many weights may touch: "mask": those that are not zero; "anywhere": pruned
     ones too."""
 
-    steps: int = Field(default=4, ge=1)
+    steps: int = Field(default=2, ge=1)
     """Gradient steps at each size of a change of many weights."""
 
     trigger: str | None = None

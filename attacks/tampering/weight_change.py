@@ -13,8 +13,8 @@ from attacks.tampering.progressive import LUCK, untargeted
 
 GOALS = ("5 points", "10 points", "50 points")
 NORMS: tuple[Norm, ...] = ("l2", "linf")
-RADII = tuple(2.0 ** (i / 4 - 10) for i in range(41))
-"""Relative radii, from a thousandth to the weights' own length, each 19% larger than the last."""
+RADII = tuple(2.0 ** (i / 4 - 8) for i in range(33))
+"""Relative radii, from 0.4% to the weights' own length, each 19% larger than the last."""
 
 
 def weight_change(scene: Scene) -> Sequence[Measurement]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from reports.claims import words
 from reports.claims.erratum import Erratum, Experiment
+from reports.claims.field import field
 from reports.claims.ledger import Ledger
 from reports.claims.study import subject
 from reports.language.markdown import text
@@ -50,7 +51,12 @@ def markdown(
         told = words.sentences(finding)
         lines += ["\n".join(f"- {text(sentence, 1000)}" for sentence in told)] if told else []
         parts += lines
-    parts += _errata(errata) + _experiment(experiment)
+    parts += _errata(errata)
+    parts += ["## The paper's experiment", *_beside(experiment)] if experiment is not None else []
+    if ledger.studies:
+        parts.append("## The field's findings, beside ours")
+        for number, one in enumerate(field(ledger.studies), 1):
+            parts += [f"### Finding {number}", *_beside(one)]
     if facts:
         parts += [
             "## How this was made",
@@ -82,10 +88,9 @@ def _errata(errata: Sequence[Erratum]) -> list[str]:
     return parts
 
 
-def _experiment(experiment: Experiment | None) -> list[str]:
-    if experiment is None:
-        return []
+def _beside(experiment: Experiment) -> list[str]:
+    """Its text, its figures beside the printed ones, and why they differ."""
     rows = ["| figure | printed | ours |", "|---|---|---|"]
     rows += [f"| {text(f.name)} | {text(f.printed)} | {text(f.ours)} |" for f in experiment.figures]
     why = "\n".join(f"- {text(sentence, 1500)}" for sentence in experiment.why)
-    return ["## The paper's experiment", text(experiment.text, 2000), "\n".join(rows), why]
+    return [text(experiment.text, 2000), *(["\n".join(rows)] if experiment.figures else []), why]

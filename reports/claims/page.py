@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from reports.claims import words
 from reports.claims.erratum import Erratum, Experiment
+from reports.claims.field import field
 from reports.claims.forest import forest
 from reports.claims.ledger import Finding, Ledger
 from reports.claims.pool import WHOLE, Pooled, cell_estimates
@@ -49,6 +50,7 @@ def ledger_page(
         absent=[(subject(one), one.why) for one in ledger.absent],
         errata=errata,
         experiment=experiment,
+        field=field(ledger.studies) if ledger.studies else (),
         facts=[(shown(name), shown(value, 2000)) for name, value in (facts or {}).items()],
     )  # fmt: skip
 
@@ -145,6 +147,7 @@ def as_json(
         "claims": [_finding(finding) for finding in ledger.findings],
         "errata": [asdict(one) for one in errata],
         "experiment": None if experiment is None else asdict(experiment),
+        "field": [asdict(one) for one in field(ledger.studies)],
         "facts": dict(facts or {}),
     }
 

@@ -19,10 +19,16 @@ Curves = Mapping[str, Mapping[int, Figure]]
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What is counted: the key of the conditions, and its noun in the plural."""
+    """What is counted: the key of the conditions, and its noun."""
 
     key: str
+    one: str
     noun: str
+    """In the plural."""
+
+    def of(self, count: int) -> str:
+        """So many of it."""
+        return counted(count, self.one, self.noun)
 
 
 def curves(results: Results, metric: str, attack: str, count: Count) -> dict[str, dict[int, Figure]]:
@@ -98,7 +104,7 @@ def _draw(plot: Plot, results: Results, curve: Mapping[int, Figure], look: Look,
     )  # fmt: skip
     plot.line([(x, v) for x, _, v in points], look, width=1.5, variants=mine)
     for x, figure, value in points:
-        said = f"{figure.at[count.key]:,} {count.noun}, {told(results, figure)}"
+        said = f"{count.of(int(figure.at[count.key]))}, {told(results, figure)}"
         plot.mark(x, value, look, said, size=2.2 if look.marker else 1.6, variants=mine)
     ends = sorted(curve.items())
     return ", ".join(f"{number(f.value, 'share')} at {c:,}" for c, f in ends[:: max(1, len(ends) - 1)])
@@ -110,4 +116,4 @@ def _table(results: Results, found: Curves, title: str, count: Count) -> Table:
         (name_cell(variant), *(value_cell(curve.get(c)) for c in counts)) for variant, curve in found.items()
     )
     caption = f"{title}, mean over {counted(results.seeds, 'seed')}"
-    return Table(caption, ("Variant", *(f"{c:,} {count.noun}" for c in counts)), rows)
+    return Table(caption, ("Variant", *(count.of(c) for c in counts)), rows)

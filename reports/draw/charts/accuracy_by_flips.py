@@ -10,7 +10,7 @@ TITLE = "Accuracy against flipped bits"
 SECTION = "tampering"
 ORDER = 10
 
-FLIPS = Count("flips", "flips")
+FLIPS = Count("flips", "flip", "flips")
 ATTACK = "progressive"
 
 

@@ -12,7 +12,7 @@ TITLE = "Extraction fidelity against queries"
 SECTION = "extraction"
 ORDER = 20
 
-QUERIES = Count("queries", "queries")
+QUERIES = Count("queries", "query", "queries")
 
 
 def draw(results: Results) -> Chart | None:

@@ -28,6 +28,7 @@ from reports.claims import (
     markdown_table,
     resolution,
 )  # fmt: skip
+from reports.claims.field import field
 from reports.claims.words import MARKS, effect_text, summary
 
 HOSTILE = "</script><script>document.title='owned'</script>\u202e|[x](http://e.vil)" + "w" * 120
@@ -99,7 +100,7 @@ def test_markdown_has_a_row_a_claim_and_stays_text(ledger: Ledger) -> None:
     html = MarkdownIt("commonmark").enable("table").render(whole)
     assert "<script>" not in html
     assert 'href="http' not in html
-    assert html.count("<table>") == 2
+    assert html.count("<table>") == 2 + sum(bool(one.figures) for one in field(ledger.studies))
 
 
 def test_json_says_the_same(ledger: Ledger) -> None:
