@@ -10,6 +10,7 @@ minutes, or preflight more than 15 seconds.
 """
 
 import argparse
+import importlib
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,13 +100,14 @@ def timm(folder: Path, x: Tensor, y: Tensor, steps: int) -> Made:
 def hugging_face(folder: Path, x: Tensor, y: Tensor, steps: int) -> Made:
     """A folder of ``save_pretrained``."""
     vision.torchvision()
-    import transformers
-
+    transformers: Any = importlib.import_module("transformers")
     config = transformers.ViTConfig(
         hidden_size=48, num_hidden_layers=3, num_attention_heads=4, intermediate_size=96, image_size=32,
         patch_size=8, num_labels=10,
     )  # fmt: skip
-    trained(transformers.ViTForImageClassification(config), x, y, 2 * steps).save_pretrained(folder / "vit")
+    model: nn.Module = transformers.ViTForImageClassification(config)
+    save: Any = trained(model, x, y, 2 * steps)
+    save.save_pretrained(folder / "vit")
     prepare = {"do_normalize": False, "do_rescale": True, "rescale_factor": 1 / 255}
     (folder / "vit/preprocessor_config.json").write_text(json.dumps(prepare), encoding="utf-8")
     return ["--model", "hf:vit"], ""
