@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from attacks.evasion import Settings as EvasionSettings
 from attacks.evasion import perturbations
-from attacks.probe import Held, Part, Target, unavailable
+from attacks.probe import Held, Part, Status, Target, unavailable
 from attacks.registry import probes
 from audit import costs, manifest, references, scores
 from audit.cutting import LARGEST
@@ -104,10 +104,15 @@ def crashed(unit: Unit, message: str, seconds: float = 0.0, trace: str = "") -> 
 
 
 def _failed(unit: Unit, variant: str, message: str) -> list[MeasurementRow]:
+    return _rowless(unit, variant, "failed", message)
+
+
+def _rowless(unit: Unit, variant: str, status: Status, message: str) -> list[MeasurementRow]:
+    """A row without a figure for each metric of the unit's probe."""
     card = costs.CARD if unit.kind == "cost" else probes()[unit.probe].card
     return [
         MeasurementRow(variant, unit.replicate, unit.probe, m.metric, status=m.status, note=m.note)
-        for m in unavailable(card.metrics, "failed", message)
+        for m in unavailable(card.metrics, status, message)
     ]
 
 
@@ -377,6 +382,8 @@ def _piece(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Part
 
 def _probe(unit: Unit, given: Given, context: Context) -> list[MeasurementRow]:
     """Measure one model by one probe: whole, or by joining what its pieces left."""
+    if context.plan.model.black_box and unit.probe == "tampering":
+        return _rowless(unit, unit.variant, "not_applicable", black_box.SEALED)
     pieces = unit.parents[len(unit.parents) - unit.pieces :]
     for piece in pieces:
         if piece not in given.parts:
