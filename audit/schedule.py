@@ -101,7 +101,7 @@ class Schedule:
         self._flying[self._engine.submit(unit, self._given(unit))] = unit
 
     def _given(self, unit: Unit) -> Given:
-        pieces = unit.parents[len(unit.parents) - unit.pieces :]
+        pieces = unit.parents[len(unit.parents) - sum(unit.pieces) :]
         parts = {piece: part for piece in pieces if (part := self._ledger.part(piece)) is not None}
         return Given(_some(self._made, unit.parents), parts, _some(self._errors, unit.parents))
 

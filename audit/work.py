@@ -10,13 +10,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from attacks.evasion import Settings as EvasionSettings
 from attacks.evasion import perturbations
-from attacks.probe import Held, Part, Target, unavailable
+from attacks.probe import Held, Part, Target, merged, unavailable
 from attacks.registry import probes
 from audit import costs, references, scores
 from audit.cutting import LARGEST
@@ -86,7 +88,7 @@ def perform(unit: Unit, given: Given, context: Context) -> Result:
             KEPT[unit.kind](unit, made, context)
             return Result(time.perf_counter() - start)
         if unit.kind == "piece":
-            part = _piece(unit, made, context)
+            part = _piece(unit, given, context)
             return Result(time.perf_counter() - start, part=part)
         rows = _costs(unit, made, context) if unit.kind == "cost" else _probe(unit, given, context)
         return Result(time.perf_counter() - start, measurements=tuple(rows))
@@ -296,7 +298,7 @@ def _others(unit: Unit, context: Context) -> dict[str, list[dict[str, Tensor]]]:
     A variant that could not be made has none.
     """
     found: dict[str, list[dict[str, Tensor]]] = {}
-    for parent, source in zip(unit.parents[1:], unit.sources, strict=True):
+    for parent, source in zip(unit.parents[1 + unit.twins :], unit.sources, strict=True):
         path = _perturbations_file(parent, context)
         if path.is_file():
             alone = unit.variant == "dense" or source == "dense"
@@ -324,6 +326,7 @@ def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Tar
         adaptive=adaptive(plan) if unit.probe == "evasion" else None,
         batch_size=batch_size(data.test.x[0].numel()),
         block=unit.block or LARGEST,
+        blocks=unit.blocks,
         **(_held(unit, made, context) if unit.probe == "membership" else {}),
     )  # fmt: skip
 
@@ -349,25 +352,38 @@ def _held(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> dict[
     }
 
 
-def _piece(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Part:
-    """Do one probe's work on some of the examples."""
-    target, cut = _target(unit, made, context), probes()[unit.probe].cut
+def _piece(unit: Unit, given: Given, context: Context) -> Part:
+    """Do one stage of a probe's work on some of the examples."""
+    known = _known(unit, given)
+    target, cut = _target(unit, given.made, context), probes()[unit.probe].cut
     assert cut is not None
+    settings, some = context.plan.settings[unit.probe], range(unit.first, unit.stop)
     with _luck(unit) as generator:
-        return cut.piece(target, context.plan.settings[unit.probe], generator, range(unit.first, unit.stop))
+        return cut.stages[unit.stage].piece(target, settings, generator, known, some)
+
+
+def _known(unit: Unit, given: Given) -> Part:
+    """What the pieces before a unit left, of all their examples."""
+    found: dict[str, NDArray[np.generic]] = {}
+    place = len(unit.parents) - sum(unit.pieces)
+    for count in unit.pieces:
+        pieces = unit.parents[place : place + count]
+        for piece in pieces:
+            if piece not in given.parts:
+                raise PieceFailedError(given.errors.get(piece, "a piece of its work is missing"))
+        found |= merged([given.parts[piece] for piece in pieces])
+        place += count
+    return found
 
 
 def _probe(unit: Unit, given: Given, context: Context) -> list[MeasurementRow]:
     """Measure one model by one probe: whole, or by joining what its pieces left."""
-    pieces = unit.parents[len(unit.parents) - unit.pieces :]
-    for piece in pieces:
-        if piece not in given.parts:
-            raise PieceFailedError(given.errors.get(piece, "a piece of its work is missing"))
+    known = _known(unit, given)
     target, probe = _target(unit, given.made, context), probes()[unit.probe]
     settings = context.plan.settings[unit.probe]
     with _luck(unit) as generator:
-        if pieces and probe.cut is not None:
-            found = probe.cut.join(target, settings, generator, [given.parts[piece] for piece in pieces])
+        if unit.pieces and probe.cut is not None:
+            found = probe.cut.join(target, settings, generator, known)
         else:
             found = probe.run(target, settings, generator)
     return [

@@ -125,6 +125,10 @@ class Settings(ProbeSettings):
     fmn_steps: int = Field(default=50, ge=1, le=10_000)
     """Steps of ``fmn``."""
 
+    cure_passes: int = Field(default=300_000, ge=1)
+    """Passes through the model, forward and backward, that an example may take in the cure: where attacks are
+    in doubt, what stands is attacked again. What they do not reach stays in doubt."""
+
     @field_validator("eps", "norms")
     @classmethod
     def _no_repeats(cls, values: Any) -> Any:

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from attacks.evasion import Settings, _art, chosen_attacks, run
-from attacks.evasion._attack import AttackFailedError, EvasionAttack
+from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
 from attacks.evasion._cure import Cure, Try
 from attacks.evasion._search import check
 from attacks.evasion._straight_through import StraightThrough
 from attacks.evasion._views import Estimated, View
-from attacks.evasion.sweep import sweep
 from attacks.probe import Measurement, Target
+
+Unattacked = Callable[[Target, Settings], Batch]
 
 EPS = 26 / 256
 SMALL = {"level": "quick", "eps": (EPS,), "apgd_steps": 10, "targets": 2, "queries": 60}
@@ -79,15 +80,14 @@ def test_the_note_names_what_ran_and_nothing_else(few: Target):
     assert "fmn" not in cured.note
 
 
-def test_a_cure_of_which_nothing_runs_is_no_figure(few: Target):
+def test_a_cure_of_which_nothing_runs_is_no_figure(few: Target, unattacked: Unattacked):
     def fails(*_: object) -> Tensor:
         raise OSError("no such thing")
 
-    (found,) = sweep(few, Settings(**SMALL), {}, generator())
     settings = Settings(**SMALL)
     cure = Cure([Try("it", EvasionAttack(fails, search="smallest", paper=""), settings)])
     with pytest.raises(AttackFailedError, match="it failed: OSError: no such thing"):
-        cure(found.batch, settings)
+        cure(unattacked(few, settings), settings)
 
 
 def test_a_cured_figure_is_never_above_the_uncured(few: Target):
@@ -103,14 +103,14 @@ def test_a_cured_figure_is_never_above_the_uncured(few: Target):
 # ART
 
 
-def test_arts_attack_keeps_to_each_examples_own_radius(few: Target):
+def test_arts_attack_keeps_to_each_examples_own_radius(few: Target, unattacked: Unattacked):
     """Formerly the first example's radius held for all."""
     settings = Settings(level="quick", eps=(0.3,), attacks=("art:FastGradientMethod",))
-    (found,) = sweep(few, settings, {}, generator())
+    clean = unattacked(few, settings)
     (attack,) = chosen_attacks(settings).values()
     small, large = 0.05, 0.3
-    eps = torch.where(torch.arange(len(found.batch)) % 2 == 0, small, large)
-    batch = replace(found.batch, eps=eps)
+    eps = torch.where(torch.arange(len(clean)) % 2 == 0, small, large)
+    batch = replace(clean, eps=eps)
     moved = attack.run(batch, settings)
     distance = batch.ball.distance(moved, batch.x)
     assert np.allclose(distance[eps == small], small, atol=1e-5)
@@ -153,16 +153,18 @@ def test_random_directions_estimate_without_bias():
     "after",
     [lambda z: z.softmax(1), lambda z: z.argsort(1).argsort(1).float(), lambda z: z.log_softmax(1).clamp(-1)],
 )
-def test_the_tensor_that_decides_is_found_inside(after: Callable[[Tensor], Tensor], few: Target):
+def test_the_tensor_that_decides_is_found_inside(
+    after: Callable[[Tensor], Tensor], few: Target, unattacked: Unattacked
+):
     from attacks.evasion._views import view_of
 
     class Behind(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return after(few.model(x))
 
-    (found,) = sweep(replace(few, model=Behind()), Settings(**SMALL, attacks=("fgsm",)), {}, generator())
-    view = view_of(found.batch, Behind(), torch.float32, 1)
-    ratio = view(found.batch.x) / few.model(found.batch.x)
+    batch = unattacked(replace(few, model=Behind()), Settings(**SMALL, attacks=("fgsm",)))
+    view = view_of(batch, Behind(), torch.float32, 1)
+    ratio = view(batch.x) / few.model(batch.x)
     assert torch.allclose(ratio, ratio[0, 0].expand_as(ratio), rtol=1e-3)
 
 

@@ -122,14 +122,14 @@ def test_a_piece_that_fails_fails_its_probe_as_the_whole_would(
     probes = work.probes()
     made = probes["accuracy"]
     assert made.cut is not None
-    piece = made.cut.piece
+    (stage,) = made.cut.stages
 
-    def crash(target: Any, settings: Any, generator: Any, examples: range) -> Any:
+    def crash(target: Any, settings: Any, generator: Any, known: Any, examples: range) -> Any:
         if examples.stop > 60:
             raise ArithmeticError("planted")
-        return piece(target, settings, generator, examples)
+        return stage.piece(target, settings, generator, known, examples)
 
-    own = replace(made.cut, piece=crash)
+    own = replace(made.cut, stages=(replace(stage, piece=crash),))
     broken = replace(made, cut=own, run=own.whole)
     monkeypatch.setattr(work, "probes", lambda: probes | {"accuracy": broken})
     fine = replace(HUGE, seconds=1.0, aim=10.0)
