@@ -4,7 +4,7 @@ import math
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -327,8 +327,17 @@ def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Tar
         batch_size=batch_size(data.test.x[0].numel()),
         block=unit.block or LARGEST,
         blocks=unit.blocks,
+        twin=_twin(unit, made, context),
         **(_held(unit, made, context) if unit.probe == "membership" else {}),
     )  # fmt: skip
+
+
+def _twin(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Callable[[], nn.Module] | None:
+    """Reads the dense model beside the one that a unit is about; None where it has none."""
+    found = next((made[parent] for parent in unit.parents[1 : 1 + unit.twins] if parent in made), None)
+    if found is None:
+        return None
+    return lambda: models.wrap(_load(found, context), context.plan, context.data).to(context.device)
 
 
 def _held(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> dict[str, Any]:

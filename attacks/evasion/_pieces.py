@@ -18,7 +18,7 @@ from attacks._isolation import global_seed
 from attacks.evasion import _inference, _transfer
 from attacks.evasion._attack import Batch, EvasionAttack, reason
 from attacks.evasion._attacked import in_order
-from attacks.evasion._clean import Start, begin, clean, luck
+from attacks.evasion._clean import Start, clean, luck
 from attacks.evasion._curves import Curve, Sweep, among_all
 from attacks.evasion._examples import Broken
 from attacks.evasion._features import InUnits, ball_of, in_units
@@ -96,8 +96,9 @@ class Ground:
 
     def block(self, norm: str, some: range) -> Batch:
         """Of some test examples those that the model gets right, as the first stage had them."""
-        found = begin(self.target, self.settings, self.seeds, some, self.start)[1]
-        return replace(found, ball=ball_of(norm, self.target.features))
+        found = clean(self.target, self.settings, self.seeds, torch.arange(some.start, some.stop), self.start)
+        right = self.right[some.start : some.stop]  # random outputs may be others now
+        return replace(found.at(right, found.eps[right]), ball=ball_of(norm, self.target.features))
 
     def blocks(self, examples: range) -> list[range]:
         """Ranges of test examples that are gone through together."""

@@ -1,6 +1,7 @@
 """Work over examples in pieces: the same rows whatever the cut, and nothing done twice."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -50,6 +51,7 @@ def deep(tiny: dict[str, Any]) -> dict[str, Any]:
         "evasion": {
             "level": "quick", "eps": [0.05, 0.2], "steps": 5, "transfer": True, "corruptions": True,
             "attacks": ["fgsm", "pgd", "fmn", "apgd_ce"], "fmn_steps": 8, "apgd_steps": 8,
+            "queries": 20, "targets": 2,
         },
         "skip": ["membership", "extraction"],
     }  # fmt: skip
@@ -81,6 +83,12 @@ def test_rows_do_not_depend_on_the_cut(
     plan = write_plan(deep)
     whole = execute(plan, tmp_path / "whole", BLOCKS)
     assert whole.failed == 0
+    assert [
+        row for row in rows_of(tmp_path / "whole") if '"cured"' in row[4]
+    ]  # or the cure is not tried here
+    planned_finest = units(load(plan), preflight(load(plan)).data, "cpu", cut(1))
+    done = Counter(unit.doing for unit in planned_finest if unit.kind == "piece" and unit.variant == "dense")
+    assert min(done[stage] for stage in ("attacks", "inference", "every ε", "health", "cure")) > 1
     planned = {"whole": whole.planned}
     for name, blocks in {"finest": 1, "finer": 2}.items():
         outcome = execute(plan, tmp_path / name, cut(blocks))
