@@ -29,9 +29,15 @@ WorkerDied = BrokenProcessPool
 
 
 class Engine(Protocol):
-    """Runs units; ``slots`` at a time."""
+    """Runs units."""
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """How many units at a time."""
+
+    @property
+    def shares_fate(self) -> bool:
+        """Whether a worker that dies takes with it all that is in flight."""
 
     def submit(self, unit: Unit, given: Given) -> Future[Result]:
         """Start one unit."""
@@ -47,6 +53,7 @@ class Inline:
     """Everything in this process, one unit after the other."""
 
     slots = 1
+    shares_fate = True
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -67,6 +74,8 @@ class Inline:
 
 class Local:
     """Worker processes on this machine: small nets run best with one thread per process."""
+
+    shares_fate = True
 
     def __init__(self, context: Context, jobs: int) -> None:
         self.slots = jobs

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from audit import about, estimate, machine
+from audit.cluster import Cluster
 from audit.cutting import Cutting
 from audit.engine import Engine, Inline, Local
 from audit.errors import IncompleteError, PlanError
@@ -22,7 +23,7 @@ from audit.units import units
 from audit.work import Context
 from reports.data.ledger import Ledger, LedgerError, UnitRow, kept
 
-EngineName = Literal["inline", "local"]
+EngineName = Literal["inline", "local", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +45,20 @@ def run(
     console: Console,
     log_json: bool = False,
     cutting: Cutting | None = None,
+    address: str | None = None,
 ) -> Outcome:
     """Run what is left of the plan into the folder ``out``; units that are done, under this plan or an
     earlier one of the same subject, are not computed again.
 
     Raises PlanError if ``out`` is not this subject's folder, IncompleteError if the results cannot be
     written; KeyboardInterrupt passes through after everything finished is kept. ``cutting``: in place of what
-    is measured, once for a folder, and kept there.
+    is measured, once for a folder, and kept there. ``address``: of a Ray cluster.
     """
     _check_folder(out)
     try:
         (out / "models").mkdir(parents=True, exist_ok=True)
         with FileLock(out / LOCK, timeout=0.5):
-            return _run(subject, out, engine, jobs, command, console, log_json, cutting)
+            return _run(subject, out, engine, jobs, command, console, log_json, cutting, address)
     except Timeout:
         raise PlanError(
             f"{out}: another prune-audit is writing to this folder; wait for it, or choose another --out"
@@ -77,6 +79,7 @@ def _run(
     console: Console,
     log_json: bool,
     cutting: Cutting | None,
+    address: str | None,
 ) -> Outcome:
     plan, context = subject.plan, Context(subject.plan, subject.data, out, subject.device)
     try:
@@ -95,13 +98,14 @@ def _run(
             console.print(
                 f"Resuming: {len(work) - len(todo)} of {len(work)} units are done.", highlight=False
             )
-        slots = 1 if engine == "inline" else jobs or min(machine.workers(int(pace["bytes"])), len(todo))
-        if engine == "local" and slots > (bears := machine.workers(int(pace["bytes"]))) and not log_json:
+        chosen = _engine(engine, context, jobs, int(pace["bytes"]), len(todo), address)
+        bears = machine.workers(int(pace["bytes"]))
+        if engine == "local" and chosen.slots > bears and not log_json:
             console.print(
-                f"{slots} workers: this machine bears {bears}, by its cores and memory", highlight=False
+                f"{chosen.slots} workers: this machine bears {bears}, by its cores and memory",
+                highlight=False,
             )
-        ledger.note(jobs=slots)
-        chosen: Engine = Inline(context) if engine == "inline" else Local(context, slots)
+        ledger.note(jobs=chosen.slots)
         try:
             with Monitor(console, todo, chosen.slots, log=log_json) as monitor:
                 failed = Schedule(work, done, ledger, chosen, monitor).run()
@@ -110,6 +114,17 @@ def _run(
             raise
         chosen.close()
         return Outcome(len(work), len(todo), failed)
+
+
+def _engine(
+    name: EngineName, context: Context, jobs: int | None, memory: int, units: int, address: str | None
+) -> Engine:
+    """``memory``: bytes that a worker needs; ``units``: how many there are to do."""
+    if name == "inline":
+        return Inline(context)
+    if name == "ray":
+        return Cluster(context, jobs, address=address, memory=memory)
+    return Local(context, jobs or min(machine.workers(memory), units))
 
 
 def _check_folder(out: Path) -> None:

@@ -119,8 +119,9 @@ class Schedule:
             self._keep(unit, result)
             landed.append(unit)
         if died:
-            died += self._flying.values()  # all that flew is lost with the pool
-            self._flying.clear()
+            if self._engine.shares_fate:
+                died += self._flying.values()
+                self._flying.clear()
             self._engine.restart()
             for unit in died:
                 if unit.id in self._suspects:

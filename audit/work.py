@@ -138,9 +138,14 @@ def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Varia
             inner, history = pruned.model, (*storage.read(_file(parent, context))[0], *pruned.history)
             row = replace(row, achieved_sparsity=_achieved(inner, build, data), note=note)
     models.check(models.wrap(inner, plan, data), data)
-    path = context.out / "models" / f"{unit.id[:16]}.safetensors"
+    path = model_file(context.out, unit.id)
     storage.save(inner, path, history)
     return replace(row, digest=file_digest(path), file=f"models/{path.name}")
+
+
+def model_file(out: Path, unit: str) -> Path:
+    """Where a unit keeps the model that it made."""
+    return out / "models" / f"{unit[:16]}.safetensors"
 
 
 def _train(inner: nn.Module, unit: Unit, context: Context, epochs: int, *, further: bool) -> None:
@@ -278,7 +283,7 @@ def _perturb(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> No
     """Make what fools one model on some examples, for other models to be tried with, and keep it in the run's
     folder."""
     target = _target(unit, made, context)
-    path = _perturbations_file(unit.id, context)
+    path = perturbations_file(context.out, unit.id)
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(f".{os.getpid()}.tmp")
     settings = context.plan.settings["evasion"]
@@ -287,8 +292,9 @@ def _perturb(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> No
     half.replace(path)
 
 
-def _perturbations_file(unit: str, context: Context) -> Path:
-    return context.out / "perturbations" / f"{unit[:16]}.safetensors"
+def perturbations_file(out: Path, unit: str) -> Path:
+    """Where a unit keeps what fools its model."""
+    return out / "perturbations" / f"{unit[:16]}.safetensors"
 
 
 def _others(unit: Unit, context: Context) -> dict[str, list[dict[str, Tensor]]]:
@@ -299,7 +305,7 @@ def _others(unit: Unit, context: Context) -> dict[str, list[dict[str, Tensor]]]:
     """
     found: dict[str, list[dict[str, Tensor]]] = {}
     for parent, source in zip(unit.parents[1 + unit.twins :], unit.sources, strict=True):
-        path = _perturbations_file(parent, context)
+        path = perturbations_file(context.out, parent)
         if path.is_file():
             alone = unit.variant == "dense" or source == "dense"
             found.setdefault(source if alone else "other variants", []).append(load_file(path))

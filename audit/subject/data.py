@@ -17,6 +17,9 @@ from audit.subject import folder, tables, torch_data, vision
 from audit.subject.code import function_of
 from audit.subject.folder import Arrays
 
+MOST_CLASSES = 1_000_000
+"""Beyond it a label is not the number of a class."""
+
 
 @dataclass(frozen=True, slots=True)
 class Data:
@@ -61,6 +64,11 @@ def load(plan: Plan) -> Data:
             f"[data] source {plan.data.source!r}: train and test inputs differ in shape: {shapes}"
         )
     highest = max(int(examples.y.max()) for examples in checked.values())
+    if highest >= MOST_CLASSES:
+        raise RefusedError(
+            f"[data] source {plan.data.source!r}: label {highest} is out of range: labels are the numbers of "
+            "classes, from 0 on"
+        )
     classes = tuple(classes) or tuple(str(i) for i in range(highest + 1))
     if highest >= len(classes):
         raise RefusedError(
@@ -198,7 +206,7 @@ def _named(value: Any, source: str) -> Arrays:
 def _check(split: str, x: NDArray[Any], y: NDArray[Any], plan: DataPlan) -> Examples:
     """Examples fit for an audit, or RefusedError that says what is wrong with them."""
     where = f"[data] source {plan.source!r}, {split}"
-    if len(x) == 0:
+    if x.ndim and len(x) == 0:
         raise RefusedError(f"{where}: is empty")
     if x.ndim < 2 or y.ndim != 1 or len(x) != len(y):
         raise RefusedError(f"{where}: inputs {x.shape} and labels {y.shape} do not fit: want N×… and N")

@@ -7,6 +7,8 @@ import io
 import json
 import math
 import sqlite3
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -125,11 +127,16 @@ def pack(outcomes: Mapping[str, NDArray[np.generic]] | None) -> bytes | None:
 
 
 def unpack(blob: bytes | None) -> dict[str, NDArray[np.generic]] | None:
-    """The inverse of :func:`pack`."""
+    """The inverse of :func:`pack`. Raises LedgerError for bytes that are no arrays."""
     if blob is None:
         return None
-    with np.load(io.BytesIO(blob), allow_pickle=False) as data:
-        return {name: data[name] for name in data.files}
+    try:
+        with np.load(io.BytesIO(blob), allow_pickle=False) as data:
+            return {name: data[name] for name in data.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, AttributeError) as error:
+        raise LedgerError(
+            f"the results file is damaged: evidence of examples in it cannot be read: {error}"
+        ) from error
 
 
 def _checked(row: MeasurementRow) -> MeasurementRow:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.data.ledger import read_tables
+from reports.data.ledger import LedgerError, read_tables
 from reports.language import metrics
 
 FILE = "run.sqlite"
@@ -142,11 +142,18 @@ def probe_rank(name: str) -> tuple[int, str]:
 
 
 def read(folder: Path) -> Results:
-    """Read the run in a folder. Raises :class:`reports.data.ledger.LedgerError` where there is none."""
+    """Read the run in a folder. Raises :class:`reports.data.ledger.LedgerError` where there is none, or
+    it is damaged."""
     about, tables = read_tables(folder / FILE)
     units = pd.DataFrame(tables["unit"], columns=list(_UNIT))
-    variants = _variants(tables["variant"])
-    measurements = _measurements(tables["measurement"], variants)
+    try:
+        variants = _variants(tables["variant"])
+        measurements = _measurements(tables["measurement"], variants)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise LedgerError(f"{folder / FILE} is damaged: a row cannot be read: {error}") from error
+    measured = set(measurements.loc[measurements["status"] == "ok", "variant"])
+    if lost := measured - set(variants["variant"]):
+        raise LedgerError(f"{folder / FILE} is damaged: it has figures of {min(lost)}, and not the model")
     status = units["status"].value_counts()
     completeness = Completeness(
         planned=len(units),

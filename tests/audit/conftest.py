@@ -1,12 +1,14 @@
 """A plan small enough to run in seconds, and ways to change it."""
 
 import copy
-import json
+import importlib.util
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,45 +18,23 @@ from audit import runner
 from audit.plan import load
 from audit.preflight import preflight
 
-TINY: dict[str, Any] = {
-    "model": {"build": "audit.zoo:digits_cnn"},
-    "data": {"source": "digits", "train_examples": 100, "audit_examples": 40},
-    "train": {"epochs": 3, "batch_size": 32, "learning_rate": 2e-3},
-    "pruning": {
-        "methods": ["global-magnitude", "filter-l2"],
-        "sparsities": [0.5],
-        "seeds": [0],
-        "finetune_epochs": 1,
-    },
-    "probes": {
-        "evasion": {"level": "quick", "eps": [0.05, 0.2], "steps": 5, "transfer": True},
-        "extraction": {"level": "quick", "queries": [50], "epochs": 1},
-        "membership": {"level": "quick", "references": 2},
-    },
-}
+
+def _load(file: str) -> ModuleType:
+    """A module beside this file, by path: test folders are not packages."""
+    name = f"{file}_of_tests"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{file}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
 
 
-def toml(table: dict[str, Any]) -> str:
-    """Tables of plain values as TOML: JSON is TOML for scalars and flat arrays of them."""
-    lines = []
-
-    def emit(name: str, value: dict[str, Any]) -> None:
-        lines.append(f"[{name}]")
-        nested = {k: v for k, v in value.items() if isinstance(v, dict)}
-        lines.extend(f"{k} = {json.dumps(v)}" for k, v in value.items() if k not in nested)
-        for key, inner in nested.items():
-            emit(f"{name}.{key}", inner)
-
-    for name, value in table.items():
-        if isinstance(value, list):
-            for item in value:
-                lines.append(f"[[{name}]]")
-                lines.extend(f"{k} = {json.dumps(v)}" for k, v in item.items())
-        elif isinstance(value, dict):
-            emit(name, value)
-        else:
-            lines.insert(0, f"{name} = {json.dumps(value)}")
-    return "\n".join(lines) + "\n"
+TINY: dict[str, Any] = _load("plans").TINY  # which tests import from plans_of_tests
+toml: Callable[[dict[str, Any]], str] = _load("plans").toml
+_load("hostile")
 
 
 @pytest.fixture

@@ -28,6 +28,13 @@ def test_help_teaches() -> None:
         assert option in text
 
 
+def test_help_does_not_wait_for_what_it_does_not_need() -> None:
+    program = "import sys, audit.cli; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    heavy = {"torch", "torchvision", "art", "numpy", "pandas", "sklearn", "scipy", "matplotlib", "pydantic"}
+    assert not heavy & set(loaded.stdout.split())
+
+
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [

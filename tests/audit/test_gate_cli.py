@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from audit import cli
+from audit.commands import terminal
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., tuple[int, str, str]]
@@ -51,7 +52,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def call(*arguments: str | Path) -> tuple[int, str, str]:
         # The module's own console keeps the stream that was there when it was made.
-        monkeypatch.setattr(cli, "console", Console(soft_wrap=True, width=300))
+        monkeypatch.setattr(terminal, "console", Console(soft_wrap=True, width=300))
         monkeypatch.setattr(sys, "argv", ["prune-audit", *map(str, arguments)])
         code = 0
         try:

@@ -33,6 +33,8 @@ def model(withstand: int, *, seed: int = 0, variant: str = "dense", right: int =
         rows.append(row("robust_accuracy", (kept / N, 0.0, 1.0), variant, seed, hits=kept, **at))
     at = {"attack": "loss"}
     rows.append(row("membership_auc", (0.5, 0.48, 0.52), variant, seed, probe="membership", **at))
+    tpr = (0.01, 0.005, 0.02)
+    rows.append(row("membership_tpr", tpr, variant, seed, probe="membership", fpr=0.01, **at))
     return rows
 
 

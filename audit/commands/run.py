@@ -1,0 +1,99 @@
+"""``prune-audit run``."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from audit.commands import subject as subjects
+from audit.commands import terminal
+from audit.commands.options import (
+    DeviceChoice,
+    DeviceOption,
+    EngineChoice,
+    PlanArgument,
+    PolicyOption,
+    QuickOption,
+    RootOption,
+)
+from audit.errors import IncompleteError, PlanError
+
+
+def run(
+    plan: PlanArgument = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. By default runs/NAME-OF-PLAN.")] = None,
+    engine: Annotated[
+        EngineChoice,
+        typer.Option(help="Worker processes here, this process (debugging), or the tasks of a Ray cluster."),
+    ] = EngineChoice.local,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Units at a time. By default one a core.")] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Of a running Ray cluster, or auto. By default one is started."
+        ),
+    ] = None,
+    device: DeviceOption = DeviceChoice.auto,
+    quick: QuickOption = False,
+    root: RootOption = None,
+    policy: PolicyOption = "standard",
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Progress as JSON, one object a line, for programs.")
+    ] = False,
+) -> None:
+    """Run a plan, or resume it, and write report.html and measurements.csv.
+
+    A run that was stopped goes on where it stopped; a finished one computes nothing. A folder belongs to the
+    model and its data: after a change of what is pruned or measured, only what is new is computed.
+    """
+    from audit import gating, runner
+    from reports.gate.policy import find
+    from reports.write import write
+
+    with gating.mistakes():
+        judge_by = find(policy)
+    if address and engine is not EngineChoice.ray:
+        raise PlanError("--address: names a Ray cluster; say --engine ray too")
+    subject = subjects.load(plan, root=root, quick=quick, device=device)
+    tell = Console(stderr=True, soft_wrap=True) if log_json else terminal.console
+    subjects.examine(subject, plan, to=tell)
+    loaded = subject.plan
+    folder = out or Path("runs") / loaded.name
+    terminal.say(
+        f"Auditing {loaded.model.build} on {loaded.data.source}: {len(subject.data.test)} audit examples, "
+        f"results in {folder}",
+        tell,
+    )
+    command = ["prune-audit", "run", *([str(plan)] if plan else []), *(["--quick"] if quick else [])]
+    try:
+        outcome = runner.run(
+            subject, folder, engine=engine.value, jobs=jobs, command=shlex.join(command),
+            console=terminal.console, log_json=log_json, address=address,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        terminal.complain(
+            f"\nInterrupted. What is finished is kept in {folder}; run the same command again to go on."
+        )
+        raise typer.Exit(130) from None
+    if outcome.computed == 0:
+        terminal.say("Everything was done already; nothing was computed.", tell)
+    with gating.mistakes():
+        for path in write(folder, policy=judge_by):
+            terminal.say(f"Wrote {path}", tell)
+        _headline(folder, judge_by, tell)
+    if outcome.failed:
+        raise IncompleteError(
+            f"{outcome.failed} of {outcome.planned} units failed; the report shows them. "
+            "Run the same command again to retry them."
+        )
+
+
+def _headline(folder: Path, policy: Any, to: Console) -> None:
+    """The report's own first sentences and key figures, so that the terminal says the same as the page."""
+    from audit import gating
+    from reports.write import judged
+
+    found = judged(folder, policy)
+    gating.summary(found.results, found.verdicts, to)

@@ -1,0 +1,35 @@
+"""What commands say: plain lines on standard output, complaints on standard error, JSON for programs."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+console = Console(soft_wrap=True)
+
+
+def say(line: str, to: Console | None = None) -> None:
+    """One line as it is: no markup is read in it, no colours are put in it."""
+    (to or console).print(line, highlight=False, markup=False)
+
+
+def complain(message: str) -> None:
+    """The same on the error output."""
+    say(message, Console(stderr=True, soft_wrap=True))
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> None:
+    """Names and values, one a line."""
+    table = Table(show_header=False, box=None)
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    console.print(table, highlight=False)
+
+
+def as_json(value: Any) -> None:
+    """For programs."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
