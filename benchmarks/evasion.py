@@ -37,7 +37,7 @@ from attacks.evasion._attack import EvasionAttack
 from attacks.evasion._passes import laid_out
 from attacks.evasion._settings import PACKAGE, Settings
 from attacks.evasion.sweep import sweep
-from attacks.probe import Examples, Sizes, Target
+from attacks.probe import Examples, Part, Sizes, Target
 
 GRADE = ("pgd", "fmn", "apgd_ce", "apgd_t")
 """Our attacks that stand against the reference AutoAttack's four."""
@@ -266,12 +266,13 @@ def health(net: Net) -> bool:
     for name, model in (("dense", net.dense), (f"{SPARSITY:.0%} pruned", net.pruned)):
         counted = Counted(model).eval()
         target = Target(counted, 10, (0.0, 1.0), net.images)
-        settings, known, spent = Settings(eps=tuple(net.eps[1::2])), {}, []
+        settings, spent = Settings(eps=tuple(net.eps[1::2])), []
+        known: Part = {}
         for stage in CUT.stages[:4]:  # what follows is no check
             counted.passes.clear()
             start, examples = time.process_time(), range(stage.examples(Sizes.of(target), settings))
             luck = torch.Generator().manual_seed(0)
-            known |= stage.piece(target, settings, luck, known, examples)
+            known = {**known, **stage.piece(target, settings, luck, known, examples)}
             passes = sum(count if gradient else count / 3 for count, gradient in counted.passes)
             spent.append((time.process_time() - start, passes))
         *attacks, (b, more) = spent

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 
 from attacks.evasion._attack import EvasionAttack
 from attacks.evasion._settings import Settings
+from attacks.evasion.apgd_t import ATTACK as APGD_T
+from attacks.evasion.pgd import ATTACK as PGD
+from attacks.evasion.square import ATTACK as SQUARE
 
 CHECKS = 300.0
 """Of each example of the sample, in one norm."""
 KEPT = 3
 """Examples that are attacked once more to be shown."""
-CURE = {"pgd": 80.0, "apgd_t": 900.0, "square": 700.0, "dense": 40.0}
-"""Of each attack of the cure, at level ``quick`` and one ε."""
 
 
 def attacks(settings: Settings, chosen: Mapping[str, EvasionAttack]) -> float:
@@ -39,5 +40,6 @@ def views(settings: Settings, chosen: Mapping[str, EvasionAttack]) -> float:
 
 def cure(settings: Settings, chosen: Mapping[str, EvasionAttack]) -> float:
     """An eighth of what its attacks in full would take at two ε: most examples are broken already."""
-    own = sum(2 * attack.passes(settings) for attack in chosen.values() if attack.sees == "gradients")
-    return (sum(CURE.values()) + own) * settings.restarts * len(settings.norms) / 4
+    gradients = [attack for attack in chosen.values() if attack.sees == "gradients"]
+    each = sum(2 * attack.passes(settings) for attack in (PGD, APGD_T, SQUARE, *gradients))
+    return min(each * len(settings.norms) / 4, float(settings.cure_passes))
