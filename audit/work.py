@@ -10,15 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from attacks.evasion import Settings as EvasionSettings
 from attacks.evasion import perturbations
-from attacks.probe import Held, Part, Target, merged, unavailable
+from attacks.probe import Held, Part, Target, unavailable
 from attacks.registry import probes
 from audit import costs, references, scores
 from audit.cutting import LARGEST
@@ -63,11 +61,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a unit's parents left, by unit id. A parent that failed has neither variant nor part."""
+    """What a unit's parents left."""
 
     made: Mapping[str, VariantRow] = field(default_factory=dict)
-    parts: Mapping[str, Part] = field(default_factory=dict)
-    errors: Mapping[str, str] = field(default_factory=dict)
+    """The models, by unit id; one that failed is not there."""
+    known: Part = field(default_factory=dict)
+    """What the pieces of the stages before it left, of all their examples."""
+    lost: str = ""
+    """Why that is not whole; empty: it is."""
 
 
 class PieceFailedError(Exception):
@@ -369,36 +370,27 @@ def _held(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> dict[
 
 def _piece(unit: Unit, given: Given, context: Context) -> Part:
     """Do one stage of a probe's work on some of the examples."""
-    known = _known(unit, given)
+    _refuse_gaps(given)
     target, cut = _target(unit, given.made, context), probes()[unit.probe].cut
     assert cut is not None
     settings, some = context.plan.settings[unit.probe], range(unit.first, unit.stop)
     with _luck(unit) as generator:
-        return cut.stages[unit.stage].piece(target, settings, generator, known, some)
+        return cut.stages[unit.stage].piece(target, settings, generator, given.known, some)
 
 
-def _known(unit: Unit, given: Given) -> Part:
-    """What the pieces before a unit left, of all their examples."""
-    found: dict[str, NDArray[np.generic]] = {}
-    place = len(unit.parents) - sum(unit.pieces)
-    for count in unit.pieces:
-        pieces = unit.parents[place : place + count]
-        for piece in pieces:
-            if piece not in given.parts:
-                raise PieceFailedError(given.errors.get(piece, "a piece of its work is missing"))
-        found |= merged([given.parts[piece] for piece in pieces])
-        place += count
-    return found
+def _refuse_gaps(given: Given) -> None:
+    if given.lost:
+        raise PieceFailedError(given.lost)
 
 
 def _probe(unit: Unit, given: Given, context: Context) -> list[MeasurementRow]:
     """Measure one model by one probe: whole, or by joining what its pieces left."""
-    known = _known(unit, given)
+    _refuse_gaps(given)
     target, probe = _target(unit, given.made, context), probes()[unit.probe]
     settings = context.plan.settings[unit.probe]
     with _luck(unit) as generator:
         if unit.pieces and probe.cut is not None:
-            found = probe.cut.join(target, settings, generator, known)
+            found = probe.cut.join(target, settings, generator, given.known)
         else:
             found = probe.run(target, settings, generator)
     return [
