@@ -186,8 +186,8 @@ def tries(how: Means, view: nn.Module | None, ground: Ground, norm: str) -> list
         climbers = {"pgd": PGD}
     planned = [(name, attack, harder_of(name, attack), view) for name, attack in climbers.items()]
     planned = [] if view is None else sorted(planned, key=lambda one: (one[1].cost, one[0]))
-    if ground.twin is not None and (view is None or how.estimated or not how.scores):
-        planned.append(("dense", from_twin(ground.twin), settings, None))
+    if ground.target.twin is not None and (view is None or how.estimated or not how.scores):
+        planned.append(("dense", from_twin(lambda: ground.twin), settings, None))
     planned.append(("square", SQUARE, SQUARE.longer(settings, LONGER), None))
     if not how.scores:
         planned.append(("rays", RAYS, RAYS.longer(settings, LONGER), None))

@@ -130,10 +130,9 @@ class Ground:
         return arrays
 
     @cached_property
-    def twin(self) -> nn.Module | None:
-        """The dense model that this one was made of, taking the same inputs; None where there is none."""
-        if self.target.twin is None:
-            return None
+    def twin(self) -> nn.Module:
+        """The dense model of the same run, taking the same inputs; the target has one."""
+        assert self.target.twin is not None
         twin, model = self.target.twin(), self.target.model
         return model.around(twin) if isinstance(model, InUnits) else twin
 

@@ -5,7 +5,7 @@ transfer better than plain ones (Dong et al. 2018), in balls of a few sizes; and
 can be scaled to any ε.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -72,12 +72,12 @@ def _iterates(
         yield iterate
 
 
-def from_twin(twin: nn.Module) -> EvasionAttack:
+def from_twin(read: Callable[[], nn.Module]) -> EvasionAttack:
     """An attack that climbs another model, and tries every iterate on the one under attack."""
 
     def run(batch: Batch, settings: Settings) -> Tensor:
         del settings
-        found, standing = batch.x.clone(), torch.ones_like(batch.y, dtype=torch.bool)
+        found, standing, twin = batch.x.clone(), torch.ones_like(batch.y, dtype=torch.bool), read()
         for iterate in _iterates(twin, batch.ball, batch.x, batch.y, batch.eps, batch.bounds):
             fools = standing & (predict(batch.model, iterate).argmax(dim=1) != batch.y)
             found = torch.where(column(fools, found), iterate, found)

@@ -1,6 +1,7 @@
 """The cure: it runs whatever the plan holds, says what ran, and each find lies within its own ball."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -98,6 +99,87 @@ def test_a_cured_figure_is_never_above_the_uncured(few: Target):
     for attack in ("fgsm", "square"):
         (row,) = rows_of(found, attack)
         assert not (cured.outcomes["correct"] & ~row.outcomes["correct"]).any()
+
+
+# Its limit
+
+
+def uncured(rows: list[Measurement]) -> Measurement:
+    (row,) = [row for row in rows if row.at.get("flag") == "uncured"]
+    return row
+
+
+@pytest.mark.parametrize(("passes", "reached"), [(10, ()), (150, ("fgsm", "pgd")), (300_000, ("square",))])
+def test_what_the_limit_of_passes_keeps_from_being_attacked_is_in_doubt(
+    passes: int, reached: tuple[str, ...], few: Target
+):
+    """Two PGDs of forty steps are within 150 passes, the hundreds of APGD-T and Square's are not."""
+    masked = replace(few, model=Rounded(few.model).eval())
+    config = Settings(**{**SMALL, "apgd_steps": 100, "queries": 600}, cure_passes=passes)
+    found = list(run(masked, config, generator()))
+    ((cured,), (plain,)), doubt = (rows_of(found, name) for name in ("cured", "pgd")), uncured(found)
+    assert cured.value <= plain.value
+    for name in reached:
+        assert f"{name} broke" in cured.note
+    if passes == 300_000:
+        assert "limit" not in cured.note
+        assert doubt.value <= doubt.at["limit"]
+        return
+    assert "square broke" not in cured.note
+    assert f"examples reached the limit of {passes} passes (cure_passes)" in cured.note
+    assert (
+        doubt.value == pytest.approx(cured.value / plain.outcomes["correct"].mean(), abs=0.05) or passes > 10
+    )
+    assert doubt.value > doubt.at["limit"]
+    assert "standing where the cure reached its limit of passes" in doubt.note
+
+
+def test_the_limit_is_each_examples_own_whatever_the_batch(few: Target):
+    masked = replace(few, model=Rounded(few.model).eval())
+    config = Settings(**{**SMALL, "eps": (0.05, EPS)}, cure_passes=200)
+    rows = [
+        [(r.metric, r.value, r.note) for r in run(replace(masked, batch_size=size), config, generator())]
+        for size in (7, 50)
+    ]
+    assert rows[0] == rows[1]
+
+
+# The dense model of the same run
+
+
+class Numb(nn.Module):
+    """The decisions alone, from another thread, where no view looks: no gradient, no scores."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        copy = x.detach().numpy().copy()
+        with ThreadPoolExecutor(1) as pool:
+            label = pool.submit(lambda: self.model(torch.from_numpy(copy)).argmax(1).numpy()).result()
+        return torch.from_numpy(np.eye(10, dtype=np.float32)[label])
+
+
+def test_what_fools_the_dense_model_is_tried_where_scores_are_flat(few: Target, truth: float):
+    """With the network behind the mask as the twin, nearly all that can be found is; without, RayS finds a
+    part of it."""
+    masked = replace(few, model=Numb(few.model).eval())
+    alone, helped = (
+        list(run(replace(masked, twin=twin), Settings(**SMALL), generator()))
+        for twin in (None, lambda: few.model)
+    )
+    ((before,), (after,)) = (rows_of(rows, "cured") for rows in (alone, helped))
+    assert "dense broke" in after.note
+    assert "dense broke" not in before.note
+    assert after.value <= truth + 0.041 < before.value
+    assert uncured(helped).value > 0.01  # it is no proof: the twin may know less than the model
+
+
+def test_the_dense_model_is_left_alone_where_gradients_tell(few: Target):
+    masked = replace(few, model=Rounded(few.model).eval(), twin=lambda: pytest.fail("asked for"))
+    (cured,) = rows_of(list(run(masked, Settings(**SMALL), generator())), "cured")
+    assert cured.value < 1
 
 
 # ART

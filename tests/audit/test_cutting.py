@@ -105,7 +105,7 @@ def test_pieces_that_are_done_stay_done(
     deep: dict[str, Any], write_plan: Write, rows_of: RowsOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, calls = write_plan(deep), [0]
-    assert execute(plan, tmp_path / "whole", cut(1)).failed == 0
+    assert execute(plan, tmp_path / "whole", BLOCKS).failed == 0
 
     def stop(self: Any, *_: Any) -> None:
         calls[0] += 1
