@@ -73,10 +73,21 @@ class View(nn.Module):
         with StraightThrough(x, self._classes) as through:
             outputs: Tensor = self._model(x)
         if self.place is not None and self.place < len(through.rows):
-            outputs = through.rows[self.place]
+            outputs = _decided(through.rows[self.place], outputs.detach())
         elif bool(probabilities(outputs.detach()).all()):
             outputs = outputs.clamp(min=TINY.get(outputs.dtype, 1e-38)).log()
         return outputs
+
+
+def _decided(logits: Tensor, outputs: Tensor) -> Tensor:
+    """The logits, with the class that the outputs decide for lifted to the top where they decide otherwise:
+    they may be rounded and tied, and an attack that stops where the logits turn stops short of the model."""
+    told = outputs.argmax(dim=1, keepdim=True)
+    top = logits.detach().amax(dim=1, keepdim=True)
+    here = logits.detach().gather(1, told)
+    above = top + top.abs().clamp(min=1) * torch.finfo(logits.dtype).eps * 4
+    lift = torch.where(logits.argmax(dim=1, keepdim=True) == told, 0.0, above - here)
+    return logits + torch.zeros_like(logits).scatter_(1, told, lift.to(logits.dtype))
 
 
 class Estimated(nn.Module):
