@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from attacks.evasion._attack import EvasionAttack, reason
 from attacks.evasion._curves import Sweep
 from attacks.evasion._inference import LIMIT
 from attacks.evasion._pieces import Ground, blocks, key, texts
-from attacks.evasion.health._evidence import Evidence, constant, sample
+from attacks.evasion.health._evidence import Evidence, constant, halfway, sample
 from attacks.evasion.health._flag import HEALTH, METRIC, Flag, found_again, left
 from attacks.evasion.health.gradients import (
     float32_gradients,
@@ -106,11 +107,21 @@ def flags(ground: Ground, norm: str) -> dict[str, Flag]:
         flags["inferred_wrongly"] = Flag("inferred_wrongly", LIMIT, None, note, status="failed")
     if found.trial is not None:
         flags["inferred_wrongly"] = inferred_wrongly(found.trial)
-    return flags | _rivals(found, ground.attacks)
+    return flags | _rivals(found, ground.attacks, _sampled(found, flags[black_box_stronger.__name__]))
 
 
-def _rivals(found: Sweep, attacks: Mapping[str, EvasionAttack]) -> dict[str, Flag]:
-    """Attacks that see less, held against those that follow gradients."""
+def _sampled(found: Sweep, flag: Flag) -> Tensor:
+    """What the Square of the checks broke of its sample, among all, (len(grid), n) bool."""
+    broken = torch.zeros_like(found.worst)
+    if flag.hits is not None:
+        where = torch.nonzero(found.right).squeeze(1)[sample(int(found.right.sum())).to(broken.device)]
+        broken[halfway(~found.worst[:, where]) :, where] = flag.hits.to(broken.device)
+    return broken
+
+
+def _rivals(found: Sweep, attacks: Mapping[str, EvasionAttack], sampled: Tensor) -> dict[str, Flag]:
+    """Attacks that see less, held against those that follow gradients; ``sampled``: what the checks' own
+    broke, which counts beside the plan's."""
     broken = {name: curve.broken.cumsum(dim=0) > 0 for name, curve in found.curves.items()}
     sees = {name: attacks[name].sees if name in attacks else "others" for name in broken}
     white = [broken[name] for name in broken if sees[name] == "gradients"]
@@ -121,6 +132,8 @@ def _rivals(found: Sweep, attacks: Mapping[str, EvasionAttack]) -> dict[str, Fla
         rivals = [name for name in broken if sees[name] in sights]
         if rivals:
             rival = torch.stack([broken[name] for name in rivals]).any(dim=0)
+            if flag == black_box_stronger.__name__:
+                rival = rival | sampled
             flags[flag] = stronger(flag, rival, together, " or ".join(rivals))
     return flags
 

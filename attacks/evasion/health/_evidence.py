@@ -75,7 +75,6 @@ class Evidence:
         """Those of the sample, in some of the radii of a norm, the smallest and the largest among them."""
         found, chosen = ground.sweeps[norm], sample(int(ground.right.sum())).to(ground.right.device)
         standing, grid = ~found.worst[:, found.right][:, chosen], found.grid
-        off = (standing.double().mean(dim=1) - 0.5).abs()
         spread = torch.linspace(0, len(grid) - 1, min(RADII, len(grid))).round().long()
         ours = chosen[some.start : some.stop]
         other = torch.nonzero(ground.right).squeeze(1)[chosen[(some.stop) % len(chosen)]].cpu()
@@ -87,7 +86,7 @@ class Evidence:
             grid=grid,
             attacks=ground.ran(norm),
             settings=ground.settings,
-            halfway=int(torch.nonzero(off == off.amin())[-1]),
+            halfway=halfway(standing),
             first=some.start,
             size=len(chosen),
             beside=ground.target.test.x[other : other + 1].to(batch.x),
@@ -162,6 +161,12 @@ def sample(count: int) -> Tensor:
     """Which of so many examples are looked at, rising: the same for every variant of as many."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(count))
     return order[:SAMPLE].sort().values
+
+
+def halfway(standing: Tensor) -> int:
+    """The rung of the grid at which nearest to half stands, (len(grid), N) bool; of several the largest."""
+    off = (standing.double().mean(dim=1) - 0.5).abs()
+    return int(torch.nonzero(off == off.amin())[-1])
 
 
 def constant(ground: Ground, norm: str) -> bool:
