@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attacks._model import matched
+from attacks._model import checked, matched
 from attacks.evasion import _search
 from attacks.evasion._attack import Batch
 from attacks.evasion._features import ball_of
@@ -57,7 +57,9 @@ class Start:
         """Found on the first examples."""
         first = laid_out(target.test.x[: max(target.block, ASKED)].to(target.device))
         with torch.no_grad():
-            logits = torch.cat([target.model(part) for part in torch.split(first, target.batch_size)])
+            logits = torch.cat(
+                [checked(target.model(part)) for part in torch.split(first, target.batch_size)]
+            )
         y = target.test.y[: len(first)].to(first.device)
         right = matched(logits, target).argmax(dim=1) == y
         model = magnified(target.model, logits[right], y[right])

@@ -143,7 +143,8 @@ class Settings(ProbeSettings):
         """What the plan does not say, its level says."""
         if not isinstance(given, dict) or (level := given.get("level", "standard")) not in list(LEVELS):
             return given
-        return {"attacks": attacks_of(level), **LEVELS[level], **given}
+        named = {} if "attacks" in given else {"attacks": attacks_of(level)}
+        return {**named, **LEVELS[level], **given}
 
     @field_validator("attacks")
     @classmethod
