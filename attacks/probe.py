@@ -87,6 +87,18 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Triggered:
+    """Inputs with the trigger of a suspected backdoor."""
+
+    x: Tensor
+    """(N, …) float32 in the user's own units."""
+    wanted: Tensor
+    """The class that the attacker wants for each, (N,) int64; none is the input's own."""
+    clean: Tensor | None = None
+    """The same inputs without the trigger, where they are at hand."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One model under attack, with the data an attacker may use against it.
 
@@ -116,6 +128,9 @@ class Target:
     twin: Callable[[], nn.Module] | None = None
     """Reads the dense model of the same run, as ``model`` is (inputs → logits); None where there is none, or
     this is it."""
+    trigger: Callable[[], Triggered] | None = None
+    """Makes inputs with the trigger of a backdoor that the user suspects (see
+    :mod:`attacks.tampering.trigger`)."""
     features: Features | None = None
     """Where features are not alike: their scales and bounds, and which cannot change; for evasion alone."""
     references: Callable[[], References | None] | None = None

@@ -36,7 +36,8 @@ def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
         "command": command,
         "subject": {
             "architecture": plan.model.build,
-            "weights": "trained" if plan.model.weights is None else plan.model.weights.file.name,
+            "weights": _weights(plan),
+            **({"black_box": True} if plan.model.black_box else {}),
             "parameters": subject.parameters,
             "prunable_parameters": subject.prunable,
             "macs": subject.macs,
@@ -55,11 +56,27 @@ def run(subject: Subject, work: list[Unit], command: str) -> dict[str, Any]:
         "test_labels": data.test.y.tolist(),
         "environment": environment(subject.device),
         "cards": cards | {"cost": asdict(costs.CARD)},
+        "skipped": {
+            name: list(probe.card.metrics) for name, probe in probes().items() if name not in plan.probes
+        },
         "methods": {
             name: {"summary": known.summary, "source": known.source} for name, known in methods().items()
         },
+        "recipes": recipes(plan),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def recipes(plan: Plan) -> dict[str, Any]:
+    """What each method of the plan is made of, by its name: claims of methods are judged by that."""
+    chosen = plan.pruning.recipes if plan.pruning else {}
+    return {name: recipe.model_dump(mode="json", exclude_none=True) for name, recipe in chosen.items()}
+
+
+def _weights(plan: Plan) -> str:
+    if plan.model.black_box:
+        return f"those of the program {plan.model.build.partition(':')[2]}, as a black box"
+    return "trained" if plan.model.weights is None else plan.model.weights.file.name
 
 
 def _digest(work: list[Unit]) -> str:

@@ -205,7 +205,7 @@ def audit(
         for warning in seen.warnings:
             console.print(f"Warning: {warning}", highlight=False, markup=False)
         seen.refuse()
-        runner.run(subject, folder, engine="inline", jobs=1, command="audit()", console=console)
+        runner.run(subject, folder, engine="inline", jobs=1, command="audit()", console=console, seen=seen)
     return Run(folder, policy)
 
 

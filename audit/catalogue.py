@@ -56,8 +56,20 @@ def _of(kind: str) -> dict[str, str]:
     return DATA
 
 
+MODELS = {
+    "FILE.py:FUNCTION": "your own function, which may take num_classes and input_shape",
+    "torchvision:NAME": "torchvision's classifiers",
+    "timm:NAME": "timm's (needs the extra timm)",
+    "hf:DIR": "a classifier of transformers in a folder of save_pretrained, with its weights, normalisation "
+    "and sizes (needs the extra hf)",
+    "onnx:FILE": "a black box, with trust = true (needs the extra onnx)",
+    "torchscript:FILE": "a black box, with trust = true",
+    "export:FILE": "a black box: a program of torch.export, with trust = true",
+}
+
+
 def _models() -> dict[str, str]:
-    return {
+    return MODELS | {
         f"audit.zoo:{name}": (inspect.getdoc(value) or "").splitlines()[0]
         for name, value in vars(zoo).items()
         if inspect.isfunction(value) and value.__module__ == zoo.__name__

@@ -9,22 +9,28 @@ from typing import Annotated
 import typer
 
 from audit import __version__
+from audit.commands.compare import compare
 from audit.commands.convert import convert
 from audit.commands.gate import gate
 from audit.commands.init import init
 from audit.commands.listing import listing
+from audit.commands.policy import policy
 from audit.commands.preflight import preflight
 from audit.commands.report import report
+from audit.commands.reproduce import reproduce
 from audit.commands.run import run
 from audit.commands.status import status
 from audit.commands.terminal import complain
+from audit.commands.verify import manifest, verify
 from audit.errors import INTERNAL, AuditError, PlanError
+from reports.language.words import shown
 
 app = typer.Typer(
     name="prune-audit",
     help=(
         "Audit a PyTorch classifier and its pruned versions before deployment: accuracy, evasion, membership "
-        "inference, model extraction, size and speed; with intervals, in one HTML report.\n\n"
+        "inference, model extraction, weight tampering, size and speed; with intervals, in one HTML "
+        "report.\n\n"
         "Start with  prune-audit run  (the embedded demo, about three minutes), then  prune-audit init  for "
         "your own model. In CI,  prune-audit gate DIR  says whether a run meets a policy.\n\n"
         "Exit codes: 0 done or pass, 1 gate failed, 2 usage, plan or policy error, 3 inconclusive, 4 run "
@@ -39,10 +45,15 @@ app = typer.Typer(
 app.command("run")(run)
 app.command("report")(report)
 app.command("gate")(gate)
+app.command("compare")(compare)
+app.add_typer(policy, name="policy")
 app.command("status")(status)
 app.command("preflight")(preflight)
 app.command("convert")(convert)
 app.command("init")(init)
+app.command("reproduce")(reproduce)
+app.command("verify")(verify)
+app.command("manifest")(manifest)
 app.command("list")(listing)
 
 
@@ -52,13 +63,20 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
+_verbose = [False]
+"""Whether a mistake's way through the program is shown."""
+
+
 @app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Where a mistake is said, show where it was met too.")
+    ] = False,
 ) -> None:
-    pass
+    _verbose[:] = [verbose]
 
 
 def _unshadowed() -> None:
@@ -82,12 +100,17 @@ def main() -> None:
         _unshadowed()
         app()
     except AuditError as error:
+        if any(_verbose):
+            traceback.print_exc()
         complain(f"prune-audit: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         complain("Interrupted.")
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:  # a path that no system call bears
+            complain(f"prune-audit: {shown(error.filename)}: {error.strerror}")
+            sys.exit(PlanError.exit_code)
         traceback.print_exc()
         complain(
             f"prune-audit: internal error, which says nothing about your model: {type(error).__name__}: "

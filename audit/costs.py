@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from attacks.probe import Card
+from audit.subject.black_box import BlackBox
 from pruning import measure, storage
 from reports.data.ledger import MeasurementRow
 
@@ -66,6 +67,13 @@ def measure_all(
             "gzip_bytes": stored["gzip"],
             "compressed_bytes": stored["compressed"],
         }
+        opaque = next((part for part in model.modules() if isinstance(part, BlackBox)), None)
+        if opaque is not None:
+            counts = {"bytes": opaque.size}
+            found += [
+                MeasurementRow(name, replicate, "cost", metric, status="not_applicable", note="a black box")
+                for metric in ("parameters", "nonzero_parameters", "macs", "nonzero_macs")
+            ]
         for metric, count in counts.items():
             found.append(MeasurementRow(name, replicate, "cost", metric, {}, count, count, count, 1))
         told = set(sorted(dense, key=lambda layer: -dense[layer])[:LAYERS])

@@ -24,6 +24,7 @@ from reports.gate.policy import Policy
 BATCH = 64
 ENOUGH = 5.0
 """Seconds after which a pass is not timed again."""
+OPAQUE = "a black box: no attack climbs its gradients, and nothing is known of its size"
 LONG = 3600.0
 """Seconds beyond which it is told what would make a run shorter."""
 
@@ -36,11 +37,9 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
         kind: sum(unit.kind == kind for unit in work) for kind in ("dense", "control", "pruned", "checkpoint")
     }
     train = 0 if data.train is None else len(data.train)
-    share = f"{subject.prunable / subject.parameters:.1%} prunable"
-    yield (
-        "model",
-        f"{plan.model.build}: {subject.parameters:,} parameters, {share}, {subject.macs:,} multiply-adds",
-    )
+    share = f"{subject.prunable / max(1, subject.parameters):.1%} prunable"
+    size = f"{subject.parameters:,} parameters, {share}, {subject.macs:,} multiply-adds"
+    yield "model", f"{plan.model.build}: {OPAQUE if plan.model.black_box else size}"
     for words in subject.left:
         yield "pruning", words
     for name, words in subject.weights.items():
@@ -62,22 +61,36 @@ def facts(subject: Subject, policy: Policy) -> Iterator[tuple[str, str]]:
     yield "memory", f"about {measured['bytes'] / 2**30:.1f} GiB a worker{told}: {cores} workers at a time"
 
 
-def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
-    """How long the work takes, what of it takes how long, and what to do about it."""
+def times(work: list[Unit], seconds: float) -> dict[str, float]:
+    """Seconds that models, and each probe, take on one core, roughly; ``seconds``: of a pass."""
     each: defaultdict[str, float] = defaultdict(float)
     for unit in work:
         each["models" if unit.kind in (*MODELS, "reference", "score") else unit.family] += (
             unit.passes * seconds
         )
+    return each
+
+
+def _time(work: list[Unit], seconds: float, cores: int) -> Iterator[str]:
+    """How long the work takes, what of it takes how long, and what to do about it."""
+    each = times(work, seconds)
     longest = sorted(each.items(), key=lambda item: -item[1])
     total = sum(each.values()) / cores
     yield f"about {max(1, round(total / 60))} min on {cores} cores (order of magnitude):"
     yield ", ".join(f"{name} {duration(time / cores)}" for name, time in longest if time > 0) + "."
     if total > LONG:
         yield (
-            "Less of it: fewer audit_examples, seeds, sparsities, methods or ε; evasion at level quick. But "
-            "for the examples, what is left out can be added to the same folder later."
+            "Less of it: run with --budget 30m; or fewer audit_examples, seeds, sparsities, methods or ε; "
+            "evasion at level quick. But for the examples, what is left out can be added to the same folder "
+            "later."
         )
+
+
+def total(subject: Subject) -> float:
+    """Seconds that the whole plan takes on this machine's cores, in order of magnitude."""
+    measured = pace(subject)
+    work = units(subject.plan, subject.data, subject.device)
+    return sum(times(work, measured["seconds"]).values()) / machine.workers(int(measured["bytes"]))
 
 
 def design(plan: Plan) -> sizes.Design:

@@ -87,7 +87,7 @@ def decisions(verdicts: Verdicts) -> dict[str, Any]:
             {
                 "rule": decision.rule.id,
                 "variant": decision.variant,
-                "status": status.MARKS[decision.status].word,
+                "status": status.mark_of(decision).word,
                 "reason": _reason(decision),
             }
             for decision in sorted(verdicts.decisions, key=status.gravity)

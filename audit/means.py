@@ -1,5 +1,7 @@
 """What pruning is handed of a plan: its trainings, early weights of its dense model, its training data."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -7,6 +9,7 @@ from audit.plan import Plan
 from audit.subject import models, training
 from audit.subject.data import Data
 from pruning import schedule
+from pruning.defence import posterior_balancing
 from pruning.procedure import Means, Prepare, Prune, Training
 from pruning.recipe import Recipe
 from pruning.recovery import recalibrate
@@ -15,10 +18,20 @@ CALIBRATION_BATCH = 128
 """Examples in a batch where the plan does not say how the model was trained."""
 
 
-def trained(plan: Plan, data: Data, device: str, *, seed: int, epochs: int, further: bool) -> Training | None:
+def trained(
+    plan: Plan,
+    data: Data,
+    device: str,
+    *,
+    seed: int,
+    epochs: int,
+    further: bool,
+    balancing: float | None = None,
+) -> Training | None:
     """A training of a bare model in place, seen through the plan's normalisation; None without a recipe.
 
-    ``further``: epochs after the training that made the model. Raises ValueError if there is nothing to train
+    ``further``: epochs after the training that made the model. ``balancing``: weight of
+    :func:`pruning.defence.posterior_balancing` in their loss. Raises ValueError if there is nothing to train
     on.
     """
     recipe = plan.train
@@ -30,11 +43,13 @@ def trained(plan: Plan, data: Data, device: str, *, seed: int, epochs: int, furt
             "the data has no training examples to train or fine-tune on; set [pruning] finetune_epochs = 0"
         )
 
+    besides = None if balancing is None else partial(posterior_balancing, weight=balancing)
+
     def run(inner: nn.Module, start: int, stop: int, prepare: Prepare) -> None:
         whole = models.wrap(inner, plan, data).requires_grad_(True).to(device)
         training.train(
             whole, examples, recipe, epochs=epochs, seed=seed, prepare=prepare, start=start, stop=stop,
-            further=further,
+            further=further, bounds=data.bounds, besides=besides,
         )  # fmt: skip
         inner.to("cpu")
 
@@ -45,7 +60,7 @@ def means(
     plan: Plan, data: Data, device: str, prune: Prune, recipe: Recipe, *, seed: int, origin: int
 ) -> Means:
     """What a variant is pruned with. ``seed``: of the variant; ``origin``: of its dense model."""
-    known = plan.model.weights is None and data.train is not None  # we trained it, so that we can again
+    known = not plan.model.given and data.train is not None  # we trained it, so that we can again
     original = None
     if plan.train is not None and data.train is not None:
         original = trained(plan, data, device, seed=origin, epochs=plan.train.epochs, further=False)
@@ -66,7 +81,13 @@ def means(
     return Means(
         prune,
         trained(
-            plan, data, device, seed=seed, epochs=schedule.epochs(recipe, plan.finetune_epochs), further=True
+            plan,
+            data,
+            device,
+            seed=seed,
+            epochs=schedule.epochs(recipe, plan.finetune_epochs),
+            further=True,
+            balancing=recipe.balancing,
         ),
         original,
         early if known else None,
@@ -107,4 +128,5 @@ def trained_for(plan: Plan, recipe: Recipe | None, made: Means | None = None) ->
         first = round((recipe.rewind_to or 0.0) * steps)
         return f"{rounds} × optimiser steps {first} to {steps} of the dense training again"
     epochs = schedule.epochs(recipe, plan.finetune_epochs)
-    return f"{epochs} further epochs" if epochs else "not fine-tuned"
+    how = "" if recipe.balancing is None else f" with posteriors balanced in pairs, λ = {recipe.balancing:g}"
+    return f"{epochs} further epochs{how}" if epochs else "not fine-tuned"

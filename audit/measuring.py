@@ -93,6 +93,7 @@ def units(
         "blocks": cut.blocks,
         "sources": [source.id for source in sources],
         **(_evasion(plan, settings) if probe == "evasion" else {}),
+        **(_code(plan, "trigger", settings) if probe == "tampering" else {}),
     }
     seed = namer.seed("probe", model.replicate, what)
     names = tuple(source.variant for source in sources)
@@ -156,12 +157,17 @@ def _evasion(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What else determines evasion: the digest of the user's own attack, and what features may be."""
     features = plan.data.features
     said = {} if features is None else {"features": features.model_dump(mode="json")}
-    spec = settings.get("adaptive")
+    return {**_code(plan, "adaptive", settings), **said}
+
+
+def _code(plan: Plan, key: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    """The digest of the user's own code, or data, that a key names."""
+    spec = settings.get(key)
     if not isinstance(spec, str):
-        return said
-    source = spec.partition(":")[0]
-    if not source.endswith(".py"):
+        return {}
+    source, function, _ = spec.partition(":")
+    if function and not source.endswith(".py"):
         found = importlib.util.find_spec(source)
         source = found.origin if found and found.origin else source
     path = plan.folder / source
-    return {"adaptive": file_digest(path) if path.is_file() else source, **said}
+    return {key: file_digest(path) if path.is_file() else source}

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from attacks.evasion import Epsilon
 from attacks.registry import probes
+from audit import hugging_face
 from audit.errors import PlanError
 from pruning import schedule
 from pruning.methods import resolve
@@ -71,6 +73,18 @@ class ModelPlan(Section):
     normalise: Normalise | None = None
     expected_accuracy: float | None = Field(default=None, gt=0, le=1, exclude=True)
     """What the weights reach on held-out examples, as their maker says: checked before anything runs."""
+    trust: bool = Field(default=False, exclude=True)
+    """Whether a program may be loaded, which runs it: of a black box, and of nothing else."""
+
+    @property
+    def black_box(self) -> bool:
+        """Whether the model is a program in a file, which answers and shows nothing else."""
+        return self.build.startswith(("onnx:", "torchscript:", "export:"))
+
+    @property
+    def given(self) -> bool:
+        """Whether it comes trained, as weights or as a program."""
+        return self.weights is not None or self.black_box
 
 
 class FeaturesPlan(Section):
@@ -103,7 +117,8 @@ class DataPlan(Section):
     bounds: tuple[float, float] = (0.0, 1.0)
     features: FeaturesPlan | None = None
     resize: Size | None = None
-    """Of images that are read from files: the shorter side, or height and width (bilinear)."""
+    """Of images (from files, ``digits``, ``torchvision:``): the shorter side, or height and width (bilinear).
+    Inputs are then the resized ones, and so is ε."""
     crop: Size | None = None
     """The middle of each, after resizing."""
     mode: Literal["L", "RGB"] | None = None
@@ -137,6 +152,17 @@ class DataPlan(Section):
         return bounds
 
 
+class AdversarialPlan(Section):
+    """Adversarial training (Madry et al. 2018, arXiv:1706.06083): each batch is replaced by the worst that
+    projected gradient descent finds around it, from a random start."""
+
+    norm: Literal["linf", "l2"] = "linf"
+    eps: Epsilon
+    """Radius in input units."""
+    steps: Annotated[int, Field(ge=1)] = 7
+    """Of the inner search, each 2.5·ε/steps long."""
+
+
 class TrainPlan(Section):
     """The recipe that made the model; fine-tuning after pruning repeats it for fewer epochs."""
 
@@ -148,6 +174,13 @@ class TrainPlan(Section):
     """``step``: a tenth of the learning rate after half of the epochs, a hundredth after three quarters."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    adversarial: AdversarialPlan | None = None
+    """Trains against an attacker. Absent: on the examples as they are."""
+
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes of one example in an epoch."""
+        return 1 + (self.adversarial.steps if self.adversarial is not None else 0)
 
 
 class PruningPlan(Section):
@@ -236,7 +269,9 @@ class Plan(Section):
 
     @model_validator(mode="after")
     def _coherent(self) -> "Plan":
-        if self.train is None and self.model.weights is None:
+        if self.model.weights is not None and self.model.black_box:
+            raise ValueError(f"model.weights: {self.model.build} holds its own: remove one of the two")
+        if self.train is None and not self.model.given:
             raise ValueError("without [model] weights, a [train] table must say how to train the model")
         if self.train is None and self.control_epochs:
             raise ValueError(
@@ -251,12 +286,12 @@ class Plan(Section):
         """Seeds of the pruned models; of the dense ones too where the plan trains them."""
         if self.pruning is not None:
             return self.pruning.seeds
-        return (0,) if self.model.weights is not None else (0, 1, 2)
+        return (0,) if self.model.given else (0, 1, 2)
 
     @property
     def dense_seeds(self) -> tuple[int, ...]:
         """A model that comes with its weights is one model, whatever the seeds."""
-        return self.seeds[:1] if self.model.weights is not None else self.seeds
+        return self.seeds[:1] if self.model.given else self.seeds
 
     @property
     def finetune_epochs(self) -> int:
@@ -312,7 +347,7 @@ def parse(table: dict[str, Any], path: Path, *, root: Path | None = None, quick:
     try:
         plan = Plan.model_validate(
             {
-                **_in_std(table),
+                **_in_std(hugging_face.filled(table, path.resolve().parent)),
                 "name": path.stem + ("-quick" if quick else ""),
                 "folder": path.resolve().parent,
                 "default_eps": "eps" not in _evasion(table),
@@ -400,7 +435,7 @@ def _quick(table: dict[str, Any]) -> dict[str, Any]:
         pruning["seeds"] = list(pruning.get("seeds", defaults.seeds))[:1]
         table["pruning"] = pruning
     tables = table.get("probes", {})
-    for probe in ("evasion", "membership"):
+    for probe in ("evasion", "membership", "tampering"):
         if isinstance(tables, dict) and isinstance(settings := tables.get(probe, {}), dict):
             tables = {**tables, probe: {**settings, "level": "quick"}}
             table["probes"] = tables

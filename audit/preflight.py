@@ -2,21 +2,23 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
 from attacks.settings import ProbeSettings
-from audit import epsilon, evidence, means, mistakes
+from audit import epsilon, evidence, means, mistakes, normalising
 from audit.errors import PlanError, RefusedError
 from audit.mistakes import Mistake
 from audit.plan import Plan
+from audit.subject import black_box, models, training, vision
 from audit.subject import data as subject_data
-from audit.subject import models, vision
 from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
+from audit.subject.trigger import trigger
 from pruning import coupling, measure, prunable, scoring, units
 from pruning.errors import PruningError, at_most
 
@@ -49,12 +51,14 @@ def device_of(name: str) -> str:
 def preflight(plan: Plan, device: str = "cpu") -> Subject:
     """Load everything that the plan names. Raises PlanError or RefusedError at the first mistake."""
     data = subject_data.load(plan)
-    plan = epsilon.filled(plan, data)
+    plan = black_box.limited(epsilon.filled(plan, data))
     build = models.builder(plan, data)
     read: dict[str, models.Restored] = {}
     if plan.model.weights is not None:
         read["dense"] = models.restore(plan.model.weights, plan, build, data)
         inner = read["dense"].model
+    elif plan.model.black_box:
+        inner = build()
     elif data.train is None:
         raise PlanError(
             f"[data] source {plan.data.source!r} has no training examples: the model cannot be trained; "
@@ -63,6 +67,8 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
     else:
         inner = models.fresh(build, 0)
     models.check(models.wrap(inner, plan, data), data)
+    if plan.train is not None and (why := training.problem(plan.train, plan.data)):
+        raise PlanError(f"[train] adversarial: {why}")
     if plan.control_epochs and data.train is None:
         raise PlanError(
             "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"
@@ -75,6 +81,8 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
         read[variant.name] = models.restore(variant.weights, plan, own, data, key)
         models.check(models.wrap(read[variant.name].model, plan, data), data)
     adaptive(plan)
+    if (suspected := trigger(plan, data)) is not None:
+        suspected()
     each = features(plan, data)
     for name, settings in plan.settings.items():
         span = (0.0, each.reach) if each is not None and name == "evasion" else data.bounds
@@ -133,6 +141,8 @@ class Examination:
     """Name and value, for people."""
     findings: tuple[Finding, ...]
     accepted: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """What of the plan a budget left out, in words."""
 
     @property
     def refused(self) -> tuple[Finding, ...]:
@@ -143,6 +153,23 @@ class Examination:
     def warnings(self) -> tuple[Finding, ...]:
         """The rest."""
         return tuple(f for f in self.findings if f not in self.refused)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The same as plain values, for the results file: the page tells what was found and what was
+        accepted."""
+        return {
+            "left_out": list(self.left_out),
+            "figures": [list(pair) for pair in self.figures],
+            "findings": [
+                {
+                    "model": f.model,
+                    "accepted": f.mistake.serious and f not in self.refused,
+                    **asdict(f.mistake),
+                }
+                for f in self.findings
+            ],
+        }
 
     def refuse(self) -> None:
         """Raises RefusedError that says what is wrong, why and what to do, if anything is."""
@@ -165,12 +192,13 @@ def examine(subject: Subject) -> Examination:
     build = models.builder(plan, data)
     figures: list[tuple[str, str]] = []
     findings: list[Finding] = []
-    if plan.model.weights is None:
+    if not plan.model.given:
         seen = evidence.gather(models.fresh(build, 0), plan, data, subject.device)
         findings += [Finding("dense", mistake) for mistake in mistakes.of(seen, trained=False)]
         figures.append(("accuracy", "known when the run has trained the model"))
     else:
-        inner = models.restore(plan.model.weights, plan, build, data).model
+        weights = plan.model.weights
+        inner = build() if weights is None else models.restore(weights, plan, build, data).model
         seen = evidence.gather(inner, plan, data, subject.device)
         findings += [Finding("dense", mistake) for mistake in mistakes.of(seen)]
         if off := mistakes.unexpected(seen, plan.model.expected_accuracy):
@@ -190,6 +218,9 @@ def examine(subject: Subject) -> Examination:
         figures.append(("ε", radii))
     if scaled := mistakes.inputs_normalised(data.test.x):
         findings.append(Finding("dense", scaled))
+    doubled = normalising.twice(plan, data, models.fresh(build, 0))
+    if doubled and doubled.name not in {finding.mistake.name for finding in findings}:
+        findings.append(Finding("dense", doubled))
     if twins := mistakes.shared(*evidence.overlap(data)):
         findings.append(Finding("dense", twins))
     return Examination(tuple(figures), tuple(findings), plan.accept)

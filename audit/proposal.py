@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from audit.errors import PlanError
-from audit.subject import checkpoints, vision
+from audit.subject import checkpoints, hub, vision
 
 ARCHITECTURES = (
     "resnet18", "resnet34", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large",
@@ -34,6 +34,10 @@ def plan(folder: Path, model: str | None, weights: Path | None, data: Path | Non
 
     Raises PlanError and RefusedError for files that are not there or cannot be read.
     """
+    hub_folder = model is not None and model.startswith("hf:")
+    if model is not None and hub_folder:
+        model = f"hf:{_relative(Path(model.removeprefix('hf:')), folder)}"
+    trained = weights is not None or hub_folder
     held = {} if weights is None else shapes(weights)
     found = None if model or not held else architecture(held)
     said: list[str] = [
@@ -50,19 +54,30 @@ def plan(folder: Path, model: str | None, weights: Path | None, data: Path | Non
         said.append(f"weights = {_toml(_relative(weights, folder))}")
         if classes := _classes(held):
             said.append(f"# the last layer has {classes} outputs: the data must have as many classes")
-    if weights is not None and (found or (model or "").startswith("torchvision:")):
+    timm = model.removeprefix("timm:") if model is not None and model.startswith("timm:") else None
+    statistics = None if timm is None else hub.timm_statistics(timm)
+    if hub_folder:
+        said.append(
+            "# weights, normalisation, sizes and the order of classes are those of that folder's files"
+        )
+    elif statistics is not None:
+        said.append("# those that timm's own weights of this model want: as in your training")
+        said.append(f"normalise = {{ mean = {statistics[0]}, std = {statistics[1]} }}")
+    elif weights is not None and (found or (model or "").startswith("torchvision:")):
         said.append("# ImageNet's, a guess: as in your training")
         said.append("normalise = { mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225] }")
     else:
         said.append("# normalise = { mean = [0.5], std = [0.5] }  # as in your training")
-    said += ["", "[data]", *_data(folder, data), "audit_examples = 500"]
-    if weights is None:
+    found_sizes = ("resize", "crop", "mode") if hub_folder else ()  # that folder says them
+    lines = [line for line in _data(folder, data) if not line.startswith(found_sizes)]
+    said += ["", "[data]", *lines, "audit_examples = 500"]
+    if not trained:
         said += ["", "[train]  # the recipe that makes the model", "epochs = 10"]
     said += [
         "", "[pruning]  # leave this table out to audit the model as it is", 'methods = ["global-magnitude"]',
-        "sparsities = [0.5, 0.75, 0.9]", "seeds = [0]" if weights is not None else "seeds = [0, 1, 2]",
+        "sparsities = [0.5, 0.75, 0.9]", "seeds = [0]" if trained else "seeds = [0, 1, 2]",
         *(["finetune_epochs = 0  # more than that needs the recipe of the training, in [train]"]
-          if weights is not None else []),
+          if trained else []),
         "", "[probes.evasion]", 'level = "standard"  # ε follows the kind of data; see docs/plan.md', "",
     ]  # fmt: skip
     return "\n".join(said)

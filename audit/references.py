@@ -102,7 +102,7 @@ def gathered(units: Sequence[str], plan: Plan, data: Data, out: Path, missing: s
         said.append(f"the model has {len(data.train)}")
     if len(there) < len(units):
         said.append(f"{len(units) - len(there)} more could not be made, see their own errors")
-    if plan.model.weights is not None:
+    if plan.model.given:
         said.append("they are trained as [train] says, which the model's weights may not be")
     shape = (0, len(judged), 1, len(data.classes))
     return References(

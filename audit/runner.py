@@ -14,7 +14,7 @@ from audit.cluster import Cluster
 from audit.cutting import Cutting
 from audit.engine import Engine, Inline, Local
 from audit.errors import IncompleteError, PlanError
-from audit.preflight import Subject
+from audit.preflight import Examination, Subject
 from audit.progress import Monitor
 from audit.schedule import Schedule, needed
 from audit.status import LOCK, RESULTS
@@ -45,6 +45,7 @@ def run(
     console: Console,
     log_json: bool = False,
     cutting: Cutting | None = None,
+    seen: Examination | None = None,
     address: str | None = None,
 ) -> Outcome:
     """Run what is left of the plan into the folder ``out``; units that are done, under this plan or an
@@ -52,13 +53,14 @@ def run(
 
     Raises PlanError if ``out`` is not this subject's folder, IncompleteError if the results cannot be
     written; KeyboardInterrupt passes through after everything finished is kept. ``cutting``: in place of what
-    is measured, once for a folder, and kept there. ``address``: of a Ray cluster.
+    is measured, once for a folder, and kept there. ``seen``: what preflight has found, for the report;
+    ``address``: of a Ray cluster.
     """
     _check_folder(out)
     try:
         (out / "models").mkdir(parents=True, exist_ok=True)
         with FileLock(out / LOCK, timeout=0.5):
-            return _run(subject, out, engine, jobs, command, console, log_json, cutting, address)
+            return _run(subject, out, engine, jobs, command, console, log_json, cutting, seen, address)
     except Timeout:
         raise PlanError(
             f"{out}: another prune-audit is writing to this folder; wait for it, or choose another --out"
@@ -79,6 +81,7 @@ def _run(
     console: Console,
     log_json: bool,
     cutting: Cutting | None,
+    seen: Examination | None,
     address: str | None,
 ) -> Outcome:
     plan, context = subject.plan, Context(subject.plan, subject.data, out, subject.device)
@@ -91,7 +94,7 @@ def _run(
     work = needed(units(plan, subject.data, subject.device, cutting), done)
     with _open(subject, out, work, command, resumed=bool(known)) as ledger:
         todo = [unit for unit in work if unit.id not in done]
-        ledger.note(pace=pace)
+        ledger.note(pace=pace, **({} if seen is None else {"preflight": seen.facts}))
         if not todo:
             return Outcome(len(work), 0, 0)
         if len(todo) < len(work) and not log_json:

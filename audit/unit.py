@@ -115,7 +115,8 @@ class Unit:
     def label(self) -> str:
         """For people: what is being done to which model."""
         verbs = {
-            "dense": "train", "control": "fine-tune", "pruned": "prune", "checkpoint": "load",
+            "dense": "train" if self.passes else "load",
+            "control": "fine-tune", "pruned": "prune", "checkpoint": "load",
             "perturbations": "perturb for", "reference": f"reference {self.reference + 1} of",
         }  # fmt: skip
         some = f" examples {self.first}–{self.stop - 1}" if self.stop else ""
@@ -157,7 +158,7 @@ def _subject(plan: Plan, data: Data) -> dict[str, Any]:
         "model": {**plan.model.model_dump(mode="json"), "weights": _weights(plan)},
         "sources": sources(plan, plan.model.build, plan.data.source),
         "data": data.digest,
-        "train": plan.train.model_dump(mode="json") if plan.train else None,
+        "train": plan.train.model_dump(mode="json", exclude_none=True) if plan.train else None,
     }
 
 
@@ -235,9 +236,9 @@ def chosen(plan: Plan, weights: WeightsPlan) -> list[str | None]:
 def sources(plan: Plan, *specs: str) -> dict[str, str]:
     """Digests of the files of the user's own code that ``specs`` (FILE.py:FUNCTION) name: a change to the
     code is a change of what it makes."""
-    files = {spec.partition(":")[0] for spec in specs}
-    return {
-        f: file_digest(plan.folder / f)
-        for f in sorted(files)
-        if f.endswith(".py") and (plan.folder / f).is_file()
-    }
+    files = {spec.partition(":")[0] for spec in specs if spec.partition(":")[0].endswith(".py")}
+    files |= {f"{spec.removeprefix('hf:')}/config.json" for spec in specs if spec.startswith("hf:")}
+    if plan.model.black_box:
+        program = plan.model.build.partition(":")[2]
+        files |= {program, f"{program}.data"}
+    return {f: file_digest(plan.folder / f) for f in sorted(files) if (plan.folder / f).is_file()}

@@ -18,7 +18,7 @@ def units(plan: Plan, data: Data, device: str, cutting: Cutting = WHOLE) -> list
     nothing that is found."""
     namer = Namer(plan, data, device)
     members = 0 if data.train is None else len(data.train)
-    makers = list(_models(plan, namer, members))
+    makers = list(_models(plan, namer, _epoch(plan, data)))
     models = [unit for unit in makers if unit.kind in MODELS]
     sizes = Sizes(len(data.test), members, 0 if data.train is None else len(data.heldout))
     cuts = measuring.cuts(plan, sizes, cutting)
@@ -51,7 +51,7 @@ def _references(plan: Plan, data: Data, namer: Namer) -> dict[str, tuple[Unit, .
         return {}
     asked = {"examples": wanted.examples, "augmented": wanted.augmented_references}
     seed, count, epochs = plan.seeds[0], wanted.references, plan.finetune_epochs
-    members, whole = 0 if data.train is None else len(data.train), plan.train.epochs if plan.train else 0
+    epoch, whole = _epoch(plan, data), plan.train.epochs if plan.train else 0
 
     def each(variant: str, what: Mapping[str, Any], dense: tuple[Unit, ...], **more: Any) -> tuple[Unit, ...]:
         """``dense``: their parents."""
@@ -59,7 +59,7 @@ def _references(plan: Plan, data: Data, namer: Namer) -> dict[str, tuple[Unit, .
             namer.unit(
                 "reference", variant, seed, {**asked, **what, "reference": i}, dense[i : i + 1],
                 reference=i, origin=dense[i].seed if dense else 0,
-                passes=float((epochs if dense else whole) * members / 2), **more,
+                passes=(epochs if dense else whole) * epoch / 2, **more,
             )
             for i in range(count)
         )  # fmt: skip
@@ -125,9 +125,10 @@ def _dense_of(model: Unit, models: list[Unit]) -> tuple[Unit, ...]:
     return tuple(m for m in _sources_of(model, models) if m.kind == "dense")[:1]
 
 
-def _models(plan: Plan, namer: Namer, members: int) -> Iterator[Unit]:
-    epochs = plan.train.epochs if plan.train and plan.model.weights is None else 0
-    work = float(epochs * members)
+def _models(plan: Plan, namer: Namer, epoch: float) -> Iterator[Unit]:
+    """``epoch``: the passes that one epoch of training takes."""
+    epochs = plan.train.epochs if plan.train and not plan.model.given else 0
+    work = epochs * epoch
     dense = {
         seed: namer.unit("dense", "dense", seed, {}, method="dense", passes=work) for seed in plan.dense_seeds
     }
@@ -145,7 +146,7 @@ def _models(plan: Plan, namer: Namer, members: int) -> Iterator[Unit]:
                     {"epochs": plan.control_epochs},
                     (parent,),
                     method="dense-finetuned",
-                    passes=float(plan.control_epochs * members),
+                    passes=plan.control_epochs * epoch,
                 )
             for method, recipe in plan.pruning.recipes.items():
                 scores: list[Unit] = []
@@ -160,7 +161,7 @@ def _models(plan: Plan, namer: Namer, members: int) -> Iterator[Unit]:
                     yield namer.unit(
                         "pruned", name, seed, what, (parent, *scores),
                         origin=parent.seed, method=method, sparsity=sparsity,
-                        passes=float(_epochs(plan, recipe) * members),
+                        passes=_epochs(plan, recipe) * epoch,
                     )  # fmt: skip
     for variant in plan.variant:
         code = sources(plan, variant.build or "")
@@ -179,3 +180,8 @@ def _epochs(plan: Plan, recipe: Recipe) -> int:
     if recipe.rewind is not None and plan.train is not None:
         return plan.train.epochs * (recipe.steps or 1)
     return schedule.epochs(recipe, plan.finetune_epochs)
+
+
+def _epoch(plan: Plan, data: Data) -> float:
+    """Passes of one example that an epoch of training takes."""
+    return float(len(data.train) * plan.train.passes) if data.train is not None and plan.train else 0.0

@@ -18,14 +18,15 @@ from attacks.evasion import Settings as EvasionSettings
 from attacks.evasion import perturbations
 from attacks.probe import Held, Part, Target, unavailable
 from attacks.registry import probes
-from audit import costs, references, scores
+from audit import costs, manifest, references, scores
 from audit.cutting import LARGEST
 from audit.means import means, trained, trained_for
 from audit.plan import Plan
-from audit.subject import models
+from audit.subject import black_box, models
 from audit.subject.code import adaptive
 from audit.subject.data import Data
 from audit.subject.features import features
+from audit.subject.trigger import trigger
 from audit.unit import MODELS, Unit, file_digest
 from pruning import masks, measure, procedure, prunable, scoring, storage
 from pruning.prune import Pruned, prune
@@ -123,6 +124,8 @@ def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Varia
         found = models.restore(plan.model.weights, plan, build, data)
         inner, history = found.model, found.history
         row = replace(row, note=models.described(found, models.fresh(build, 0), None))
+    elif unit.kind == "dense" and plan.model.black_box:
+        inner, row = build(), replace(row, note="a black box: a program in a file, which answers and no more")
     elif unit.kind == "dense":
         inner = models.fresh(build, unit.seed)
         _train(inner, unit, context, plan.train.epochs if plan.train else 0, further=False)
@@ -141,6 +144,7 @@ def _make(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Varia
     models.check(models.wrap(inner, plan, data), data)
     path = model_file(context.out, unit.id)
     storage.save(inner, path, history)
+    manifest.write(path, manifest.beside(path))
     return replace(row, digest=file_digest(path), file=f"models/{path.name}")
 
 
@@ -326,11 +330,11 @@ def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Tar
         members=data.train,
         nonmembers=data.heldout if data.train is not None else None,
         pool=data.pool,
-        surrogate=lambda seed: models.wrap(models.fresh(models.builder(plan, data), seed), plan, data)
-        .requires_grad_(True),
+        surrogate=lambda seed: _untrained(seed, context),
         others=lambda examples: _others(unit, context),
         features=features(plan, data),
         adaptive=adaptive(plan) if unit.probe == "evasion" else None,
+        trigger=trigger(plan, data) if unit.probe == "tampering" else None,
         batch_size=batch_size(data.test.x[0].numel()),
         block=unit.block or LARGEST,
         blocks=unit.blocks,
@@ -345,6 +349,14 @@ def _twin(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Calla
     if found is None:
         return None
     return lambda: models.wrap(_load(found, context), context.plan, context.data).to(context.device)
+
+
+def _untrained(seed: int, context: Context) -> nn.Module:
+    """What an attacker would train: the architecture with new weights."""
+    plan, data = context.plan, context.data
+    if plan.model.black_box:
+        raise ValueError('a black box shows no architecture to copy: surrogate = "smaller" is what there is')
+    return models.wrap(models.fresh(models.builder(plan, data), seed), plan, data).requires_grad_(True)
 
 
 def _held(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> dict[str, Any]:
@@ -399,7 +411,7 @@ def _probe(unit: Unit, given: Given, context: Context) -> list[MeasurementRow]:
             m.note, m.outcomes,
         )
         for m in found
-    ]  # fmt: skip
+    ] + list(black_box.refusals(context.plan, unit.probe, unit.replicate))  # fmt: skip
 
 
 @contextmanager

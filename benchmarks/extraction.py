@@ -23,8 +23,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from attacks._replicates import gain
 from attacks.extraction import Settings, run
-from attacks.extraction._intervals import gain
 from attacks.probe import Measurement, Target
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95, 0.98)
@@ -62,7 +62,7 @@ def main() -> None:
     compare(found, budgets)
 
 
-def victims(options: argparse.Namespace) -> list[tuple[float, Target]]:
+def victims(options: argparse.Namespace, seed: int = 0) -> list[tuple[float, Target]]:
     """The dense model and its pruned versions, each fine-tuned for one epoch, as targets."""
     from audit.plan import parse
     from audit.subject import data as subject_data
@@ -90,16 +90,16 @@ def victims(options: argparse.Namespace) -> list[tuple[float, Target]]:
     assert data.train is not None
     assert plan.train is not None
     recipe, builder = plan.train, models.builder(plan, data)
-    dense = models.fresh(builder, 0)
-    training.train(dense, data.train, recipe, epochs=epochs, seed=0)
+    dense = models.fresh(builder, seed)
+    training.train(dense, data.train, recipe, epochs=epochs, seed=seed)
     _, method = resolve("global-magnitude")
     found = []
     for sparsity in SPARSITIES:
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(seed)
         pruned = prune(dense, method, sparsity, example_input=data.test.x[:1], generator=generator)
         hold = partial(masks.hold, model=pruned.model, masks=pruned.masks)
         if sparsity:
-            training.train(pruned.model, data.train, recipe, epochs=1, seed=1, prepare=hold)
+            training.train(pruned.model, data.train, recipe, epochs=1, seed=seed + 1, prepare=hold)
         target = Target(
             models.wrap(pruned.model, plan, data), len(data.classes), data.bounds, data.test, pool=data.pool,
             surrogate=lambda seed: models.wrap(models.fresh(builder, seed), plan, data),

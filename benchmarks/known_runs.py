@@ -108,6 +108,8 @@ ROWS = {
 """What a plan like the demo's measures."""
 for _preset in presets():
     for _rule in preset(_preset).rules:
+        if _rule.metric not in DENSE:  # no rate of examples that one could draw
+            continue
         KINDS[f"{_preset}/{_rule.id}"] = Kind(
             _rule.metric, {_rule.kind: _rule.limit}, ROWS[_rule.metric], DENSE[_rule.metric]
         )

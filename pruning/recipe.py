@@ -74,6 +74,9 @@ class Recipe(BaseModel):
     """That point, as a share of the training's steps; 0 (default): its beginning."""
     recovery: Literal["none", "batch-norm", "fine-tune"] = "fine-tune"
     """What follows: nothing, new running statistics of batch norm from training data, or further epochs."""
+    balancing: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """λ of pair-based posterior balancing, a defence against membership inference, in the loss of those
+    epochs (``pruning/defence.py``). None: not done."""
 
     @model_validator(mode="before")
     @classmethod
@@ -124,6 +127,10 @@ class Recipe(BaseModel):
             if getattr(self, key) is not None and getattr(self, choice) not in values:
                 wanted = " or ".join(f"{choice} = {value!r}" for value in values)
                 raise ValueError(f"{key} does nothing here; drop it, or set {wanted}")
+        if self.balancing is not None and (self.recovery != "fine-tune" or self.rewind is not None):
+            raise ValueError(
+                "balancing does nothing here; drop it, or set recovery = 'fine-tune' and no rewind"
+            )
         trained = self.schedule == "iterative" and self.rewind is None and self.recovery == "fine-tune"
         if self.epochs_per_round is not None and not trained:
             raise ValueError(

@@ -12,19 +12,32 @@ from torch import nn
 
 from attacks._techniques import techniques
 from attacks.evasion import _adaptive, _corruptions, _costs, _transfer, _union, health
-from attacks.evasion._attack import EvasionAttack
+from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._cure import cure
 from attacks.evasion._features import in_own_units, in_units
+from attacks.evasion._inner import worst
 from attacks.evasion._means import looked_for
 from attacks.evasion._pieces import Ground, cuttable
 from attacks.evasion._rows import DISTANCE, METRIC, rows
-from attacks.evasion._settings import ART, PACKAGE, Settings
+from attacks.evasion._settings import ART, PACKAGE, Epsilon, Settings
 from attacks.evasion._uncured import with_cure
 from attacks.evasion.health._evidence import SAMPLE
 from attacks.evasion.sweep import corruptions, inferred, pictures, rest, tried_out
 from attacks.probe import Card, Cut, Measurement, Part, Sizes, Stage, Target
 
-__all__ = ["CARD", "CUT", "Settings", "adaptive_problem", "chosen_attacks", "perturbations", "run"]
+__all__ = [
+    "CARD",
+    "CUT",
+    "Batch",
+    "Epsilon",
+    "EvasionAttack",
+    "Settings",
+    "adaptive_problem",
+    "chosen_attacks",
+    "perturbations",
+    "run",
+    "worst",
+]
 
 adaptive_problem = _adaptive.problem
 

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from attacks import _replicates
 from attacks._model import logits_of, target_logits
 from attacks.evasion import Settings as EvasionSettings
 from attacks.evasion import perturbations
-from attacks.extraction import _intervals
 from attacks.extraction._settings import Settings
 from attacks.probe import Measurement, Target
 
@@ -64,7 +64,7 @@ class Judge:
 
     def gain(self, agree: Agreement, without: Agreement, at: At) -> Measurement:
         """What the victim's answers add to the fidelity that as many true labels give, example by example."""
-        found = _intervals.gain(agree, without)
+        found = _replicates.gain(agree, without)
         note = LUCK if len(agree) == 1 else ""
         kept = {"gain": (agree.mean(axis=0) - without.mean(axis=0)).astype(np.float32)}
         return Measurement(GAIN, found.value, found.low, found.high, found.n, at, note=note, outcomes=kept)
@@ -73,9 +73,9 @@ class Judge:
         """How many queries it takes to reach the fidelity of the settings."""
         reach = self._settings.reach
         at: At = {"attack": attack, "fidelity": reach}
-        figures = {budget: _intervals.crossed(hits) for budget, hits in agreed.items()}
+        figures = {budget: _replicates.crossed(hits) for budget, hits in agreed.items()}
         value, low, high = (
-            _intervals.crossing([(b, getattr(f, end)) for b, f in figures.items()], reach)
+            _replicates.crossing([(b, getattr(f, end)) for b, f in figures.items()], reach)
             for end in ("value", "high", "low")
         )
         last = max(figures)
@@ -125,7 +125,7 @@ def figure(metric: str, hits: Tensor, outcome: str, at: At, empty: str = "") -> 
     if outcomes.size == 0:
         note = empty or "there are no examples to measure on"
         return Measurement(metric, at=at, status="refused", note=note)
-    found = _intervals.crossed(outcomes)
+    found = _replicates.crossed(outcomes)
     alone = len(outcomes) == 1
     kept: dict[str, NDArray[np.generic]] = (
         {outcome: outcomes[0]} if alone else {f"{outcome}_share": outcomes.mean(axis=0).astype(np.float32)}

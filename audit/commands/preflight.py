@@ -1,6 +1,5 @@
 """``prune-audit preflight``."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,8 +53,7 @@ def _for_programs(subject: "Subject", path: Path, facts: dict[str, str], lacks: 
     terminal.as_json(
         {
             "facts": facts,
-            "figures": [list(pair) for pair in found.figures],
-            "findings": [{"model": f.model, **asdict(f.mistake)} for f in found.findings],
+            **found.facts,
             "refused": sorted({f.mistake.name for f in found.refused}),
             "policy_lacks": lacks,
         }

@@ -1,8 +1,9 @@
 """``prune-audit run``."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,6 +20,9 @@ from audit.commands.options import (
     RootOption,
 )
 from audit.errors import IncompleteError, PlanError
+
+if TYPE_CHECKING:
+    from audit.preflight import Subject
 
 
 def run(
@@ -39,6 +43,14 @@ def run(
     quick: QuickOption = False,
     root: RootOption = None,
     policy: PolicyOption = "standard",
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Cut the plan to about so long (30m, 2h), and say what is left out; the same command "
+            "without it adds the rest.",
+        ),
+    ] = None,
     log_json: Annotated[
         bool, typer.Option("--log-json", help="Progress as JSON, one object a line, for programs.")
     ] = False,
@@ -58,7 +70,10 @@ def run(
         raise PlanError("--address: names a Ray cluster; say --engine ray too")
     subject = subjects.load(plan, root=root, quick=quick, device=device)
     tell = Console(stderr=True, soft_wrap=True) if log_json else terminal.console
-    subjects.examine(subject, plan, to=tell)
+    left: tuple[str, ...] = ()
+    if budget is not None:
+        subject, left = _cut(subject, budget, jobs, tell)
+    seen = replace(subjects.examine(subject, plan, to=tell), left_out=left)
     loaded = subject.plan
     folder = out or Path("runs") / loaded.name
     terminal.say(
@@ -67,10 +82,12 @@ def run(
         tell,
     )
     command = ["prune-audit", "run", *([str(plan)] if plan else []), *(["--quick"] if quick else [])]
+    command += ["--budget", budget] if budget else []
     try:
         outcome = runner.run(
             subject, folder, engine=engine.value, jobs=jobs, command=shlex.join(command),
-            console=terminal.console, log_json=log_json, address=address,
+            console=terminal.console, log_json=log_json, seen=seen,
+            address=address,
         )  # fmt: skip
     except KeyboardInterrupt:
         terminal.complain(
@@ -88,6 +105,21 @@ def run(
             f"{outcome.failed} of {outcome.planned} units failed; the report shows them. "
             "Run the same command again to retry them."
         )
+
+
+def _cut(subject: "Subject", budget: str, jobs: int | None, to: Console) -> tuple["Subject", tuple[str, ...]]:
+    """As much of the plan as fits into the budget; what does not is said."""
+    from audit import budget as budgets
+    from audit import estimate, machine
+
+    allowed = budgets.seconds(budget)
+    pace = estimate.pace(subject)
+    workers = jobs or machine.workers(int(pace["bytes"]))
+    subject, left = budgets.within(subject, allowed, pace["seconds"], workers)
+    terminal.say(f"Within {budget}: {'all of the plan' if not left else 'left out'}", to)
+    for words in left:
+        terminal.say(f"- {words}", to)
+    return subject, left
 
 
 def _headline(folder: Path, policy: Any, to: Console) -> None:

@@ -1,7 +1,7 @@
 """What commands say: plain lines on standard output, complaints on standard error, JSON for programs."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
@@ -28,6 +28,17 @@ def pairs(rows: Iterable[tuple[str, str]]) -> None:
     for name, value in rows:
         table.add_row(name, Text(value))
     console.print(table, highlight=False)
+
+
+def grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table with headings; a log has no width, and gets one row a line."""
+    wide = console if console.is_terminal else Console(file=console.file, width=160)
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    wide.print(table, highlight=False)
 
 
 def as_json(value: Any) -> None:

@@ -83,7 +83,7 @@ def load(plan: Plan) -> Data:
             raise PlanError(
                 f"[data] train_examples is {plan.data.train_examples}, but there are only {len(train)}"
             )
-        if plan.model.weights is not None:
+        if plan.model.given:
             raise PlanError(
                 "[data] train_examples selects what the model is trained on, but [model] weights is trained "
                 "already: remove one of the two"
@@ -106,10 +106,10 @@ def _read(plan: Plan) -> tuple[Arrays, Sequence[str], Sequence[str]]:
     """The source's arrays; its classes, where it names them; what is to be told of it."""
     kind, _, rest = plan.data.source.partition(":")
     root = plan.path(plan.data.root)
-    if plan.data.source == "digits":
-        return *_digits(), ()
-    if kind == "torchvision" and rest:
-        return *vision.dataset(rest, root, download=plan.data.download), ()
+    _images_only(plan.data, kind)
+    if plan.data.source == "digits" or (kind == "torchvision" and rest):
+        given, classes = _digits() if not rest else vision.dataset(rest, root, download=plan.data.download)
+        return {split: (folder.again(x, plan.data), y) for split, (x, y) in given.items()}, classes, ()
     if kind == "folder" and rest:
         return folder.read(root / rest, plan.data)
     if kind in ("csv", "parquet") and rest:
@@ -124,6 +124,14 @@ def _read(plan: Plan) -> tuple[Arrays, Sequence[str], Sequence[str]]:
         f"[data] source {plan.data.source!r}: must be 'digits', 'torchvision:NAME', 'folder:PATH', "
         "'npz:PATH', 'csv:PATH', 'parquet:PATH' or 'FILE.py:FUNCTION'"
     )
+
+
+def _images_only(plan: DataPlan, kind: str) -> None:
+    """Raises PlanError for a key about images that this source would not heed."""
+    heeded = {"folder": 3, "parquet": 3, "digits": 2, "torchvision": 2}.get(kind, 0)
+    for key in ("resize", "crop", "mode")[heeded:]:
+        if getattr(plan, key) is not None:
+            raise PlanError(f"[data] {key}: does nothing with source {plan.source!r}; remove it")
 
 
 def _called(plan: Plan) -> Any:

@@ -68,6 +68,17 @@ def image(file: Any, plan: DataPlan, name: str = "") -> NDArray[np.uint8]:
         raise RefusedError(f"[data] source: {name or file}: not a readable image: {error}") from None
 
 
+def again(images: NDArray[Any], plan: DataPlan) -> NDArray[Any]:
+    """Images N×C×H×W that are in memory, uint8 or float: resized and cropped as those of files are."""
+    if plan.resize is None and plan.crop is None:
+        return images
+
+    def one(plane: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(_cropped(_resized(Image.fromarray(plane), plan.resize), plan.crop, "an image"))
+
+    return np.stack([np.stack([one(plane) for plane in image]) for image in images])
+
+
 def stacked(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """N×C×H×W."""
     stack = np.stack(images)

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from audit.errors import AuditError, PlanError, RefusedError
 from audit.plan import Plan, WeightsPlan
-from audit.subject import checkpoints, vision
+from audit.subject import black_box, checkpoints, hub, vision
 from audit.subject.code import function_of
 from audit.subject.data import Data
 from audit.subject.outputs import returning_logits, sigmoid_last
@@ -42,8 +43,16 @@ class Normalised(nn.Module):
 def builder(plan: Plan, data: Data, spec: str | None = None) -> Build:
     """What makes the bare model (without normalisation), untrained. Raises PlanError or RefusedError."""
     spec = spec or plan.model.build
-    if spec.startswith("torchvision:"):
-        plain = vision.model(spec.removeprefix("torchvision:"), len(data.classes))
+    if plan.model.black_box and spec == plan.model.build:
+        return lambda: returning_logits(black_box.build(plan), len(data.classes))
+    kind, _, name = spec.partition(":")
+    libraries: dict[str, Callable[[], Build]] = {
+        "torchvision": lambda: vision.model(name, len(data.classes)),
+        "timm": lambda: hub.timm(name, len(data.classes), data.input_shape),
+        "hf": lambda: hub.hugging_face(plan.path(Path(name))),
+    }
+    if kind in libraries:
+        plain = libraries[kind]()
         return lambda: _watched(returning_logits(plain(), len(data.classes)), data)
     function = function_of(plan, spec, "[model] build")
     offered = {"num_classes": len(data.classes), "input_shape": data.input_shape}
@@ -126,7 +135,11 @@ def restore(
     """
     path = plan.path(weights.file)
     where = f"{key}: {path}"
-    found = checkpoints.read(path, key, weights.key, weights.strip_prefix)
+    home = plan.path(Path(plan.model.build.removeprefix("hf:")))
+    if plan.model.build.startswith("hf:") and path.parent.resolve() == home.resolve():
+        found = checkpoints.Checkpoint(hub.saved(home), told=("read by transformers",))
+    else:
+        found = checkpoints.read(path, key, weights.key, weights.strip_prefix)
     model = fresh(build, 0)
     found = checkpoints.fitted(found, model.state_dict(), where)
     _check_names(model, found.tensors, where)

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attacks.evasion import worst
 from attacks.probe import Examples
-from audit.plan import TrainPlan
+from audit.plan import DataPlan, TrainPlan
 
 
 def train(
@@ -21,14 +22,17 @@ def train(
     start: int = 0,
     stop: int | None = None,
     further: bool = False,
+    bounds: tuple[float, float] | None = None,
+    besides: Callable[[Tensor], Tensor] | None = None,
 ) -> None:
     """Minimise cross-entropy in place; ``model`` maps inputs to logits and ends in eval mode.
 
     ``prepare`` is handed the optimiser before the first step (pruning holds its zeros there). ``start``,
     ``stop``: only these optimiser steps of the whole training (:func:`steps`), on the batches and with the
     learning rates that they have in the whole. ``further``: epochs after a training, all with the learning
-    rate that it ended with. Shuffling and dropout draw from ``seed`` alone, and the global generators are as
-    they were afterwards. Raises ArithmeticError if the loss stops being finite.
+    rate that it ended with. ``bounds``: of the inputs, which adversarial training stays in. ``besides``: of a
+    batch's logits, what is added to its loss. Shuffling, dropout and attacks draw from ``seed`` alone, and
+    the global generators are as they were afterwards. Raises ArithmeticError if the loss stops being finite.
     """
     device = next(model.parameters()).device
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -55,7 +59,11 @@ def train(
                     continue
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-                loss = F.cross_entropy(model(examples.x[batch].to(device)), examples.y[batch].to(device))
+                x, y = examples.x[batch].to(device), examples.y[batch].to(device)
+                logits = model(_attacked(model, x, y, recipe, bounds, seed + step))
+                loss = F.cross_entropy(logits, y)
+                if besides is not None:
+                    loss = loss + besides(logits)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
@@ -64,6 +72,46 @@ def train(
                     f"the training loss is {loss.item()} after epoch {epoch + 1}: lower [train] learning_rate"
                 )
     model.eval()
+
+
+def _attacked(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    recipe: TrainPlan,
+    bounds: tuple[float, float] | None,
+    seed: int,
+) -> Tensor:
+    """What a batch is trained on: itself, or what adversarial training puts in its place.
+
+    The search sees the model in eval mode, so that batch norm's running statistics come from what is trained
+    on alone; its luck follows from ``seed``, so that a training in parts meets that of the whole.
+    """
+    if recipe.adversarial is None:
+        return x
+    if bounds is None:
+        raise ValueError("adversarial training needs the bounds of the inputs")
+    attack = recipe.adversarial
+    model.eval()
+    found = worst(model, x, y, norm=attack.norm, eps=attack.eps, steps=attack.steps, bounds=bounds, seed=seed)
+    model.train()
+    return found
+
+
+def problem(recipe: TrainPlan, data: DataPlan) -> str:
+    """Why a recipe cannot be followed on that data; empty if it can."""
+    if recipe.adversarial is None:
+        return ""
+    width = data.bounds[1] - data.bounds[0]
+    if data.features is not None:
+        return (
+            "moves every input value alike, and [data.features] says that they are not: remove one of the two"
+        )
+    if recipe.adversarial.norm == "linf" and recipe.adversarial.eps > width:
+        return (
+            f"eps {recipe.adversarial.eps:g} is larger than the width of [data] bounds: it is in input units"
+        )
+    return ""
 
 
 def steps(examples: int, recipe: TrainPlan, epochs: int) -> int:

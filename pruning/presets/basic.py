@@ -40,4 +40,10 @@ METHODS = (
         "remove filters and neurons by chance: the control for every unit criterion",
         "Blalock et al. 2020, arXiv:2003.03033",
     ),
+    Method(
+        "private-magnitude",
+        Recipe(criterion="magnitude", granularity="weight", allocation="global", balancing=4.0),
+        "global-magnitude, fine-tuned so that members and others are answered with like certainty",
+        "Yuan & Zhang 2022 (pair-based posterior balancing), arXiv:2202.03335",
+    ),
 )

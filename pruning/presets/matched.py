@@ -15,6 +15,13 @@ METHODS = (
         "Frankle et al. 2021, arXiv:2009.08576",
     ),
     Method(
+        "small-dense",
+        Recipe(criterion="random", granularity="unit", allocation="uniform", rewind="weights"),
+        "a dense network of that size from the start: units gone by chance, the rest as it was initialised, "
+        "then the whole training",
+        "Liu et al. 2019, arXiv:1810.05270",
+    ),
+    Method(
         "filter-random-like-taylor",
         Recipe(criterion="random", granularity="unit", like=_KNOWN["filter-taylor"]),
         "remove units by chance, of each layer as many as filter-taylor: its control",

@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from reports.data.results import Results
 from reports.exports._facts import TOOL
 from reports.gate.judge import Decision, Verdicts
-from reports.gate.status import MARKS, requirement, waived
+from reports.gate.status import MARKS, mark_of, requirement, waived
 from reports.language.words import counted, shown
 
 FILE = "junit.xml"
@@ -46,7 +46,7 @@ def render(results: Results, verdicts: Verdicts, baseline: Results | None = None
 def _case(suite: Element, decision: Decision) -> None:
     name = {"classname": _xml(decision.rule.id), "name": _xml(shown(decision.variant)), "time": "0"}
     case = SubElement(suite, "testcase", name)
-    reason = f"{MARKS[decision.status].word}: {_xml(decision.reason)}"
+    reason = f"{mark_of(decision).word}: {_xml(decision.reason)}"
     about = {"type": decision.status, "message": reason}
     text = f"{_xml(requirement(decision.rule))}\nseverity {decision.rule.severity}\n{reason}"
     if decision.status == "fail":

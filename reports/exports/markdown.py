@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from reports.data.results import Results
 from reports.exports._facts import WORDS, counts, plan_name
-from reports.exports._markdown import code, text
 from reports.families import keys
 from reports.gate.judge import Decision, Verdicts
 from reports.gate.status import MARKS, gravity, waived
+from reports.language.markdown import code, text
 from reports.language.words import counted
 from reports.page.since import since
 from reports.story.analysis import analyse

@@ -6,9 +6,9 @@ from typing import Any
 
 from reports.data.results import Results
 from reports.exports._facts import TOOL, WORDS, key_figures, plan_name, table, version
-from reports.exports._markdown import code, text
 from reports.gate.judge import Verdicts
 from reports.gate.status import MARKS
+from reports.language.markdown import code, text
 from reports.language.metrics import metric as about_metric
 from reports.language.words import conditions, number, percent, shown
 

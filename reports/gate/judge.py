@@ -43,7 +43,7 @@ def judge(
     doubts, before = doubts_of(results), None if baseline is None else doubts_of(baseline)
     decisions: list[Decision] = []
     for rule in policy.rules:
-        decisions += _judge_rule(results, rule, baseline, doubts, before)
+        decisions += _asked(results, policy, rule, _judge_rule(results, rule, baseline, doubts, before))
     known = {*results.names(), *results.measurements["variant"]}
     waived, remarks = waive(decisions, policy, judged_on, known)
     if all(decision.status in ("not_run", "not_applicable") for decision in waived):
@@ -53,7 +53,31 @@ def judge(
         f"{probe} crashed on {shown(name, 60)}, and no rule of this policy speaks of it"
         for name, probe in crashed
     )
+    unasked = {d.rule.id: d.reason for d in waived if not d.asked}
+    remarks += tuple(
+        f"{', '.join(rule for rule in unasked if unasked[rule] == reason)}: {reason}"
+        for reason in dict.fromkeys(unasked.values())
+    )
     return Verdicts(policy, waived, judged_on, results.completeness.waiting, crashed, remarks)
+
+
+def _asked(results: Results, policy: Policy, rule: Rule, decisions: list[Decision]) -> list[Decision]:
+    """A preset asks what everybody should; what of it the plan leaves out was not asked, and did not go
+    missing. But without evasion no preset passes; and a policy of the user's own asks all that it says."""
+    if not policy.is_preset:
+        return decisions
+    skipped = results.about.get("skipped", {})
+    probe = next((name for name, metrics in skipped.items() if rule.metric in metrics), None)
+    if probe is None:
+        return decisions
+    reason = f"not asked: the plan leaves out {shown(probe, 60)}"
+    if rule.metric == "robust_accuracy":
+        reason = f"the plan leaves out {shown(probe, 60)}, without which no preset passes"
+        return [replace(d, reason=reason) if d.status == "not_run" else d for d in decisions]
+    return [
+        replace(d, status="not_applicable", reason=reason, asked=False) if d.status == "not_run" else d
+        for d in decisions
+    ]
 
 
 def _crashed(results: Results, decisions: Sequence[Decision]) -> tuple[tuple[str, str], ...]:

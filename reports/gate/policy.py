@@ -184,6 +184,11 @@ class Policy:
     lines: Mapping[str, int] = field(default_factory=dict)
     """Where each rule begins in the file, by id, counted from 1."""
 
+    @property
+    def is_preset(self) -> bool:
+        """Whether it is one of the program's own, whatever its name."""
+        return self.digest in {preset(name).digest for name in presets()}
+
 
 def presets() -> dict[str, Path]:
     """The policies that come with the program, by name, from lenient to strict."""

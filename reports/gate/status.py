@@ -27,6 +27,13 @@ MARKS: dict[Status, Mark] = {
 }
 NO_LIMIT = Mark("NO LIMIT", "·", "not-applicable")
 """Measured, but the policy has no rule for it."""
+NOT_ASKED = Mark("NOT ASKED", "·", "not-applicable")
+"""The plan leaves it out, and no rule of the user's own asks for it."""
+
+
+def mark_of(decision: Decision) -> Mark:
+    """How one decision is shown."""
+    return MARKS[decision.status] if decision.asked else NOT_ASKED
 
 
 def gravity(decision: Decision) -> tuple[int, int, float]:

@@ -44,6 +44,8 @@ class Decision:
     """The waiver that applies, where ``status`` is ``waived``."""
     judged: Status | None = None
     """What ``status`` would be without the waiver; None where there is none."""
+    asked: bool = True
+    """False where a preset's rule is about a probe that the plan leaves out: it is not applicable then."""
     change: Comparison | None = None
     """Of a comparative rule: the pooled change against its reference at ``at``, new minus old."""
 
@@ -95,7 +97,8 @@ class Verdicts:
     def on(self, variant: str) -> Status:
         """The verdict on one variant, wherever it is told: not_applicable where no rule is for it."""
         mine = self.of(variant)
-        return mine.status if {d.status for d in mine.decisions} - {"not_applicable"} else "not_applicable"
+        judged = {d.status for d in mine.decisions} - {"not_applicable"}
+        return mine.status if judged or mine.unasked else "not_applicable"
 
     @property
     def applied(self) -> int:
@@ -103,10 +106,16 @@ class Verdicts:
         return len({d.rule.id for d in self.decisions if d.status != "not_applicable"})
 
     @property
+    def unasked(self) -> tuple[str, ...]:
+        """Rules of a preset about what the plan leaves out, by id."""
+        return tuple(dict.fromkeys(d.rule.id for d in self.decisions if not d.asked))
+
+    @property
     def applied_words(self) -> str:
         """``2 of 6 rules apply``."""
         verb = "applies" if self.applied == 1 else "apply"
-        return f"{self.applied} of {counted(len(self.policy.rules), 'rule')} {verb}"
+        left = f", {len(self.unasked)} not asked" if self.unasked else ""
+        return f"{self.applied} of {counted(len(self.policy.rules), 'rule')} {verb}{left}"
 
     def count(self, status: Status) -> int:
         """How many decisions have this status."""

@@ -93,7 +93,23 @@ _KNOWN = (
     ),
     Metric(
         "tampering_flips", "Bit flips needed", "count", "lower",
-        "Number of flipped bits that brings the model to the wanted damage.",
+        "Number of flipped bits that brings the model to the named damage.",
+    ),
+    Metric(
+        "tampering_flips_per_million", "Bit flips needed per million weights", "number", "lower",
+        "The same for each million of the weights that are not zero.",
+    ),
+    Metric(
+        "tampering_success", "Success of targeted tampering", "share", "higher",
+        "Share of the inputs meant that get the class which whoever tampered wants for them.",
+    ),
+    Metric(
+        "tampering_change", "Change of weights needed", "share", "lower",
+        "Least change found of all weights together, relative to their own size, that does the named damage.",
+    ),
+    Metric(
+        "tampering_filled", "Pruned weights filled", "share", "neither",
+        "Share of the pruned weights that tampering made non-zero, which a check of the mask shows.",
     ),
     Metric(
         "bytes", "Size on disk", "bytes", "higher",

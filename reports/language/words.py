@@ -48,6 +48,14 @@ _ATTACKS = {
     "knockoff": "KnockoffNets",
     "untrained": "no query, untrained copy",
     "same_data": "no query, attacker's own labels",
+    "bit_flip": "random bit flips",
+    "index_flip": "random flips in a compressed file’s indices",
+    "progressive": "progressive bit search",
+    "random_search": "random bits one by one",
+    "targeted": "targeted bit search",
+    "weight_change": "small changes of all weights",
+    "stealth": "hidden change",
+    "trigger": "the user’s trigger",
 }
 _ATTACKERS = {
     "pair": "by who holds the dense model too",
@@ -174,11 +182,38 @@ def conditions(at: Mapping[str, Any]) -> str:
                 )
             case "fpr":
                 parts.append(f"at {percent(float(value))} false positives")
+            case "flips" | "rate" | "storage" | "goal" | "where" | "on" | "source":
+                parts.append(_tampering(key, value, at))
+            case "target" if "source" in at:
+                pass  # said with the source
             case "split":
                 parts.append("training examples" if value == "train" else f"{shown(value, 40)} examples")
             case _:
                 parts.append(f"{shown(key, 40)} = {shown(value, 80)}")
     return ", ".join(parts)
+
+
+def _tampering(key: str, value: Any, at: Mapping[str, Any]) -> str:
+    """One condition of a tampering attack."""
+    text = shown(value, 40)
+    match key:
+        case "flips" if isinstance(value, int):
+            return counted(value, "flip")
+        case "rate" if isinstance(value, int | float):
+            return f"{value:.4g} of all bits" if value else "untouched"
+        case "storage":
+            return f"stored as {text}"
+        case "goal":
+            return "to chance" if value == "chance" else f"to lose {text}"
+        case "where":
+            return {"mask": "within the mask", "anywhere": "zeros too"}.get(text, text)
+        case "on":
+            return {"rest": "on the other classes", "triggered": "with it", "clean": "without it"}.get(
+                text, text
+            )
+        case "source":
+            return f"class {text} taken for {shown(at.get('target', '?'), 40)}"
+    return f"{key} = {text}"
 
 
 def listing(items: Sequence[str]) -> str:

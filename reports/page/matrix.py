@@ -9,7 +9,7 @@ from reports.draw.chart import Cell
 from reports.draw.plots import numbers
 from reports.gate.judge import Decision, Verdicts
 from reports.gate.policy import Rule
-from reports.gate.status import MARKS, Mark, figure, limit_short
+from reports.gate.status import MARKS, Mark, figure, limit_short, mark_of
 from reports.language.metrics import metric as about_metric
 from reports.language.words import change, conditions, shown
 
@@ -98,4 +98,4 @@ def _cell(decision: Decision | None, anchors: Mapping[str, str]) -> Cell:
         text = change(decision.value, about_metric(decision.rule.metric).unit)
     text = text.removesuffix(" points").removesuffix(" of clean")
     link = anchors.get(decision.rule.id, "") if decision.status not in ("pass", "not_applicable") else ""
-    return Cell(shown(text, 40), decision.value, mark=MARKS[decision.status], link=link)
+    return Cell(shown(text, 40), decision.value, mark=mark_of(decision), link=link)

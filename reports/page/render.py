@@ -1,13 +1,8 @@
 """The report: one self-contained page, a pure function of the results, the policy and the baseline."""
 
-import base64
-import hashlib
 import re
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.data.results import Results
@@ -15,14 +10,12 @@ from reports.gate import status
 from reports.gate.judge import Verdicts, judge
 from reports.gate.policy import DEFAULT, preset
 from reports.language import glossary, words
-from reports.page import findings, sections, since, strip, tables, tiles
+from reports.page import findings, frame, sections, since, strip, tables, tiles
 from reports.page.matrix import matrix
 from reports.story import standards
 from reports.story.analysis import analyse
 from reports.story.reach import shown_variant
 from reports.story.summary import NOT_EQUAL, summarise
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(results: Results, verdicts: Verdicts | None = None, baseline: Results | None = None) -> str:
@@ -39,11 +32,11 @@ def render(results: Results, verdicts: Verdicts | None = None, baseline: Results
     variant = shown_variant(analysis, verdicts)
     anchors = findings.anchors(verdicts)
     about = results.about
-    style, script = _file("style.css"), _file("script.js")
+    style, script = frame.file("style.css"), frame.file("script.js")
     found = findings.findings(results, verdicts)
     shown_in = {f.shows: f.anchor for f in reversed(found) if f.shows is not None}
-    return _environment().get_template("page.html").render(
-        csp=_csp(style, script),
+    return frame.environment().get_template("page.html").render(
+        csp=frame.csp(style, script),
         style=Markup(style),  # noqa: S704 (our own file)
         script=Markup(script),  # noqa: S704 (our own file)
         number_of=tables.row_numbers(results),
@@ -113,34 +106,6 @@ def tally(results: Results, verdicts: Verdicts) -> str:
         f"for the run as a whole, since its worst variant decides: of {many}, {words.listing(parts)}; "
         f"{verdicts.applied_words}."
     )
-
-
-def _csp(style: str, script: str) -> str:
-    return (
-        f"default-src 'none'; style-src-elem '{_hash(style)}'; style-src-attr 'unsafe-inline'; "
-        f"script-src '{_hash(script)}'; img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: words.clean(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-@cache
-def _file(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _anchored(found: list[sections.Section]) -> list[tuple[str, sections.Section]]:

@@ -14,7 +14,7 @@ from reports.draw.charts import Entry, charts
 from reports.draw.svg import swatch
 from reports.families import families, probe_of
 from reports.gate.judge import Verdicts
-from reports.gate.status import MARKS, Mark
+from reports.gate.status import MARKS, NOT_ASKED, Mark
 from reports.language.metrics import metric as about_metric
 from reports.language.words import number, shown
 from reports.page.tables import measurement_table
@@ -50,6 +50,8 @@ class Section:
     title: str
     question: str
     ran: bool
+    unran: Mark
+    """Where it did not run: whether it was asked."""
     rules: tuple[tuple[Mark, str, str], ...]
     """The policy's rules on it: worst status, the rule's id, and the id of its finding (empty: none)."""
     card: Mapping[str, Any]
@@ -110,6 +112,7 @@ def _section(
         str(title),
         family.question if family else "",
         len(rows) > 0,
+        _unran(results, verdicts, probe),
         tuple(_rules(results, verdicts, anchors, probe)),
         card,
         tuple(drawn),
@@ -117,6 +120,13 @@ def _section(
         None if drawn else measurement_table(results, probe),
         _health(results) if probe == "evasion" else None,
     )
+
+
+def _unran(results: Results, verdicts: Verdicts, probe: str) -> Mark:
+    asked = any(
+        d.status == "not_run" and probe_of(results, d.rule.metric) == probe for d in verdicts.decisions
+    )
+    return NOT_ASKED if probe in results.about.get("skipped", {}) and not asked else MARKS["not_run"]
 
 
 def _rules(

@@ -10,7 +10,17 @@ from reports.data.results import Results
 from reports.draw.chart import Cell, value_cell
 from reports.families import Family, families, probe_of
 from reports.gate.judge import Decision, Verdicts
-from reports.gate.status import MARKS, NO_LIMIT, Mark, figure, gravity, limit_words, subject, waived
+from reports.gate.status import (
+    MARKS,
+    NO_LIMIT,
+    NOT_ASKED,
+    Mark,
+    figure,
+    gravity,
+    limit_words,
+    subject,
+    waived,
+)
 from reports.language.metrics import metric as about_metric
 from reports.language.words import DASH, change, change_span, conditions, shown, span
 from reports.page.gauge import gauge
@@ -63,6 +73,10 @@ def _tile(analysis: Analysis, verdicts: Verdicts, variant: str, family: Family) 
     key = next((key for key in analysis.keys if key.family == family.probe), None)
     if (decided is None and key is None) or (decided is not None and decided.value is None):
         mark = MARKS["not_run"] if decided is None else MARKS[decided.status]
+        if (decided is None or not decided.asked) and family.probe in results.about.get("skipped", {}):
+            return Tile(
+                family.probe, family.title, family.question, NOT_ASKED, note="The plan leaves it out."
+            )
         note = "Not measured in this run." if decided is None else why_open(decided)
         return Tile(family.probe, family.title, family.question, mark, note=note)
     if key is not None and variant in figures(results, key.metric, key.at):

@@ -174,9 +174,9 @@ def _table(
         only = next(iter(reference.values())) if len(reference) == 1 else None
         for seed, ours in own.items():
             theirs = reference.get(seed, only)
-            difference = None if theirs is None else _difference(metric, ours, theirs)
-            if difference is not None:
-                pairs.setdefault(variant, {})[seed] = difference
+            paired = None if theirs is None else difference(metric, ours, theirs)
+            if paired is not None:
+                pairs.setdefault(variant, {})[seed] = paired
     groups = [tuple(each.values()) for each in pairs.values()]
     pooled = [these_models(group) for group in groups]
     fallen = holm([breaks(g, p, 0.0, rise=False) for g, p in zip(groups, pooled, strict=True)])
@@ -203,7 +203,7 @@ def evidence_of(results: Results, metric: str, at: str) -> Mapping[str, Mapping[
     return found
 
 
-def _difference(metric: str, ours: Evidence, theirs: Evidence) -> Difference | None:
+def difference(metric: str, ours: Evidence, theirs: Evidence) -> Difference | None:
     """The paired difference of two rows' evidence, or None if it does not pair."""
     if metric == "membership_auc":
         if (

@@ -23,6 +23,8 @@ class Retraining:
     high: float
     p: float
     freedom: float
+    spread: float = 0.0
+    """The mean's standard error."""
 
 
 def retrainings(groups: Sequence[Sequence[Difference]]) -> list[Retraining | None]:
@@ -52,14 +54,14 @@ def _one(group: Sequence[Difference], prior: float, prior_freedom: float) -> Ret
     own = (prior_freedom * prior + (k - 1) * _variance(group)) / freedom
     within = float(np.mean([sum(part.var() / len(part) for part in d.parts) for d in group]))
     alike = len({tuple(len(part) for part in d.parts) for d in group}) == 1
-    shared = _shared_by_seeds(group) if alike else within
-    variance = max(own / k + shared, within / k)
+    common = shared(group) if alike else within
+    variance = max(own / k + common, within / k)
     if variance == 0:
         return Retraining(value, value, value, 1.0 if value == 0 else 0.0, freedom)
     spread = math.sqrt(variance)
     half = float(special.stdtrit(freedom, 0.5 + LEVEL / 2)) * spread
     p = 2 * float(special.stdtr(freedom, -abs(value) / spread))
-    return Retraining(value, max(value - half, -1.0), min(value + half, 1.0), p, freedom)
+    return Retraining(value, max(value - half, -1.0), min(value + half, 1.0), p, freedom, spread)
 
 
 def _prior(spreads: Sequence[tuple[float, int]]) -> tuple[float, float]:
@@ -86,8 +88,9 @@ def _inverse_trigamma(y: float) -> float:
     return x
 
 
-def _shared_by_seeds(group: Sequence[Difference]) -> float:
-    """What the examples add to all seeds alike, summed over the groups of examples."""
+def shared(group: Sequence[Difference]) -> float:
+    """The variance that examples add to all members of a group alike, and so to their mean: seeds of a model,
+    or models measured on the same examples; summed over the groups of examples."""
     return sum(_shared(np.stack(cells)) for cells in zip(*(d.parts for d in group), strict=True))
 
 

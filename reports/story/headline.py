@@ -14,8 +14,12 @@ from reports.story.reach import MET, Reach, reaches, shown_variant, worst
 
 
 def policy_name(verdicts: Verdicts) -> str:
-    """``the policy “standard”``."""
-    return f"the policy “{words.shown(verdicts.policy.name, 60)}”"
+    """``the policy “standard”``; ``the policy “standard” without its rule extraction-rise``."""
+    left = verdicts.unasked
+    without = (
+        f" without its {'rule' if len(left) == 1 else 'rules'} {words.listing(list(left))}" if left else ""
+    )
+    return f"the policy “{words.shown(verdicts.policy.name, 60)}”{without}"
 
 
 def headline(a: Analysis, verdicts: Verdicts) -> list[str]:

@@ -89,9 +89,31 @@ def _control(a: Analysis) -> list[str]:
     ]
 
 
+def _preflight(results: Results) -> list[str]:
+    """What the models' answers on known examples looked like before any attack, where it looked wrong."""
+    lines = []
+    if left := results.about.get("preflight", {}).get("left_out", ()):
+        told = words.shown("; ".join(map(str, left)), 600)
+        lines.append(f"The plan was cut to a budget of time. Left out: {told}.")
+    for finding in results.about.get("preflight", {}).get("findings", ()):
+        whose = "" if finding["model"] == "dense" else f" of {words.shown(finding['model'], 60)}"
+        lead = "The plan accepts what preflight refuses" if finding["accepted"] else "Preflight warned"
+        lines.append(
+            f"{lead}{whose}: {words.shown(finding['what'], 300)} ({words.shown(finding['name'], 40)}). "
+            f"Likely cause: {words.shown(finding['cause'], 300)}."
+        )
+    return lines
+
+
 def _cautions(a: Analysis, verdicts: Verdicts) -> list[str]:
     results, state = a.results, a.results.completeness
     found = [f"{words.shown(remark[:1].upper() + remark[1:], 300)}." for remark in verdicts.remarks]
+    found += _preflight(results)
+    if results.about.get("subject", {}).get("black_box"):
+        found.append(
+            "The model was given as a black box: nothing could climb its own gradients, so that its robust "
+            "accuracy may flatter it more than that of a model given with its weights."
+        )
     if count := verdicts.count("waived"):
         found.append(
             f"{words.counted(count, 'decision')} waived as of {verdicts.judged_on}: that is a signature, "

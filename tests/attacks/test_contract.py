@@ -40,7 +40,18 @@ QUICK: dict[str, dict[str, object]] = {
         "replicates": 2,
         "also": ("rounded",),
     },
+    "tampering": {
+        "attacks": ("bit_flip", "progressive", "targeted", "weight_change", "stealth"),
+        "draws": 3,
+        "replicates": 1,
+        "steps": 2,
+        "where": ("mask",),
+        "storage": ("int8",),
+        "flips": 20,
+    },
 }
+
+OPEN = ("extraction_queries", "tampering_flips", "tampering_flips_per_million", "tampering_change")
 
 everyone = pytest.mark.parametrize("probe", probes().values(), ids=list(probes()))
 
@@ -122,15 +133,17 @@ def test_rows_are_whole(probe: Probe, first: dict[str, Sequence[Measurement]]):
     for row in rows:
         assert row.status == "ok", row
         assert row.n > 0
-        if row.high is None:  # more queries than any budget may be needed: an interval that is open above
-            assert row.metric == "extraction_queries"
+        if row.metric == "tampering_filled":  # a count of weights, not of examples
+            continue
+        if row.high is None:  # more than any budget may be needed: an interval that is open above
+            assert row.metric in OPEN
             assert "no upper end" in row.note
             assert row.low <= row.value
             continue
         assert row.low <= row.value <= row.high
         assert row.low >= (-1 if row.metric == "extraction_gain" else 0)  # which is a difference of shares
-        assert row.high <= 1 or row.metric in ("adversarial_distance", "extraction_queries")  # no shares
-        assert row.low < row.high
+        assert row.high <= 1 or row.metric in ("adversarial_distance", *OPEN)  # no shares
+        assert row.low < row.high or row.metric in OPEN  # counts of flips can agree
         assert row.outcomes
         member = row.outcomes.get("member")  # of membership the smaller side counts
         counts = (

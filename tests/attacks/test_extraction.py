@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from attacks._replicates import crossed, crossing, gain
 from attacks._techniques import techniques
 from attacks.extraction import CARD, Settings, run
 from attacks.extraction._art import Whole
 from attacks.extraction._attack import ExtractionAttack, Theft
 from attacks.extraction._gate import Gate
-from attacks.extraction._intervals import crossed, crossing, gain
 from attacks.extraction._settings import PACKAGE
 from attacks.extraction._surrogates import maker
 from attacks.extraction.art_knockoff import art_knockoff

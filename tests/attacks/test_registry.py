@@ -39,7 +39,7 @@ def like(source: object, *names: str) -> types.ModuleType:
 
 
 def test_the_families_are_found_sorted():
-    assert list(probes()) == ["accuracy", "evasion", "extraction", "membership"]
+    assert list(probes()) == ["accuracy", "evasion", "extraction", "membership", "tampering"]
     for name, probe in probes().items():
         assert probe.name == name
         assert probe.settings().model_dump() is not None
@@ -47,7 +47,7 @@ def test_the_families_are_found_sorted():
 
 def test_another_packages_probe_joins(monkeypatch: pytest.MonkeyPatch):
     offer(monkeypatch, "weather", like(accuracy, "CARD", "Settings", "run"))
-    assert list(probes()) == ["accuracy", "evasion", "extraction", "membership", "weather"]
+    assert list(probes()) == ["accuracy", "evasion", "extraction", "membership", "tampering", "weather"]
     assert probes()["weather"].run is accuracy.run
 
 

@@ -17,6 +17,7 @@ TINY: dict[str, Any] = {
         "evasion": {"level": "quick", "eps": [0.05, 0.2], "steps": 5, "transfer": True},
         "extraction": {"level": "quick", "queries": [50], "epochs": 1},
         "membership": {"level": "quick", "references": 2},
+        "tampering": {"level": "quick", "draws": 2, "flips": 3},
     },
 }
 

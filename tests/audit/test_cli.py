@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 Write = Callable[[dict[str, Any]], Path]
 
@@ -133,3 +135,23 @@ def test_run_writes_report_and_says_what_it_found(reference: Path, tmp_path: Pat
     assert (tmp_path / "copy/out/report.html").is_file()
     assert (tmp_path / "copy/out/measurements.csv").is_file()
     assert "what stops it" in result.stdout  # the table of key figures
+
+
+def test_what_preflight_found_stands_on_the_page(tmp_path: Path) -> None:
+    """What the terminal said before the run, a reader of the report must know too."""
+    x, y = load_digits(return_X_y=True)
+    x = (x[:300].reshape(-1, 1, 8, 8) / 16).astype(np.float32)
+    np.savez(tmp_path / "same.npz", x_train=x, y_train=y[:300], x_test=x, y_test=y[:300])
+    skip = sorted(set(json.loads(prune_audit("list", "probes", "--json").stdout)["probes"]) - {"accuracy"})
+    (tmp_path / "plan.toml").write_text(
+        'accept = ["test-in-train"]\n[model]\nbuild = "audit.zoo:digits_cnn"\n'
+        '[data]\nsource = "npz:same.npz"\naudit_examples = 100\n[train]\nepochs = 1\n'
+        f"[probes]\nskip = {json.dumps(skip)}\n"
+    )
+    result = prune_audit("run", "plan.toml", "--out", "out", "--engine", "inline", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "The plan accepts what preflight refuses: 300 of 300 held-out examples (100.0%)" in page
+    assert "split after it was copied" in page
+    assert "NOT ASKED" in page
+    assert "train dense" in (status := prune_audit("status", tmp_path / "out").stdout), status

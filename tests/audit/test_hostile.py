@@ -130,6 +130,15 @@ def test_a_mutated_file_ends_in_words(run: Run, canary: Path, tmp_path: Path, ki
     KINDS[kind](run, tmp_path / "s", seed)
 
 
+@pytest.mark.parametrize("name", ["x" * 10_000, "a/" * 5000, "loop/loop", "weights.safetensors/inside", "."])
+def test_a_path_that_is_none_is_one_message(run: Run, tmp_path: Path, name: str) -> None:
+    subject(tmp_path / "s", model={"build": "audit.zoo:digits_cnn", "weights": name})
+    (tmp_path / "s" / "loop").symlink_to("loop")
+    code, said = run("preflight", tmp_path / "s" / "plan.toml")
+    held(code, said, name[:20])
+    assert code in (2, 5)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", KINDS)

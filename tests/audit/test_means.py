@@ -24,8 +24,10 @@ from audit.units import units
 from pruning import masks, storage
 from pruning.prune import Pruned
 from pruning.recipe import Recipe
+from reports.data.results import read
 
 Write = Callable[[dict[str, Any]], Path]
+Execute = Callable[..., runner.Outcome]
 
 
 def nothing(model: nn.Module, sparsity: float | None, kept: masks.Masks | None = None) -> Pruned:
@@ -224,3 +226,16 @@ def test_every_way_is_swept_without_a_failed_row(
     assert figures[removed, "bytes"] < 0.4 * figures["dense", "bytes"]
     assert figures[masked, "nonzero_macs"] < figures[masked, "macs"] == figures["dense", "macs"]
     assert figures[removed, "nonzero_macs"] == figures[removed, "macs"] < figures["dense", "macs"]
+
+
+def test_balancing_is_told_and_changes_what_comes_of_fine_tuning(
+    tiny: dict[str, Any], write_plan: Write, execute: Execute, tmp_path: Path
+) -> None:
+    tiny["pruning"] |= {"methods": ["global-magnitude", "private-magnitude"], "finetune_epochs": 2}
+    tiny["probes"] = {"skip": ["evasion", "extraction", "membership"]}
+    assert execute(write_plan(tiny), tmp_path / "out").failed == 0
+    found = read(tmp_path / "out").variants.set_index("method")
+    notes = found["note"]
+    assert notes["private-magnitude"] == "2 further epochs with posteriors balanced in pairs, λ = 4"
+    assert notes["global-magnitude"] == "2 further epochs"
+    assert found["digest"].nunique() == len(found)

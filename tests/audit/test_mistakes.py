@@ -504,6 +504,54 @@ def test_inputs_that_are_normalised_already_are_told(
     assert "inputs-normalised" in [f.mistake.name for f in found.warnings]
 
 
+class Small(Net):
+    """It normalises by itself, by statistics that it keeps."""
+
+    def __init__(self, *layers: nn.Module, mean: float, std: float) -> None:
+        super().__init__(*layers)
+        self.register_buffer("pixel_mean", torch.full((1, 1, 1, 1), mean), persistent=False)
+        self.std = (std,)
+
+    def forward(self, x: Tensor) -> Any:
+        return super().forward((x - self.pixel_mean) / self.std[0])
+
+
+def test_a_second_normalisation_that_costs_no_accuracy_is_told(
+    folder: Callable[[str], Folder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statistics near 0 and 1 change next to nothing: accuracy cannot show that they are used twice."""
+    planted = folder("digits")
+    planted.model = "normalise = { mean = [0.001], std = [0.999] }\n"
+    assert planted.names(monkeypatch) == []
+    planted.build = lambda: Small(*_layers(planted.case.model()), mean=0.001, std=0.999)
+    found = planted.examine(monkeypatch)
+    assert [f.mistake.name for f in found.warnings] == ["normalised-twice"]
+    assert "pixel_mean and std" in str(found.warnings[0])
+    found.refuse()
+
+
+def test_inputs_normalised_before_a_plan_that_normalises_are_told_once(
+    folder: Callable[[str], Folder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = folder("normalised")
+    for split in ("x_train", "x_test"):
+        planted.arrays[split] = (planted.arrays[split] - np.float32(0.3)) / np.float32(0.37)
+    planted.data = planted.data.replace("[0.0, 1.0]", "[-1, 3]")
+    planted.plan = 'accept = ["normalised-otherwise", "normalised-twice"]\n'
+    assert planted.names(monkeypatch).count("normalised-twice") == 1
+
+
+def test_a_normalisation_that_is_taken_back_is_none_too_many(
+    folder: Callable[[str], Folder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = folder("digits")
+    for split in ("x_train", "x_test"):
+        planted.arrays[split] = (planted.arrays[split] - np.float32(0.3)) / np.float32(0.37)
+    planted.data = planted.data.replace("[0.0, 1.0]", "[-1, 3]")
+    planted.model = f"normalise = {{ mean = [{-0.3 / 0.37}], std = [{1 / 0.37}] }}\n"
+    assert planted.names(monkeypatch) == ["inputs-normalised"]
+
+
 def test_every_mistake_that_a_plan_may_accept_is_planted_here() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in get_args(Mistake) if f'"{name}"' not in text] == []

@@ -83,6 +83,30 @@ def test_resize_and_crop_are_torchvisions(
     assert torch.equal((data.test.x[0] * 255).round().byte(), theirs)
 
 
+def test_embedded_digits_and_torchvisions_are_resized_as_files_are(
+    loaded: Callable[..., subject_data.Data], tmp_path: Path
+) -> None:
+    data = loaded("digits", resize=10, audit_examples=897)
+    assert data.input_shape == (1, 10, 10)
+    assert data.test.x.min() >= 0
+    assert data.test.x.max() <= 1
+    original = loaded("digits", audit_examples=897)
+    theirs = torch.nn.functional.interpolate(original.test.x, (10, 10), mode="bilinear", antialias=True)
+    torch.testing.assert_close(data.test.x, theirs, atol=1e-5, rtol=0)
+    assert torch.equal(data.test.y, original.test.y)
+
+
+@pytest.mark.parametrize("key", ["resize", "crop"])
+def test_a_key_about_images_that_would_do_nothing_is_refused(
+    loaded: Callable[..., subject_data.Data], tmp_path: Path, key: str
+) -> None:
+    np.savez(tmp_path / "a.npz", x_test=np.zeros((4, 1, 8, 8), np.float32), y_test=np.arange(4))
+    with pytest.raises(PlanError, match=rf"\[data\] {key}: does nothing with source 'npz:a.npz'"):
+        loaded("npz:a.npz", **{key: 4})
+    with pytest.raises(PlanError, match=r"\[data\] mode: does nothing with source 'digits'"):
+        loaded("digits", mode="RGB")
+
+
 def test_what_is_wrong_with_a_folder_is_said(
     loaded: Callable[..., subject_data.Data], photos: Path, tmp_path: Path
 ) -> None:

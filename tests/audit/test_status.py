@@ -7,14 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
+from safetensors.torch import save_file
 
 from audit import cli
+from audit.plan import load
+from audit.preflight import preflight
 from audit.progress import Pace, Waiting
 from audit.status import lines, status
+from audit.units import units
+from audit.zoo import digits_cnn
 from reports.data.ledger import Ledger, UnitRow
 
 UNITS = [
@@ -112,3 +119,19 @@ def test_a_mistake_of_ours_never_looks_like_a_verdict(
     said = capsys.readouterr().err
     for words in ("Traceback", "internal error", "says nothing about your model", "Please report it"):
         assert words in said
+
+
+def test_given_weights_are_loaded_and_others_trained(
+    tiny: dict[str, Any], write_plan: Callable[[dict[str, Any]], Path], tmp_path: Path
+) -> None:
+    """A label that said "train" of weights that were given would make one doubt whose model is audited."""
+    del tiny["data"]["train_examples"]
+    tiny["pruning"]["finetune_epochs"] = 0
+    subject = preflight(load(write_plan(tiny)))
+    assert "train dense seed 0" in {unit.label for unit in units(subject.plan, subject.data, "cpu")}
+    save_file(digits_cnn().state_dict(), tmp_path / "w.safetensors")
+    tiny["model"]["weights"] = "w.safetensors"
+    subject = preflight(load(write_plan(tiny)))
+    labels = {unit.label for unit in units(subject.plan, subject.data, "cpu")}
+    assert "load dense seed 0" in labels
+    assert not any(label.startswith("train") for label in labels)

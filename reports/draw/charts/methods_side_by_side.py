@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from reports.data.aggregate import Figure, figures
+from reports.data.key import Key
 from reports.data.results import Results
 from reports.draw.chart import Chart, Panel, Table, name_cell, range_cell, value_cell
 from reports.draw.labels import LABEL, label_ends
@@ -25,6 +26,7 @@ _SHORT = {
     "membership_auc": "membership AUC",
     "extraction_fidelity": "extraction fidelity",
     "tampering_accuracy": "after tampering",
+    "tampering_success": "the trigger’s success",
 }
 
 
@@ -35,9 +37,9 @@ def draw(results: Results) -> Chart | None:
     by_method: dict[str, list[tuple[str, Line]]] = {}
     for i, key in enumerate(chosen):
         for line in lines(results, found[key.label]):
-            short = _SHORT.get(key.metric, shown(key.label, LABEL))
+            short = _short(key)
             by_method.setdefault(line.name, []).append((short, Line(short, series(i), line.points)))
-    titles = {_SHORT.get(key.metric, key.label): found[key.label] for key in chosen}
+    titles = {_short(key): found[key.label] for key in chosen}
     order = [name for name in methods(results) if name in by_method]
     several = [name for name in order if any(len(line.points) > 1 for _, line in by_method[name])]
     panels = [_panel(results, name, by_method[name], titles) for name in (several or order)[:MOST]]
@@ -56,8 +58,13 @@ def draw(results: Results) -> Chart | None:
         rows.append(tuple(cells))
     spread = "seeds" if results.seeds > 1 else "95% interval"
     heads = ["Variant", *(h for key in chosen for h in (key.label[0].upper() + key.label[1:], spread))]
-    key_of = tuple((_SHORT.get(key.metric, key.label), series(i)) for i, key in enumerate(chosen))
+    key_of = tuple((_short(key), series(i)) for i, key in enumerate(chosen))
     return Chart(caption, tuple(panels), Table(TITLE, tuple(heads), tuple(rows)), key_of, named=True)
+
+
+def _short(key: Key) -> str:
+    """What a figure is called where there is little room."""
+    return _SHORT.get(key.metric, shown(key.label, LABEL))
 
 
 def _panel(

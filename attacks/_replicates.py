@@ -1,4 +1,4 @@
-"""Intervals where copies and examples both vary: some copies, each judged on the same n examples."""
+"""Intervals where copies of an attacker and examples both vary: some copies, each judged on the same n."""
 
 import math
 from collections.abc import Sequence

@@ -1,0 +1,1 @@
+"""An attack, a criterion and a chart for prune-audit, each found by its entry point."""
