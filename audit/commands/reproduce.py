@@ -53,6 +53,9 @@ def reproduce(
     ] = EngineChoice.local,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes. By default one a core.")] = None,
     device: DeviceOption = DeviceChoice.auto,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only say what would be run, and about how long it takes.")
+    ] = False,
 ) -> None:
     """Run the paper's experiment, show where its text is wrong, and judge its fourteen safety claims.
 
@@ -75,6 +78,8 @@ def reproduce(
     for what in asked.scale.left_out:
         terminal.say(f"Left out: {what}")
     _expect(asked)
+    if estimate:
+        return
     try:
         with gating.mistakes():
             found = run.run(asked, terminal.console, terminal.say)

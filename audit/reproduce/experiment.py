@@ -203,8 +203,9 @@ def _why(found: Sequence[Trial], groups: Mapping[str, Sequence[Trial]], data: st
         yield f"These are {data}, not MNIST: give --root for MNIST itself."
     near = min(found, key=lambda trial: abs(trial.loss - PRINTED["loss"]))
     yield (
-        f"A test loss of {PRINTED['loss']} does not go with a test accuracy of {PRINTED['accuracy']}: the "
-        f"trial here whose loss comes closest to it, {near.loss:.4f}, has an accuracy of {near.accuracy:.4f}."
+        f"The printed test loss of {PRINTED['loss']} and accuracy of {PRINTED['accuracy']} do not go "
+        f"together here: the trial whose loss comes closest, {near.loss:.4f}, has an accuracy of "
+        f"{near.accuracy:.4f}."
     )
     for side, length in dict.fromkeys((trial.side, trial.steps) for trial in found):
         ends = {

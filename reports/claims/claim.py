@@ -23,8 +23,7 @@ class Region:
 
     def inside(self, effect: Estimate) -> float:
         """p-value of the claim that the true effect lies inside: the larger of the one-sided ones."""
-        ends = [1.0 if effect.freedom <= 0 and effect.spread else 0.0]
-        ends += [effect.above(self.low)] if math.isfinite(self.low) else []
+        ends = [effect.above(self.low)] if math.isfinite(self.low) else []
         ends += [effect.below(self.high)] if math.isfinite(self.high) else []
         return max(ends)
 

@@ -9,8 +9,8 @@ from reports.draw.style import INK, MUTED, RULE, SERIES, Look
 from reports.draw.svg import Axis, Plot, ticks
 from reports.language.words import change, shown
 
-ROW, LEFT, WIDTH = 19, 218, 620
-LABEL = 34
+ROW, LEFT, WIDTH = 19, 246, 640
+LABEL = 40
 """Characters of a setting's name that fit beside the plot."""
 HEADS = {
     "subject": "By subject",
@@ -71,12 +71,11 @@ def _row(plot: Plot, one: Pooled, y: float) -> None:
     plot.text(LEFT - 10, y + 4, shown(name, LABEL), anchor="end")
     height = (plot.bottom - y) / (plot.bottom - plot.top)
     low, high = (min(max(end, plot.x.low), plot.x.high) for end in one.effect.ends())
-    known = one.effect.freedom > 0 or one.effect.spread == 0
-    if known:
+    if one.effect.known:
         plot.path([(plot.px(low), y), (plot.px(high), y)], INK, 2.2 if total else 1.3)
     look = Look(INK, (), "D" if total else "s")
     said = f"{name}: {effect(one)}"
-    plot.mark(one.effect.value, height, look, said, size=4.6 if total else 3.2, hollow=not known)
+    plot.mark(one.effect.value, height, look, said, size=4.6 if total else 3.2, hollow=not one.effect.known)
 
 
 def _axis(pooled: Sequence[Pooled]) -> Axis:

@@ -109,8 +109,7 @@ def _finding(
 def weighed(claim: Claim, found: Found) -> tuple[list[Pooled], Weighed | None, list[str]]:
     """Estimates, p-values (None where the claim is not tested) and what is missing, in words."""
     if claim.each_subject:
-        missing = [f"{f.name}: {f.needs}" for f in claim.facets if not found[f.name]]
-        return *safest.judged(claim, found), missing
+        return safest.judged(claim, found)
     estimates = {facet.name: pool(facet, found[facet.name]) for facet in claim.facets}
     absent = [facet for facet in claim.facets if not estimates[facet.name]]
     missing = [f"{facet.name}: {_why(found[facet.name], facet.needs)}" for facet in absent]

@@ -16,7 +16,7 @@ def markdown_table(ledger: Ledger) -> str:
     for finding in ledger.findings:
         claim, mark = finding.claim, words.MARKS[finding.verdict]
         sections = claim.sections.replace("§", "")
-        effect = words.effect_text(finding) if finding.verdict != "not tested" else "–"
+        effect = words.effect_text(finding)
         told = f"{mark.icon} {finding.verdict}"
         rows.append(f"| {claim.id} | {text(claim.title)} | {sections} | {told} | {text(effect)} |")
     return "\n".join(rows)

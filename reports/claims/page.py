@@ -13,12 +13,16 @@ from reports.claims.field import field
 from reports.claims.forest import forest
 from reports.claims.ledger import Finding, Ledger
 from reports.claims.pool import WHOLE, Pooled, cell_estimates
+from reports.claims.study import Cell as Measured
 from reports.claims.study import subject
 from reports.draw.chart import Cell, Table
 from reports.language.words import change, change_span, percent, shown
 from reports.page import frame
+from reports.stats.student import Estimate
 
 TEMPLATES = Path(__file__).parent / "templates"
+ROWS = 80
+"""Variants of one claim that the page lists: a grid has thousands of figures, and JSON has them all."""
 
 
 def ledger_page(
@@ -105,31 +109,40 @@ def _p(p: float) -> str:
 
 
 def _cells(finding: Finding) -> Table:
-    """Every variant that the claim was judged on, with its own effect."""
+    """The variants that the claim was judged on, each with its own effect, at most :data:`ROWS` of them."""
     rows = []
-    for facet in finding.claim.facets:
-        mine = [cell for name, cell in finding.cells if name == facet.name]
-        for cell, effect in zip(mine, cell_estimates(mine), strict=True):
-            known = effect.freedom > 0 or effect.spread == 0
-            rows.append(
-                (
-                    Cell(shown(cell.variant, 80)),
-                    Cell(subject(cell.study)),
-                    Cell(cell.method.words),
-                    Cell(percent(cell.sparsity), cell.sparsity),
-                    Cell(", ".join(filter(None, (facet.name, cell.part)))),
-                    Cell(change(effect.value, facet.unit), effect.value),
-                    Cell(change_span(*effect.ends(), facet.unit) if known else "one seed"),
-                    Cell(str(len(cell.each)), len(cell.each)),
-                    Cell(shown(cell.reference, 80)),
-                    Cell(cell.excluded or "yes"),
-                )
+    for name, cell, effect in _estimated(finding)[:ROWS]:
+        unit = next(facet.unit for facet in finding.claim.facets if facet.name == name)
+        rows.append(
+            (
+                Cell(shown(cell.variant, 80)),
+                Cell(shown(subject(cell.study))),
+                Cell(cell.method.words),
+                Cell(percent(cell.sparsity), cell.sparsity),
+                Cell(", ".join(filter(None, (name, cell.part)))),
+                Cell(change(effect.value, unit), effect.value),
+                Cell(change_span(*effect.ends(), unit) if effect.known else "one seed"),
+                Cell(str(len(cell.each)), len(cell.each)),
+                Cell(shown(cell.reference, 80)),
+                Cell(cell.excluded or "yes"),
             )
+        )
     heads = (
         "Variant", "Subject", "Method", "Sparsity", "Figure", "Effect", "95% interval", "Seeds", "Minus",
         "Counts",
     )  # fmt: skip
-    return Table(f"{finding.claim.id}: every variant", heads, tuple(rows))
+    total = len(finding.cells)
+    part = f"; the first {ROWS} of {total:,}, all are in claims.json" if total > ROWS else ""
+    return Table(f"{finding.claim.id}: every variant{part}", heads, tuple(rows))
+
+
+def _estimated(finding: Finding) -> list[tuple[str, Measured, Estimate]]:
+    """Facet, cell and the cell's own effect; spreads are moderated over all cells of a facet."""
+    found = []
+    for facet in finding.claim.facets:
+        mine = [cell for name, cell in finding.cells if name == facet.name]
+        found += [(facet.name, *pair) for pair in zip(mine, cell_estimates(mine), strict=True)]
+    return found
 
 
 def as_json(
@@ -177,6 +190,23 @@ def _finding(finding: Finding) -> dict[str, Any]:
                 "subjects": len(one.subjects),
             }
             for one in finding.pooled
+        ],
+        "cells": [
+            {
+                "figure": name,
+                "variant": cell.variant,
+                "subject": subject(cell.study),
+                "method": cell.method.words,
+                "sparsity": cell.sparsity,
+                "part": cell.part,
+                "effect": effect.value,
+                "low": _finite(effect.ends()[0]),
+                "high": _finite(effect.ends()[1]),
+                "seeds": {str(seed): one.value for seed, one in cell.each.items()},
+                "minus": cell.reference,
+                "excluded": cell.excluded,
+            }
+            for name, cell, effect in _estimated(finding)
         ],
         "missing": list(finding.missing),
     }

@@ -114,7 +114,7 @@ def _summary(subjects: Sequence[_Subject]) -> Summary:
         for alike in by.values()
         if len(alike) > 1
     )
-    known = all(e.freedom > 0 or e.spread == 0 for e in own)
+    known = all(estimate.known for estimate in own)
     middle = found.mean
     spread = math.sqrt(middle.spread**2 + common)
     return replace(found, mean=Estimate(middle.value, spread, middle.freedom if known else 0.0))

@@ -99,7 +99,7 @@ def _half(study: Study, at: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return key.nearest_half(study.results, "robust_accuracy", sorted(known, key=lambda c: c["eps"]))
 
 
-def membership(metric: str, **at: object) -> Callable[[Study], list[Cell]]:
+def membership(metric: str, *, control: bool = True, **at: object) -> Callable[[Study], list[Cell]]:
     """What attacks that hold the pruned model alone learn of its members."""
 
     def read(study: Study) -> list[Cell]:
@@ -107,7 +107,7 @@ def membership(metric: str, **at: object) -> Callable[[Study], list[Cell]]:
             cell
             for name in MEMBERSHIP
             for cell in against_dense(
-                study, Reading(metric, {"attack": name, **at}), part=attack_words(name), control=True
+                study, Reading(metric, {"attack": name, **at}), part=attack_words(name), control=control
             )
         ]
 

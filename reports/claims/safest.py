@@ -22,25 +22,31 @@ class _Setting:
     unsafe: float
 
 
-def judged(claim: Claim, cells: Mapping[str, Sequence[Cell]]) -> tuple[list[Pooled], Weighed | None]:
-    """Whole and subjects, with their p-values, which are None where no subject has figures of every family.
+def judged(
+    claim: Claim, cells: Mapping[str, Sequence[Cell]]
+) -> tuple[list[Pooled], Weighed | None, list[str]]:
+    """Whole and subjects, with their p-values, which are None where no subject has figures of every family;
+    and what is missing, in words.
 
     Of a subject: "holds" is the least p-value of its settings, times their number; "fails" the largest.
     Over subjects both must be so in each, so the largest counts.
     """
-    subjects = []
+    missing = [f"{facet.name}: {facet.needs}" for facet in claim.facets if not cells[facet.name]]
+    subjects: list[Pooled] = []
     by = _estimates(claim, cells)
     for name in sorted(by):
         settings = _settings(claim, by[name])
         if settings:
             subjects.append(_subject(name, settings))
+        elif not missing:
+            missing.append(f"no setting of {name} has figures of every family")
     if not subjects:
-        return [], None
+        return [], None, missing
     worst = max(subjects, key=lambda one: one.holds)
     holds, fails = worst.holds, max(one.fails for one in subjects)
     whole = Pooled(worst.facet, WHOLE, WHOLE, worst.cells, (worst.subjects[0],), None, holds, fails)
-    pooled = [whole, *(subjects if len(subjects) > 1 else ())]
-    return pooled, weigh(pooled)
+    pooled = [whole, *subjects]
+    return pooled, weigh(pooled), missing
 
 
 _Figures = dict[str, dict[str, tuple[Cell, Estimate]]]

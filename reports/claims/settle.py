@@ -22,7 +22,7 @@ def settling(whole: Pooled, tail: float = TAIL) -> str:
     """
     effect = whole.effect
     seeds = max(len(cell.each) for cell in whole.cells)
-    if effect.freedom <= 0:
+    if not effect.known:
         return f"With {counted(seeds, 'seed')} nothing is known of a retraining: at least 3 are needed."
     gap = min(abs(effect.value - limit) for limit in whole.facet.region.limits)
     subjects = len(whole.subjects)

@@ -26,15 +26,19 @@ def effect(one: Pooled) -> str:
     """``−9.4 points (−13.9 to −5.0)``; without an interval where nothing is known of a retraining."""
     unit = one.facet.unit
     value = change(one.effect.value, unit)
-    if one.effect.freedom <= 0 and one.effect.spread > 0:
+    if not one.effect.known:
         return f"{value} (one seed: no interval)"
     low, high = one.effect.ends()
     return f"{value} ({change_span(low, high, unit)})"
 
 
 def effect_text(finding: Finding) -> str:
-    """The effect in the claim's first figure; a dash where it has none."""
-    return effect(finding.wholes[0]) if finding.wholes else DASH
+    """The effect in the claim's first figure; a dash where it was not tested. Of the safest setting (C14): in
+    the figure that stands nearest to its limit."""
+    if finding.verdict == "not tested" or not finding.wholes:
+        return DASH
+    first = finding.wholes[0]
+    return f"{effect(first)} in {first.facet.name}" if finding.claim.each_subject else effect(first)
 
 
 def summary(finding: Finding) -> str:
@@ -46,12 +50,30 @@ def summary(finding: Finding) -> str:
         case "mixed":
             return f"It holds for {where(decided.holding)}; it fails for {where(decided.failing)}."
         case "inconclusive" if decided.against:
-            return f"On the whole it is shown, but {where(decided.against)} may be otherwise."
+            holds = all(one.holds < one.fails for one in finding.wholes)
+            shown = f"On the whole it {'holds' if holds else 'fails'}, {effect_text(finding)}"
+            return f"{shown}, but not everywhere: {where(decided.against)} lies on the limit's other side."
         case "inconclusive":
             return settled(finding)
-    told = [f"{one.facet.name} {effect(one)}" for one in finding.wholes]
+    if finding.claim.each_subject:
+        best = "; ".join(one.level for one in finding.pooled if one.factor != WHOLE)
+        if finding.verdict == "supported":
+            return f"No worse than dense in any probe: {best}."
+        return f"Every setting is worse than dense in some probe; the best are {best}."
+    told = [f"{one.facet.name} {effect(one)}{_by_each(one)}" for one in finding.wholes]
     needs = f"what matters: {finding.claim.smallest}"
     return f"{listing(told)}; {needs}."
+
+
+def _by_each(one: Pooled) -> str:
+    """Where the mean's own interval does not show what each subject's does, those: with few subjects it is
+    wide, whatever they say."""
+    region = one.facet.region
+    if one.summary is None or min(region.inside(one.effect), region.outside(one.effect)) <= TAIL:
+        return ""
+    unit = one.facet.unit
+    own = [f"{change(e.value, unit)} ({change_span(*e.ends(), unit)})" for _, e in one.subjects]
+    return f", shown in each of {len(own)} subjects: {listing(own)}"
 
 
 def settled(finding: Finding) -> str:
@@ -107,7 +129,7 @@ def sentences(finding: Finding) -> list[str]:
         )
     for one in finding.wholes:
         expected = one.summary.prediction if one.summary is not None else None
-        if expected is not None:
+        if expected is not None and one.effect.known:
             ends = change_span(*expected, one.facet.unit)
             of = counted(len(one.subjects), "subject")
             found.append(

@@ -19,6 +19,11 @@ class Estimate:
     spread: float
     freedom: float
 
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of how far it may lie from the truth."""
+        return self.freedom > 0 or self.spread == 0
+
     def below(self, margin: float) -> float:
         """p-value of the claim that the truth is below ``margin``."""
         return self._p(self.value - margin)
@@ -31,7 +36,7 @@ class Estimate:
         """The interval that misses the truth with probability 1 − ``level``."""
         if self.spread == 0:
             return self.value, self.value
-        if self.freedom <= 0:
+        if not self.known:
             return -math.inf, math.inf
         half = float(special.stdtrit(self.freedom, 0.5 + level / 2)) * self.spread
         return self.value - half, self.value + half
@@ -39,4 +44,6 @@ class Estimate:
     def _p(self, distance: float) -> float:
         if self.spread == 0:
             return 0.0 if distance < 0 else 1.0
-        return 1.0 if self.freedom <= 0 else float(special.stdtr(self.freedom, distance / self.spread))
+        if not self.known:
+            return 1.0
+        return float(special.stdtr(self.freedom, distance / self.spread))

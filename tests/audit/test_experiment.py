@@ -94,7 +94,7 @@ def test_what_is_said_is_of_the_trials() -> None:
     assert len(rows) == 9
     why = " ".join(said.why)
     assert "These are digits, not MNIST" in why
-    assert "whose loss comes closest to it, 0.1800, has an accuracy of 0.8800" in why
+    assert "the trial whose loss comes closest, 0.1800, has an accuracy of 0.8800" in why
     assert "ends with 0.0% of the hidden weights at zero, the corrected one with 50.0%" in why
     assert "by +0.00 and −3.00 points" in why
     assert "not MNIST" not in " ".join(told(found, "mnist", "").why)

@@ -149,6 +149,15 @@ def test_it_runs_says_what_is_not_tested_and_resumes(small: Scale, tmp_path: Pat
     assert "prune-audit reproduce --scale demo --data=digits" in json.dumps(said)
 
 
+def test_an_estimate_runs_nothing(small: Scale, tmp_path: Path) -> None:
+    found = reproduce("--out", str(tmp_path / "out"), "--estimate")
+    assert found.exit_code == 0
+    assert "tiny " in found.output
+    assert "tiny-mnist" in found.output
+    assert "not run: mnist is not part of this package" in found.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_root_without_the_data_is_told_and_left_out(small: Scale, tmp_path: Path) -> None:
     found = reproduce("--out", str(tmp_path / "out"), "--root", str(tmp_path), "--data", "mnist")
     assert type(found.exception).__name__ == "IncompleteError"

@@ -91,14 +91,14 @@ CLAIM = Claim(
             "no structured and weight method of the same schedule and hardness",
         ),
         Facet(
-            "multiply-adds saved, of dense's",
+            "share of multiply-adds saved",
             rise(MORE_COMPUTE),
             "share",
             _compute,
             "no multiply-adds of structured and weight methods: costs",
         ),
         Facet(
-            "latency saved, of dense's",
+            "share of latency saved",
             rise(MORE_TIME),
             "share",
             _time,

@@ -15,21 +15,21 @@ CLAIM = Claim(
     smallest="10% of the bytes; 10% of the multiply-adds; 5% of the latency",
     facets=(
         Facet(
-            "bytes on disk saved, of dense's",
+            "share of bytes on disk saved",
             rise(SMALLER),
             "share",
             readings.savings("compressed_bytes"),
             "no bytes on disk: costs",
         ),
         Facet(
-            "multiply-adds saved, of dense's",
+            "share of multiply-adds saved",
             rise(LESS_WORK),
             "share",
             readings.savings("macs"),
             "no multiply-adds: costs",
         ),
         Facet(
-            "latency saved, of dense's",
+            "share of latency saved",
             rise(FASTER),
             "share",
             readings.savings("latency", {"batch": 1}),

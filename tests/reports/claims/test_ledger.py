@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from reports.claims import Absent, Ledger, Study, claims, headline, judge, resolution
 from reports.claims.figures import plain
-from reports.claims.ledger import Found, weighed
+from reports.claims.ledger import Finding, Found, weighed
 from reports.claims.study import Cell
 from reports.claims.verdict import decide
 from reports.claims.words import sentences, summary
+from reports.data.ledger import pack, unpack
 from reports.data.results import Results
+from reports.stats.student import Estimate
 
 TESTABLE = {"C1", "C3", "C4", "C8", "C9", "C10", "C11", "C12", "C13"}
 """What the synthetic run has figures for: no unlike attacks, no further attackers, no tampering."""
@@ -167,3 +169,63 @@ def test_excluded_cells_do_not_count_and_are_told(known: ModuleType) -> None:
     _, p, missing = weighed(claim, {name: worse})
     assert p is None
     assert "none of which counts (near chance)" in missing[0]
+
+
+def _as_dense(results: Results, drop: float = 0.0) -> Results:
+    """The run as if every variant were dense, right on ``drop`` fewer of the examples of every rate."""
+    table = {}
+    for metric, rows in results.by_metric.items():
+        known = {(r["seed"], r["at"]): r for r in rows[rows["variant"] == "dense"].to_dict("records")}
+        turned = rows.copy()
+        for i, row in zip(turned.index, rows.to_dict("records"), strict=True):
+            dense = known.get((row["seed"], row["at"]))
+            if dense is None or row["variant"] == "dense":
+                continue
+            turned.loc[i, ["value", "low", "high"]] = [dense[key] for key in ("value", "low", "high")]
+            turned.at[i, "outcomes"] = _fewer(dense["outcomes"], drop if row["control"] is False else 0.0)
+        table[metric] = turned
+    return replace(results, by_metric=MappingProxyType(table))
+
+
+def _fewer(blob: bytes | None, drop: float) -> bytes | None:
+    arrays = unpack(blob) if isinstance(blob, bytes) else None
+    if not arrays or "correct" not in arrays or not drop:
+        return blob
+    right = np.flatnonzero(arrays["correct"])
+    lost = arrays["correct"].copy()
+    lost[right[: round(drop * len(lost))]] = False
+    return pack({**arrays, "correct": lost})
+
+
+def test_variants_that_are_dense_themselves_show_no_effect(demo: Study) -> None:
+    """The null control, on a whole run: nothing but sameness is found."""
+    found = judge([replace(demo, results=_as_dense(demo.results))])
+    assert {f.verdict for f in found.findings if f.claim.id in ("C1", "C4", "C8", "C9")} == {"contradicted"}
+    assert found.of("C13").verdict == "supported"
+    assert all(one.effect.value == 0 for one in found.of("C1").pooled)
+
+
+def test_variants_that_lose_what_was_planted_show_it(demo: Study) -> None:
+    """The positive control: a tenth of the examples lost by every pruned model."""
+    found = judge([replace(demo, results=_as_dense(demo.results, 0.1))])
+    assert found.of("C9").verdict == "supported"
+    assert found.of("C13").verdict == "contradicted"
+    assert found.of("C1").verdict == "contradicted"
+    assert found.of("C9").wholes[0].effect.value == pytest.approx(-0.1, abs=0.003)
+
+
+def test_what_each_subject_shows_and_their_mean_does_not_is_said(known: ModuleType) -> None:
+    """Two subjects that agree: their mean's interval has one degree of freedom, and would look like doubt."""
+    claim = claims()[0]
+    found = known.draw(
+        claim, "fails", known.Design(subjects=2, own=0.1, example=1.0), np.random.default_rng(0)
+    )
+    pooled, p, _ = weighed(claim, found)
+    assert p is not None
+    finding = Finding(claim, decide([p])[0], tuple(pooled), (), (), (), ())
+    assert finding.verdict == "contradicted"
+    low, high = pooled[0].effect.ends()
+    assert low < 0.02 < high or "shown in each of 2 subjects" not in summary(finding)
+    wide = replace(pooled[0], summary=replace(pooled[0].summary, mean=Estimate(-0.04, 0.05, 1)))
+    told = summary(replace(finding, pooled=(wide, *pooled[1:])))
+    assert "shown in each of 2 subjects: " in told
