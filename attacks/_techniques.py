@@ -2,9 +2,10 @@
 packages offer by entry points."""
 
 import importlib
+import importlib.metadata
 import pkgutil
 from collections.abc import Iterator
-from importlib.metadata import entry_points
+from functools import cache
 from types import ModuleType
 from typing import TypeVar
 
@@ -22,6 +23,12 @@ RESERVED = frozenset(("adaptive", "cured", "transfer", "union", "worst_case"))
 
 class RegistryError(ValueError):
     """What another package offers cannot be used."""
+
+
+@cache
+def entry_points(group: str) -> importlib.metadata.EntryPoints:
+    """Those of a group. Reading what is installed takes as long as an attack's step, and is done once."""
+    return importlib.metadata.entry_points(group=group)
 
 
 def offers(group: str, what: str) -> Iterator[tuple[str, str, object]]:

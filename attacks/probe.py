@@ -125,6 +125,9 @@ class Target:
     model or of several, each as :func:`attacks.evasion.perturbations` made them."""
     adaptive: Callable[..., Any] | None = None
     """The user's own evasion attack (see :mod:`attacks.evasion._adaptive`)."""
+    twin: Callable[[], nn.Module] | None = None
+    """Reads the dense model of the same run, as ``model`` is (inputs → logits); None where there is none, or
+    this is it."""
     trigger: Callable[[], Triggered] | None = None
     """Makes inputs with the trigger of a backdoor that the user suspects (see
     :mod:`attacks.tampering.trigger`)."""
@@ -141,6 +144,8 @@ class Target:
     batch_size: int = 256
     block: int = 1024
     """Examples are gone through in blocks of so many, which never meet: see :class:`Cut`."""
+    blocks: tuple[int, ...] = ()
+    """The same for each stage of a probe that is done whole; none: ``block`` in all of them."""
 
     @property
     def device(self) -> torch.device:
@@ -190,7 +195,8 @@ class Card:
 
 
 Part = Mapping[str, NDArray[np.generic]]
-"""What a piece of a probe's work leaves: arrays whose last axis goes over its examples, and text."""
+"""What a piece of a probe's work leaves: arrays whose last axis can be put end to end with those of its
+neighbours, and text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,35 +215,53 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """How a probe's work over examples is cut into pieces that can be done apart, and joined.
+class Stage:
+    """A part of a probe's work that goes over examples, and can be done in pieces."""
 
-    A piece is a range of examples that begins at a multiple of ``Target.block``. Whatever the pieces, the
-    join gives the same measurements, bit for bit. ``piece`` and ``join`` are each handed a generator in the
-    same state.
-    """
-
+    name: str
+    """For people: what is being done."""
     examples: Callable[[Sizes, Any], int]
     """(sizes, settings) → examples to be gone through; 0 where they cannot be apart."""
     passes: Callable[[Any], float]
     """settings → forward and backward passes that one example takes, roughly."""
-    piece: Callable[[Target, Any, torch.Generator, range], Part]
-    join: Callable[[Target, Any, torch.Generator, Sequence[Part]], Sequence[Measurement]]
-    joining: Callable[[Any], float] = lambda settings: 0.0
-    """settings → passes that joining takes, roughly, of one example each."""
+    piece: Callable[[Target, Any, torch.Generator, Part, range], Part]
+    """(target, settings, generator, what earlier stages left of all examples, examples) → what it leaves,
+    under names that no other stage has."""
+    rare: bool = False
+    """Whether it is only done where something is in doubt: no time is told for it beforehand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a probe's work is cut into stages, each into pieces that can be done apart, and joined.
+
+    A piece is a range of a stage's examples that begins at a multiple of ``Target.block``. Whatever the
+    pieces, the join gives the same measurements, bit for bit. Pieces and ``join`` are each handed a generator
+    in the same state.
+    """
+
+    stages: tuple[Stage, ...]
+    join: Callable[[Target, Any, torch.Generator, Part], Sequence[Measurement]]
+    """(target, settings, generator, what all stages left) → measurements; takes no time to speak of."""
 
     def whole(self, target: Target, settings: Any, generator: torch.Generator) -> Sequence[Measurement]:
-        """All in one piece."""
-        state = generator.get_state()
-        examples = self.examples(Sizes.of(target), settings) or len(target.test)
-        part = self.piece(target, settings, generator, range(examples))
-        generator.set_state(state)
-        return self.join(target, settings, generator, [part])
+        """Each stage in one piece."""
+        state, sizes = generator.get_state(), Sizes.of(target)
+        known: Part = {}
+        for place, stage in enumerate(self.stages):
+            examples = stage.examples(sizes, settings) or len(target.test)
+            ours = replace(target, block=target.blocks[place] if target.blocks else target.block)
+            known = {**known, **stage.piece(ours, settings, generator, known, range(examples))}
+            generator.set_state(state)
+        return self.join(target, settings, generator, known)
 
 
 def merged(parts: Sequence[Part]) -> Part:
-    """The parts of neighbouring ranges as that of all together. Of text the first counts; other arrays that
-    some parts lack are dropped, but for those without examples."""
+    """The parts of neighbouring ranges as that of all together; one with nothing in it is passed over.
+
+    Of text the first counts; other arrays that some parts lack are dropped.
+    """
+    parts = [part for part in parts if part]
     names = dict.fromkeys(name for part in parts for name in part)
     found: dict[str, NDArray[np.generic]] = {}
     for name in names:

@@ -2,18 +2,19 @@
 
 import graphlib
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from datetime import UTC, datetime
-from typing import TypeVar
 
+from attacks.probe import Part, merged
 from audit.engine import Engine, WorkerDied
 from audit.progress import Monitor
 from audit.unit import Unit
 from audit.work import Given, Result, crashed
 from reports.data.ledger import Ledger, VariantRow
 
-T = TypeVar("T")
+STAGES = 32
+"""Stages, of all models together, whose finds are kept at hand."""
 
 
 def ways(work: Iterable[Unit]) -> dict[str, float]:
@@ -50,6 +51,7 @@ class Schedule:
         self._ways = ways(work)
         self._made: dict[str, VariantRow] = {}
         self._errors: dict[str, str] = {}
+        self._stages: dict[tuple[str, ...], Part] = {}
         self._ready: list[tuple[float, int, Unit]] = []
         """A heap, the longest way first."""
         self._solo: list[Unit] = []
@@ -101,9 +103,29 @@ class Schedule:
         self._flying[self._engine.submit(unit, self._given(unit))] = unit
 
     def _given(self, unit: Unit) -> Given:
-        pieces = unit.parents[len(unit.parents) - unit.pieces :]
-        parts = {piece: part for piece in pieces if (part := self._ledger.part(piece)) is not None}
-        return Given(_some(self._made, unit.parents), parts, _some(self._errors, unit.parents))
+        known: Part = {}
+        place, lost = len(unit.parents) - sum(unit.pieces), ""
+        for count in unit.pieces:
+            stage = unit.parents[place : place + count]
+            left = self._left(stage)
+            if left is None:
+                errors = (self._errors[piece] for piece in stage if piece in self._errors)
+                lost = lost or next(errors, "a piece of its work is missing")
+            known = {**known, **(left or {})}
+            place += count
+        return Given({name: self._made[name] for name in unit.parents if name in self._made}, known, lost)
+
+    def _left(self, stage: tuple[str, ...]) -> Part | None:
+        """What the pieces of one stage left, of all their examples; None if one is missing. Kept for the next
+        that asks, since every piece of the stages after it does."""
+        if stage not in self._stages:
+            while len(self._stages) >= STAGES:
+                self._stages.pop(next(iter(self._stages)))
+            parts = [part for piece in stage if (part := self._ledger.part(piece)) is not None]
+            if len(parts) < len(stage):
+                return None
+            self._stages[stage] = merged(parts)
+        return self._stages[stage]
 
     def _land(self) -> list[Unit]:
         """Write down what has finished; returns those units."""
@@ -143,7 +165,3 @@ class Schedule:
             self._errors[unit.id] = result.error
         self._failed += result.error is not None
         self._monitor.finished(unit, result.seconds, result.error)
-
-
-def _some(table: Mapping[str, T], names: Iterable[str]) -> dict[str, T]:
-    return {name: table[name] for name in names if name in table}

@@ -81,18 +81,26 @@ class Unit:
     of: tuple[str, ...] = ()
     """The variants that are measured, one for each parent."""
     sources: tuple[str, ...] = ()
-    """The variants whose perturbations are tried, one for each parent after the first."""
+    """The variants whose perturbations are tried, one for each parent after the models."""
     reference: int = -1
     """Of a reference model: its number."""
     company: Company = Company()
     """Of a membership probe."""
+    twins: int = 0
+    """How many of the parents after the first are models that a probe is handed beside it."""
+    stage: int = 0
+    """Of a piece: the stage of its probe's work, and what is done there."""
+    doing: str = ""
     first: int = 0
     stop: int = 0
     """The examples that it is about, in the order of the probe; none (0, 0) where it is about all."""
     block: int = 0
     """Examples that are gone through together."""
-    pieces: int = 0
-    """Of a probe: how many of its parents, the last ones, are its pieces; 0 where it is done whole."""
+    blocks: tuple[int, ...] = ()
+    """The same of each stage of a probe."""
+    pieces: tuple[int, ...] = ()
+    """How many of its parents, the last ones, are pieces of each stage before it, in order; none where a
+    probe is done whole."""
     examples: int = 0
     """How many examples it goes through, for progress; 0 where it is about none, or joins pieces."""
     passes: float = 0.0
@@ -112,7 +120,8 @@ class Unit:
             "perturbations": "perturb for", "reference": f"reference {self.reference + 1} of",
         }  # fmt: skip
         some = f" examples {self.first}–{self.stop - 1}" if self.stop else ""
-        return f"{verbs.get(self.kind, self.probe or self.kind)} {self.variant} seed {self.replicate}{some}"
+        what = verbs.get(self.kind, " ".join(filter(None, (self.probe or self.kind, self.doing))))
+        return f"{what} {self.variant} seed {self.replicate}{some}"
 
     @property
     def alone(self) -> bool:
@@ -210,7 +219,7 @@ class Namer:
 
     def seed(self, kind: Kind, replicate: int, what: Mapping[str, Any]) -> int:
         """Of a probe: the same attacker, with the same luck, meets every variant of a replicate."""
-        luck = {key: value for key, value in what.items() if key not in ("block", "sources")}
+        luck = {key: value for key, value in what.items() if key not in ("blocks", "sources")}
         drawn = {"kind": kind, "what": luck, "replicate": replicate, "subject": self._subject}
         return int(_hash(drawn)[:15], 16)
 

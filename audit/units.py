@@ -30,7 +30,10 @@ def units(plan: Plan, data: Data, device: str, cutting: Cutting = WHOLE) -> list
             sources = _sources_of(model, models) if probe == "evasion" and perturbed else []
             company = _company(plan, model, models, copies) if probe == "membership" else Company()
             shifts = {source.variant: perturbed[source.id] for source in sources}
-            measured += measuring.units(plan, namer, probe, model, sources, shifts, cuts[probe], company)
+            twins = _dense_of(model, models) if probe == "evasion" else ()
+            measured += measuring.units(
+                plan, namer, probe, model, sources, shifts, cuts[probe], company, twins
+            )
     costs = []
     for replicate in plan.seeds:
         ours = tuple(model for model in models if model.replicate == replicate)
@@ -113,6 +116,13 @@ def _sources_of(model: Unit, models: list[Unit]) -> list[Unit]:
         if other.id != model.id
         and (other.replicate == model.replicate or (other.kind == "dense" and len(dense) == 1))
     ]
+
+
+def _dense_of(model: Unit, models: list[Unit]) -> tuple[Unit, ...]:
+    """The dense model of the same seed, or that of all seeds; none for a dense one."""
+    if model.kind == "dense":
+        return ()
+    return tuple(m for m in _sources_of(model, models) if m.kind == "dense")[:1]
 
 
 def _models(plan: Plan, namer: Namer, epoch: float) -> Iterator[Unit]:

@@ -4,7 +4,7 @@ import math
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from attacks.evasion import Settings as EvasionSettings
 from attacks.evasion import perturbations
-from attacks.probe import Held, Part, Target, unavailable
+from attacks.probe import Held, Part, Status, Target, unavailable
 from attacks.registry import probes
 from audit import costs, manifest, references, scores
 from audit.cutting import LARGEST
@@ -62,11 +62,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a unit's parents left, by unit id. A parent that failed has neither variant nor part."""
+    """What a unit's parents left."""
 
     made: Mapping[str, VariantRow] = field(default_factory=dict)
-    parts: Mapping[str, Part] = field(default_factory=dict)
-    errors: Mapping[str, str] = field(default_factory=dict)
+    """The models, by unit id; one that failed is not there."""
+    known: Part = field(default_factory=dict)
+    """What the pieces of the stages before it left, of all their examples."""
+    lost: str = ""
+    """Why that is not whole; empty: it is."""
 
 
 class PieceFailedError(Exception):
@@ -87,7 +90,7 @@ def perform(unit: Unit, given: Given, context: Context) -> Result:
             KEPT[unit.kind](unit, made, context)
             return Result(time.perf_counter() - start)
         if unit.kind == "piece":
-            part = _piece(unit, made, context)
+            part = _piece(unit, given, context)
             return Result(time.perf_counter() - start, part=part)
         rows = _costs(unit, made, context) if unit.kind == "cost" else _probe(unit, given, context)
         return Result(time.perf_counter() - start, measurements=tuple(rows))
@@ -104,10 +107,15 @@ def crashed(unit: Unit, message: str, seconds: float = 0.0, trace: str = "") -> 
 
 
 def _failed(unit: Unit, variant: str, message: str) -> list[MeasurementRow]:
+    return _rowless(unit, variant, "failed", message)
+
+
+def _rowless(unit: Unit, variant: str, status: Status, message: str) -> list[MeasurementRow]:
+    """A row without a figure for each metric of the unit's probe."""
     card = costs.CARD if unit.kind == "cost" else probes()[unit.probe].card
     return [
         MeasurementRow(variant, unit.replicate, unit.probe, m.metric, status=m.status, note=m.note)
-        for m in unavailable(card.metrics, "failed", message)
+        for m in unavailable(card.metrics, status, message)
     ]
 
 
@@ -306,7 +314,7 @@ def _others(unit: Unit, context: Context) -> dict[str, list[dict[str, Tensor]]]:
     A variant that could not be made has none.
     """
     found: dict[str, list[dict[str, Tensor]]] = {}
-    for parent, source in zip(unit.parents[1:], unit.sources, strict=True):
+    for parent, source in zip(unit.parents[1 + unit.twins :], unit.sources, strict=True):
         path = perturbations_file(context.out, parent)
         if path.is_file():
             alone = unit.variant == "dense" or source == "dense"
@@ -334,8 +342,18 @@ def _target(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Tar
         trigger=trigger(plan, data) if unit.probe == "tampering" else None,
         batch_size=batch_size(data.test.x[0].numel()),
         block=unit.block or LARGEST,
+        blocks=unit.blocks,
+        twin=_twin(unit, made, context),
         **(_held(unit, made, context) if unit.probe == "membership" else {}),
     )  # fmt: skip
+
+
+def _twin(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Callable[[], nn.Module] | None:
+    """Reads the dense model beside the one that a unit is about; None where it has none."""
+    found = next((made[parent] for parent in unit.parents[1 : 1 + unit.twins] if parent in made), None)
+    if found is None:
+        return None
+    return lambda: models.wrap(_load(found, context), context.plan, context.data).to(context.device)
 
 
 def _untrained(seed: int, context: Context) -> nn.Module:
@@ -367,25 +385,31 @@ def _held(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> dict[
     }
 
 
-def _piece(unit: Unit, made: Mapping[str, VariantRow], context: Context) -> Part:
-    """Do one probe's work on some of the examples."""
-    target, cut = _target(unit, made, context), probes()[unit.probe].cut
+def _piece(unit: Unit, given: Given, context: Context) -> Part:
+    """Do one stage of a probe's work on some of the examples."""
+    _refuse_gaps(given)
+    target, cut = _target(unit, given.made, context), probes()[unit.probe].cut
     assert cut is not None
+    settings, some = context.plan.settings[unit.probe], range(unit.first, unit.stop)
     with _luck(unit) as generator:
-        return cut.piece(target, context.plan.settings[unit.probe], generator, range(unit.first, unit.stop))
+        return cut.stages[unit.stage].piece(target, settings, generator, given.known, some)
+
+
+def _refuse_gaps(given: Given) -> None:
+    if given.lost:
+        raise PieceFailedError(given.lost)
 
 
 def _probe(unit: Unit, given: Given, context: Context) -> list[MeasurementRow]:
     """Measure one model by one probe: whole, or by joining what its pieces left."""
-    pieces = unit.parents[len(unit.parents) - unit.pieces :]
-    for piece in pieces:
-        if piece not in given.parts:
-            raise PieceFailedError(given.errors.get(piece, "a piece of its work is missing"))
+    if context.plan.model.black_box and unit.probe == "tampering":
+        return _rowless(unit, unit.variant, "not_applicable", black_box.SEALED)
+    _refuse_gaps(given)
     target, probe = _target(unit, given.made, context), probes()[unit.probe]
     settings = context.plan.settings[unit.probe]
     with _luck(unit) as generator:
-        if pieces and probe.cut is not None:
-            found = probe.cut.join(target, settings, generator, [given.parts[piece] for piece in pieces])
+        if unit.pieces and probe.cut is not None:
+            found = probe.cut.join(target, settings, generator, given.known)
         else:
             found = probe.run(target, settings, generator)
     return [

@@ -232,7 +232,7 @@ def _units(count: int) -> list[Unit]:
         ]  # fmt: skip
         parents = tuple(piece.id for piece in pieces)
         joined = Unit(
-            f"{probe}", 0, "probe", f"v{probe}", 0, parents, probe="evasion", of=(f"v{probe}",), pieces=10
+            f"{probe}", 0, "probe", f"v{probe}", 0, parents, probe="evasion", of=(f"v{probe}",), pieces=(10,)
         )
         work += [*pieces, joined]
     return work[:count]

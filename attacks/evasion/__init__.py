@@ -4,22 +4,26 @@ To add an attack: one file here with a constant ``ATTACK`` of type
 :class:`attacks.evasion._attack.EvasionAttack`; its name is the attack's name in plan and report.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import nn
 
 from attacks._techniques import techniques
-from attacks.evasion import _adaptive, _corruptions, _cure, _pieces, _transfer, _union
-from attacks.evasion._attack import Batch, EvasionAttack, reason
+from attacks.evasion import _adaptive, _corruptions, _costs, _transfer, _union, health
+from attacks.evasion._attack import Batch, EvasionAttack
+from attacks.evasion._cure import cure
 from attacks.evasion._features import in_own_units, in_units
 from attacks.evasion._inner import worst
+from attacks.evasion._means import looked_for
+from attacks.evasion._pieces import Ground, cuttable
+from attacks.evasion._rows import DISTANCE, METRIC, rows
 from attacks.evasion._settings import ART, PACKAGE, Epsilon, Settings
-from attacks.evasion.health import METRIC as HEALTH
-from attacks.evasion.health import diagnose
-from attacks.evasion.sweep import DISTANCE, METRIC, Sweep, rows, settled
-from attacks.probe import Card, Cut, Measurement, Part, Target, merged
+from attacks.evasion._uncured import with_cure
+from attacks.evasion.health._evidence import SAMPLE
+from attacks.evasion.sweep import corruptions, inferred, pictures, rest, tried_out
+from attacks.probe import Card, Cut, Measurement, Part, Sizes, Stage, Target
 
 __all__ = [
     "CARD",
@@ -45,7 +49,7 @@ CARD = Card(
     "and may change every input value by up to ε within the valid range.",
     limits="An upper bound on robustness: a stronger or adaptive attack may break more. It speaks of "
     "small changes measured by the named norm, not of rotations, patches or changes of meaning.",
-    metrics=(METRIC, DISTANCE, HEALTH, _corruptions.METRIC),
+    metrics=(METRIC, DISTANCE, health.METRIC, _corruptions.METRIC),
     papers=(
         "Goodfellow et al. 2015, Explaining and harnessing adversarial examples, arXiv:1412.6572",
         "Madry et al. 2018, Towards deep learning models resistant to adversarial attacks, arXiv:1706.06083",
@@ -76,42 +80,82 @@ def run(target: Target, settings: Settings, generator: torch.Generator) -> Seque
     return CUT.whole(target, settings, generator)
 
 
-def _piece(target: Target, settings: Settings, generator: torch.Generator, examples: range) -> Part:
+def _first(
+    target: Target, settings: Settings, generator: torch.Generator, known: Part, examples: range
+) -> Part:
     span = target.bounds if target.features is None else (0.0, target.features.reach)
     if problems := settings.problems(span):
         raise ValueError("; ".join(problems))
     attacks = _attacks(in_units(target), settings)
-    return _pieces.piece(target, settings, attacks, generator, examples)
+    return tried_out(target, settings, attacks, generator, known, examples)
+
+
+def _later(
+    *works: Callable[[Ground, range], Part],
+) -> Callable[[Target, Settings, torch.Generator, Part, range], Part]:
+    """A stage on the ground that the stages before it left."""
+
+    def piece(
+        target: Target, settings: Settings, generator: torch.Generator, known: Part, examples: range
+    ) -> Part:
+        ground = _ground(target, settings, generator, known)
+        return {name: values for work in works for name, values in work(ground, examples).items()}
+
+    return piece
+
+
+def _ground(target: Target, settings: Settings, generator: torch.Generator, known: Part) -> Ground:
+    return Ground.of(target, settings, _attacks(in_units(target), settings), generator, known)
 
 
 def _join(
-    target: Target, settings: Settings, generator: torch.Generator, parts: Sequence[Part]
+    target: Target, settings: Settings, generator: torch.Generator, known: Part
 ) -> Sequence[Measurement]:
-    given, target = target, in_units(target)
-    attacks = _attacks(target, settings)
+    ground = _ground(target, settings, generator, known)
     found: list[Measurement] = []
     sweeps = []
-    for swept in _pieces.put_together(target, settings, attacks, generator, parts):
-        whole, more = _judged(settled(swept, attacks, settings, target.batch_size), target, settings, attacks)
-        whole = replace(whole, examples=in_own_units(whole.examples, target))
+    for norm, swept in ground.sweeps.items():
+        flags = health.flags(ground, norm)
+        whole, uncured = with_cure(ground, norm, [name for name, flag in flags.items() if flag.raised])
+        whole = replace(whole, examples=in_own_units(whole.examples, ground.target))
         sweeps.append(whole)
-        found += [*rows(whole), *more]
+        found += [*rows(whole), *(_transfer.rows(swept) if settings.transfer else [])]
+        found += [flag.row(norm) for flag in (*flags.values(), *([uncured] if uncured else []))]
     found += _union.rows(sweeps)
-    if given.features is not None:
-        words = given.features.words
+    if target.features is not None:
+        words = target.features.words
         found = [replace(row, note="; ".join(note for note in (row.note, words) if note)) for row in found]
     if settings.corruptions:
-        found += _corrupted(parts)
+        hits, why = corruptions(known)
+        failed = Measurement(_corruptions.METRIC, status="failed", note=why)
+        found += [failed] if why else _corruptions.rows(hits)
     return found
 
 
+def _everyone(sizes: Sizes, settings: Settings) -> int:
+    return sizes.test if cuttable(_attacks(None, settings)) else 0
+
+
+def _sample(sizes: Sizes, settings: Settings) -> int:
+    return min(SAMPLE, _everyone(sizes, settings))
+
+
+def _one(sizes: Sizes, settings: Settings) -> int:
+    return min(1, _everyone(sizes, settings))
+
+
 CUT = Cut(
-    lambda sizes, settings: _pieces.count(sizes, _attacks(None, settings)),
-    lambda settings: _pieces.passes(settings, _attacks(None, settings)),
-    _piece,
+    (
+        Stage("attacks", _everyone, lambda s: _costs.attacks(s, _attacks(None, s)), _first),
+        Stage("inference", _sample, lambda s: _costs.trial(s, _attacks(None, s)), _later(inferred)),
+        Stage("every ε", _everyone, lambda s: _costs.attacks(s, _attacks(None, s)), _later(rest), rare=True),
+        Stage("health", _sample, _costs.health, _later(health.examined)),
+        Stage("pictures and views", _one, lambda s: _costs.views(s, _attacks(None, s)),
+              _later(pictures, looked_for)),
+        Stage("cure", _everyone, lambda s: _costs.cure(s, _attacks(None, s)), _later(cure), rare=True),
+    ),
     _join,
-    _pieces.joining,
-)
+)  # fmt: skip
 
 
 def _attacks(target: Target | None, settings: Settings) -> dict[str, EvasionAttack]:
@@ -136,30 +180,3 @@ def chosen_attacks(settings: Settings) -> dict[str, EvasionAttack]:
             attack = known[name]
         attacks[name] = replace(attack, on="all") if settings.alone and attack.sees != "gradients" else attack
     return attacks
-
-
-def _judged(
-    found: Sweep, target: Target, settings: Settings, attacks: dict[str, EvasionAttack]
-) -> tuple[Sweep, list[Measurement]]:
-    """The sweep of one norm with transfer and, where its health is in doubt, the cure; and further rows."""
-    more = _transfer.rows(found) if settings.transfer else []
-    evidence, flags = diagnose(found, attacks, target.test.x, settings)
-    try:
-        found, uncured = _cure.cured(found, evidence, flags, attacks, settings, target.batch_size)
-    except Exception as error:
-        found, uncured = _failed(found, _cure.NAME, error), _cure.not_run(evidence, error)
-    more += [flag.row(found.norm) for flag in (*flags.values(), *([uncured] if uncured else []))]
-    return found, more
-
-
-def _corrupted(parts: Sequence[Part]) -> list[Measurement]:
-    """The rows of common corruptions; a failed one if the model or the images did not bear them."""
-    hits, why = _pieces.corruptions(merged(parts))
-    if why:
-        return [Measurement(_corruptions.METRIC, status="failed", note=why)]
-    return _corruptions.rows(hits)
-
-
-def _failed(found: Sweep, name: str, error: Exception) -> Sweep:
-    """The sweep, with failed rows of what could not be run; the rest goes on."""
-    return replace(found, failed={**found.failed, name: reason(error)})

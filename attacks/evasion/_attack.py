@@ -102,6 +102,14 @@ class EvasionAttack:
     whole: bool = False
     """Whether it is given all examples at once, since what it does to one depends on the others."""
 
+    def passes(self, settings: "Settings") -> float:
+        """Forward and backward passes of an example at one ε under these settings, roughly."""
+        if self.sees in ("scores", "labels") and self.steps:
+            return float(getattr(settings, self.steps)) / 3  # queries are forward passes alone
+        usual = type(settings).model_fields[self.steps].default if self.steps else 1
+        times = getattr(settings, self.steps) / usual if self.steps else 1
+        return float(self.cost * times * settings.restarts)
+
     def longer(self, settings: "Settings", times: int) -> "Settings":
         """The settings under which it takes ``times`` as many steps; as they are if it takes none."""
         if not self.steps:

@@ -40,7 +40,16 @@ class Ball:
         self, point: Tensor, gradient: Tensor, length: Tensor, centre: Tensor, eps: Tensor, bounds: Bounds
     ) -> Tensor:
         """From each point (N, …) so far, (N,), along the steepest ascent, then back into ball and bounds."""
-        return self.project(point + column(length, point) * self.steepest(gradient), centre, eps, bounds)
+        moved = self.steepest(gradient).mul_(column(length, point)).add_(point)  # its own: it may be changed
+        return self.project(moved, centre, eps, bounds)
+
+    def widest(self, like: Tensor, bounds: tuple[float, float]) -> Tensor:
+        """The distance of two opposite corners of the bounds of inputs (N, …), a scalar."""
+        low, high = (like.new_full((1, *like.shape[1:]), bound) for bound in bounds)
+        if self.features is not None:
+            low = self.features.low
+            high = torch.where(self.features.mutable, self.features.high, low)
+        return self.distance(high, low)[0]
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """A few of the inputs that break a model, kept so that a reader of the results can look at them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,7 +30,8 @@ class Broken:
 
 def broken_examples(
     attacks: Mapping[str, EvasionAttack],
-    batch: Batch,
+    shape: torch.Size,
+    batch_of: Callable[[Tensor], Batch],
     grid: Tensor,
     worst: Tensor,
     right: Tensor,
@@ -39,19 +40,16 @@ def broken_examples(
     """The first pictures broken at the ε that breaks nearest to half of them; None where there are none.
 
     The attacks run once more on these alone, from cheap to dear: an attack gives the same result whatever
-    its batch. ``worst``: (len(grid), N) bool over the batch; ``right``: where the batch stands among all.
+    its batch. ``shape``: of one input; ``batch_of``: which of N examples → a batch of them; ``worst``:
+    (len(grid), N) bool over these; ``right``: where they stand among all.
     """
-    if (
-        batch.x.ndim != 4
-        or batch.x.shape[1] not in (1, 3)
-        or batch.x[:1].numel() > LARGEST
-        or not worst.any()
-    ):
+    if len(shape) != 3 or shape[0] not in (1, 3) or shape.numel() > LARGEST or not worst.any():
         return None
     share = worst.double().mean(dim=1)
     rung = int(torch.where(share > 0, (share - 0.5).abs(), torch.inf).argmin())
     index = torch.nonzero(worst[rung]).squeeze(1)[:KEPT]
-    part = batch.at(index, grid[rung].expand(len(index)))
+    batch = batch_of(index)
+    part = replace(batch, eps=grid[rung].expand(len(index)).to(batch.x))
     found, open_ = part.x.clone(), torch.ones(len(index), dtype=torch.bool, device=index.device)
     for attack in attacks.values():
         if attack.search == "distance" or not open_.any():

@@ -1,6 +1,6 @@
 """Is what stands at an ε because an attack failed at a larger one really left standing? A sample is tried."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -21,45 +21,57 @@ class Trial:
     """What became of the sample."""
 
     hits: Tensor
-    """Which examples of the sample broke where they were inferred to stand, (S,) bool."""
-    worst: Tensor
-    """(len(grid), N) bool: what is broken, with what the trial found."""
+    """Which examples of the sample broke where they were inferred to stand, (S,) bool; S is at least 1."""
 
     @property
     def refuted(self) -> bool:
-        """Whether the inference was given up, and every ε attacked."""
+        """Whether the inference is given up, and every ε attacked."""
         return float(self.hits.double().mean()) > LIMIT
 
 
-def trial(
-    attacks: Sequence[EvasionAttack],
+def sample(inferred: Tensor) -> tuple[Tensor, Tensor]:
+    """Of what stands by inference, (len(grid), N) bool, some examples, (S,), and at which rung of the grid
+    each is to be tried, (S,)."""
+    places = torch.nonzero(inferred.any(dim=0)).squeeze(1)
+    fixed = torch.Generator().manual_seed(inferred.shape[1])
+    chosen = places[torch.randperm(len(places), generator=fixed)[:SAMPLE].to(places.device)]
+    if len(chosen) == 0:
+        return chosen, chosen
+    rungs = torch.multinomial(inferred[:, chosen].T.double().cpu(), 1, generator=fixed).squeeze(1).to(chosen)
+    return chosen, rungs
+
+
+def inferring(attacks: Mapping[str, EvasionAttack]) -> list[EvasionAttack]:
+    """Those that infer, from cheap to dear."""
+    return [attack for attack in attacks.values() if attack.search == "smallest" and not attack.whole]
+
+
+def tried(attack: EvasionAttack, batch: Batch, settings: Settings, batch_size: int) -> Tensor:
+    """Which of the sample break where they are inferred to stand, (N,) bool."""
+    hits = torch.zeros(len(batch), dtype=torch.bool, device=batch.x.device)
+    for some in torch.split(torch.arange(len(batch), device=batch.x.device), batch_size):
+        part = batch.at(some, batch.eps[some])
+        hits[some] = check(part, attack.run(part, settings)).broken
+    return hits
+
+
+def taken_in(worst: Tensor, chosen: Tensor, rungs: Tensor, hits: Tensor) -> Tensor:
+    """What is broken, (len(grid), N) bool, with what the sample showed."""
+    ladder = torch.arange(len(worst), device=worst.device).unsqueeze(1)
+    found = worst.clone()
+    found[:, chosen] |= hits & (ladder >= rungs)
+    return found
+
+
+def everything(
+    attacks: Mapping[str, EvasionAttack],
     batch: Batch,
     grid: Tensor,
     worst: Tensor,
-    inferred: Tensor,
     settings: Settings,
     batch_size: int,
-) -> Trial | None:
-    """Attack some of what stands by inference where it stands, with the first of the attacks, which are those
-    that inferred; if too many break, all of them attack everything that stands, at every ε.
-
-    ``worst`` and ``inferred``: (len(grid), N) bool, apart. None where nothing is inferred.
-    """
-    places = torch.nonzero(inferred.any(dim=0)).squeeze(1)
-    if len(places) == 0 or not attacks:
-        return None
-    fixed = torch.Generator().manual_seed(len(batch))
-    chosen = places[torch.randperm(len(places), generator=fixed)[:SAMPLE].to(places.device)]
-    rungs = torch.multinomial(inferred[:, chosen].T.double().cpu(), 1, generator=fixed).squeeze(1).to(chosen)
-    hits = torch.zeros(len(chosen), dtype=torch.bool, device=chosen.device)
-    for some in torch.split(torch.arange(len(chosen), device=chosen.device), batch_size):
-        part = batch.at(chosen[some], grid[rungs[some]])
-        hits[some] = check(part, attacks[0].run(part, settings)).broken
-    ladder = torch.arange(len(grid), device=grid.device).unsqueeze(1)
-    worst = worst.clone()
-    worst[:, chosen] |= hits & (ladder >= rungs)
-    found = Trial(hits, worst)
-    if found.refuted:
-        for attack in attacks:
-            worst = rising(attack, batch, grid, worst, settings, batch_size)
-    return Trial(hits, worst)
+) -> Tensor:
+    """``worst``, (len(grid), N) bool, once all that infer have attacked what stands, at every ε."""
+    for attack in inferring(attacks):
+        worst = rising(attack, batch, grid, worst, settings, batch_size)
+    return worst

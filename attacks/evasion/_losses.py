@@ -34,9 +34,9 @@ def odds(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 def gap(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """L = max_{j≠y} z_j − z_y (Carlini & Wagner 2017): above zero where the label has lost."""
     label = y.unsqueeze(1)
-    rival, aim = logits.scatter(1, label, -torch.inf).max(dim=1, keepdim=True)
-    weights = torch.zeros_like(logits).scatter_(1, aim, 1.0).scatter_(1, label, -1.0)
-    return (rival - logits.gather(1, label)).squeeze(1), weights
+    rival = logits.scatter(1, label, -torch.inf).argmax(dim=1, keepdim=True)
+    weights = torch.zeros_like(logits).scatter_(1, rival, 1.0).scatter_(1, label, -1.0)
+    return -margin(logits, y), weights
 
 
 def lead(logits: Tensor, aims: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,7 +73,10 @@ def climb(model: nn.Module, x: Tensor, y: Tensor, loss: Loss = odds) -> tuple[Te
     The gradient is zero where autograd cannot follow the outputs back to the inputs, and in each entry where
     it is not a number. Raises NotFiniteError if a logit is NaN or infinite.
     """
-    parts = zip(pieces(x), torch.split(y, len(pieces(x)[0])), strict=True)
+    some = pieces(x)
+    if len(some) == 1:
+        return _climb(model, x, y, loss)
+    parts = zip(some, torch.split(y, len(some[0])), strict=True)
     logits, values, gradients = zip(*(_climb(model, *part, loss) for part in parts), strict=True)
     return torch.cat(logits), torch.cat(values), torch.cat(gradients)
 

@@ -30,4 +30,5 @@ def pieces(x: Tensor) -> tuple[Tensor, ...]:
 @torch.no_grad()
 def predict(model: nn.Module, x: Tensor) -> Tensor:
     """Logits (N, C), N at least 1; raises NotFiniteError if one is NaN or infinite."""
-    return torch.cat([checked(model(laid_out(part))) for part in pieces(x)])
+    found = [checked(model(laid_out(part))) for part in pieces(x)]
+    return found[0] if len(found) == 1 else torch.cat(found)

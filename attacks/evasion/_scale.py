@@ -49,7 +49,12 @@ def magnified(model: nn.Module, logits: Tensor, y: Tensor) -> nn.Module:
     typical = float(margin(logits.float(), y).median())
     if not 0 < typical < LEAST:
         return model
-    return Magnified(model, 2.0 ** math.ceil(math.log2(AIM / typical)))
+    return times(model, 2.0 ** math.ceil(math.log2(AIM / typical)))
+
+
+def times(model: nn.Module, factor: float) -> nn.Module:
+    """The model, magnified so many times."""
+    return model if factor == 1 else Magnified(model, factor)
 
 
 def probabilities(outputs: Tensor) -> Tensor:

@@ -156,10 +156,7 @@ def _parts(wanted: Tensor, batch_size: int) -> list[Tensor]:
 
 def widest(batch: Batch) -> Tensor:
     """The distance of two opposite corners of the bounds, a scalar: no ball needs to be larger."""
-    low, high = (batch.x.new_full((1, *batch.x.shape[1:]), bound) for bound in batch.bounds)
-    if (features := batch.ball.features) is not None:
-        low, high = features.low, torch.where(features.mutable, features.high, features.low)
-    return batch.ball.distance(high, low)[0]
+    return batch.ball.widest(batch.x, batch.bounds)
 
 
 def _first_order(batch: Batch) -> Tensor:

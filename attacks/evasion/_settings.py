@@ -125,6 +125,10 @@ class Settings(ProbeSettings):
     fmn_steps: int = Field(default=50, ge=1, le=10_000)
     """Steps of ``fmn``."""
 
+    cure_passes: int = Field(default=300_000, ge=1)
+    """Passes through the model, forward and backward, that an example may take in the cure: where attacks are
+    in doubt, what stands is attacked again. What they do not reach stays in doubt."""
+
     @field_validator("eps", "norms")
     @classmethod
     def _no_repeats(cls, values: Any) -> Any:
@@ -139,7 +143,8 @@ class Settings(ProbeSettings):
         """What the plan does not say, its level says."""
         if not isinstance(given, dict) or (level := given.get("level", "standard")) not in list(LEVELS):
             return given
-        return {"attacks": attacks_of(level), **LEVELS[level], **given}
+        named = {} if "attacks" in given else {"attacks": attacks_of(level)}
+        return {**named, **LEVELS[level], **given}
 
     @field_validator("attacks")
     @classmethod

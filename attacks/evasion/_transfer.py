@@ -5,20 +5,22 @@ transfer better than plain ones (Dong et al. 2018), in balls of a few sizes; and
 can be scaled to any ε.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attacks._rates import rate
 from attacks.evasion import _search
 from attacks.evasion._attack import Batch, EvasionAttack
-from attacks.evasion._balls import column
+from attacks.evasion._balls import Ball, column
+from attacks.evasion._curves import Curve, Sweep, among_all
 from attacks.evasion._features import ball_of
 from attacks.evasion._losses import climb
+from attacks.evasion._passes import predict
+from attacks.evasion._rows import METRIC
 from attacks.evasion._settings import Settings
-from attacks.evasion.sweep import METRIC, Curve, Sweep, among_all
 from attacks.probe import Measurement, Target
 
 NAME = "transfer"
@@ -52,18 +54,41 @@ def _directions(target: Target, norm: str, eps: float, examples: range) -> Tenso
         x, y = some.x, some.y
         x, y = x.to(target.device), y.to(target.device)
         radius = torch.full((len(y),), eps, device=x.device, dtype=x.dtype)
-        iterate, momentum = x, torch.zeros_like(x)
-        for _ in range(STEPS):
-            _, _, gradient = climb(target.model, iterate, y)
-            mean = gradient.flatten(1).abs().mean(dim=1).clamp(min=1e-30)
-            momentum = DECAY * momentum + gradient / column(mean, x)
-            iterate = ball.step(iterate, momentum, radius / STEPS * STEP_RATIO, x, radius, target.bounds)
+        *_, iterate = _iterates(target.model, ball, x, y, radius, target.bounds)
         parts.append(((iterate - x) / eps * (1 - 2**-10)).half().cpu())
     return torch.cat(parts)
 
 
+def _iterates(
+    model: nn.Module, ball: Ball, x: Tensor, y: Tensor, radius: Tensor, bounds: tuple[float, float]
+) -> Iterator[Tensor]:
+    """Steps uphill with momentum, in a ball of each example's radius (N,)."""
+    iterate, momentum = x, torch.zeros_like(x)
+    for _ in range(STEPS):
+        _, _, gradient = climb(model, iterate, y)
+        mean = gradient.flatten(1).abs().mean(dim=1).clamp(min=1e-30)
+        momentum = DECAY * momentum + gradient / column(mean, x)
+        iterate = ball.step(iterate, momentum, radius / STEPS * STEP_RATIO, x, radius, bounds)
+        yield iterate
+
+
+def from_twin(read: Callable[[], nn.Module]) -> EvasionAttack:
+    """An attack that climbs another model, and tries every iterate on the one under attack."""
+
+    def run(batch: Batch, settings: Settings) -> Tensor:
+        del settings
+        found, standing, twin = batch.x.clone(), torch.ones_like(batch.y, dtype=torch.bool), read()
+        for iterate in _iterates(twin, batch.ball, batch.x, batch.y, batch.eps, batch.bounds):
+            fools = standing & (predict(batch.model, iterate).argmax(dim=1) != batch.y)
+            found = torch.where(column(fools, found), iterate, found)
+            standing &= ~fools
+        return found
+
+    return EvasionAttack(run, search="smallest", paper="Dong et al. 2018", cost=2 * STEPS, sees="others")
+
+
 def replayed(
-    found: Sweep, sources: Mapping[str, Sequence[Shifts]], settings: Settings, batch_size: int
+    found: Sweep, batch: Batch, sources: Mapping[str, Sequence[Shifts]], settings: Settings, batch_size: int
 ) -> Sweep:
     """The sweep with the curve of ``transfer`` (all sources together), and of each source alone.
 
@@ -72,10 +97,10 @@ def replayed(
     """
     replays, together = {}, torch.zeros_like(found.worst)
     for name, models in sources.items():
-        attack = EvasionAttack(_Replay(found, models), search="each", paper="", sees="others")
-        known = torch.zeros(len(found.grid), len(found.batch), dtype=torch.bool, device=found.worst.device)
+        attack = EvasionAttack(_Replay(found, batch, models), search="each", paper="", sees="others")
+        known = torch.zeros(len(found.grid), len(batch), dtype=torch.bool, device=found.worst.device)
         broken = among_all(
-            _search.each(attack, found.batch, found.grid, known, settings, batch_size), found.right, True
+            _search.each(attack, batch, found.grid, known, settings, batch_size), found.right, True
         )
         together |= broken
         replays[name] = broken
@@ -101,8 +126,8 @@ def rows(found: Sweep) -> list[Measurement]:
 class _Replay:
     """Tries perturbations of other models, one after another, on what none of them has fooled yet."""
 
-    def __init__(self, found: Sweep, models: Sequence[Shifts]) -> None:
-        self._keys, self._order = found.batch.seeds[:, 0].sort()
+    def __init__(self, found: Sweep, batch: Batch, models: Sequence[Shifts]) -> None:
+        self._keys, self._order = batch.seeds[:, 0].sort()
         right = found.right.cpu()
         self._directions = [direction[right] for shifts in models for direction in shifts.get(found.norm, ())]
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from attacks._rates import rate
-from attacks.evasion.sweep import METRIC, Sweep
+from attacks.evasion._curves import Sweep
+from attacks.evasion._rows import METRIC
 from attacks.probe import Measurement
 
 NAME = "union"

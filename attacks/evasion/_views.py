@@ -1,5 +1,6 @@
 """Views of a model: the same decisions, with gradients that can be climbed."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -54,28 +55,39 @@ class View(nn.Module):
         answers: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self._model, self._classes, self._dtype, self._place = model, classes, dtype, place
-        self._scale, self._draws, self._answers = scale, draws, answers
+        self._model, self._classes, self._dtype, self._draws = model, classes, dtype, draws
+        self.place, self.scale, self.answers = place, scale, answers
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, C)."""
         mean: Tensor = torch.stack([self._once(x) for _ in range(self._draws)]).mean(dim=0)
-        logits: Tensor = mean / self._scale
-        if self._answers is not None:
+        logits: Tensor = mean / self.scale
+        if self.answers is not None:
             with torch.no_grad():
-                answers = self._answers(x.detach())
-            return lent(logits, answers / self._scale)
+                answers = self.answers(x.detach())
+            return lent(logits, answers / self.scale)
         return logits
 
     def _once(self, x: Tensor) -> Tensor:
         x = x.to(self._dtype)
         with StraightThrough(x, self._classes) as through:
             outputs: Tensor = self._model(x)
-        if self._place is not None and self._place < len(through.rows):
-            outputs = through.rows[self._place]
+        if self.place is not None and self.place < len(through.rows):
+            outputs = _decided(through.rows[self.place], outputs.detach())
         elif bool(probabilities(outputs.detach()).all()):
             outputs = outputs.clamp(min=TINY.get(outputs.dtype, 1e-38)).log()
         return outputs
+
+
+def _decided(logits: Tensor, outputs: Tensor) -> Tensor:
+    """The logits, with the class that the outputs decide for lifted to the top where they decide otherwise:
+    they may be rounded and tied, and an attack that stops where the logits turn stops short of the model."""
+    told = outputs.argmax(dim=1, keepdim=True)
+    top = logits.detach().amax(dim=1, keepdim=True)
+    here = logits.detach().gather(1, told)
+    above = top + top.abs().clamp(min=1) * torch.finfo(logits.dtype).eps * 4
+    lift = torch.where(logits.argmax(dim=1, keepdim=True) == told, 0.0, above - here)
+    return logits + torch.zeros_like(logits).scatter_(1, told, lift.to(logits.dtype))
 
 
 class Estimated(nn.Module):
@@ -142,6 +154,17 @@ def seen(part: Batch, view: nn.Module, starts: int) -> Batch:
     logits, _, gradient = climb(view, part.x, part.y)
     seeds = part.seeds[:, :1] + torch.arange(starts, device=part.x.device).unsqueeze(0)
     return replace(part, model=view, logits=logits, gradient=gradient.nan_to_num(), seeds=seeds)
+
+
+def in_double(model: nn.Module, x: Tensor) -> nn.Module | None:
+    """The model in float64; None where it cannot be had. ``x``: inputs, (N, …)."""
+    try:
+        found = copy.deepcopy(model).double()
+        with torch.no_grad():
+            seen = found(x[:1].double())
+        return found if seen.dtype == torch.float64 else None
+    except Exception:  # whatever a foreign model raises: it was not made for float64
+        return None
 
 
 def view_of(batch: Batch, model: nn.Module, dtype: torch.dtype, draws: int) -> View:

@@ -44,9 +44,10 @@ def _ascend(
                 logits = predict(part.model, iterate)
             standing = logits.argmax(dim=1) == y
             if not bool(standing.all()):
-                result[pending[~standing]] = iterate[~standing]
+                gone, kept = (torch.nonzero(some).squeeze(1) for some in (~standing, standing))
+                result[pending[gone]] = iterate[gone]
                 pending, iterate, x, y, eps, gradient = (
-                    tensor[standing] for tensor in (pending, iterate, x, y, eps, gradient)
+                    tensor[kept] for tensor in (pending, iterate, x, y, eps, gradient)
                 )
                 if len(pending) == 0:
                     return pending

@@ -26,6 +26,7 @@ FREE = ("scores", "labels")
 """What attacks may see that do without gradients."""
 BY_QUERIES = ("square", "rays")
 """Those that a black box gets where the plan's level has none of them."""
+SEALED = "the model is a black box: its weights are in a program, and nothing of them was changed"
 WHY = "the model is a black box: it has no gradients that an attack could climb"
 
 

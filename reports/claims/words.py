@@ -60,9 +60,20 @@ def summary(finding: Finding) -> str:
         if finding.verdict == "supported":
             return f"No worse than dense in any probe: {best}."
         return f"Every setting is worse than dense in some probe; the best are {best}."
-    told = [f"{one.facet.name} {effect(one)}" for one in finding.wholes]
+    told = [f"{one.facet.name} {effect(one)}{_by_each(one)}" for one in finding.wholes]
     needs = f"what matters: {finding.claim.smallest}"
     return f"{listing(told)}; {needs}."
+
+
+def _by_each(one: Pooled) -> str:
+    """Where the mean's own interval does not show what each subject's does, those: with few subjects it is
+    wide, whatever they say."""
+    region = one.facet.region
+    if one.summary is None or min(region.inside(one.effect), region.outside(one.effect)) <= TAIL:
+        return ""
+    unit = one.facet.unit
+    own = [f"{change(e.value, unit)} ({change_span(*e.ends(), unit)})" for _, e in one.subjects]
+    return f", shown in each of {len(own)} subjects: {listing(own)}"
 
 
 def settled(finding: Finding) -> str:

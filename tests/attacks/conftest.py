@@ -6,6 +6,9 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+from attacks.evasion import Settings
+from attacks.evasion._attack import Batch
+from attacks.evasion._clean import Start, begin, luck
 from attacks.probe import Examples, Target
 
 
@@ -89,3 +92,14 @@ def make_target(digits: Examples) -> Callable[..., Target]:
 @pytest.fixture(scope="session")
 def target(trained: nn.Module, make_target: Callable[..., Target]) -> Target:
     return make_target(trained)
+
+
+@pytest.fixture(scope="session")
+def unattacked() -> Callable[[Target, Settings], Batch]:
+    """What the model gets right, as one batch, with the luck that a generator of seed 0 gives it."""
+
+    def batch(target: Target, settings: Settings) -> Batch:
+        seeds = luck(target, settings, torch.Generator().manual_seed(0))[0]
+        return begin(target, settings, seeds, range(len(target.test)), Start.of(target))[1]
+
+    return batch

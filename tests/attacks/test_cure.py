@@ -1,6 +1,7 @@
 """The cure: it runs whatever the plan holds, says what ran, and each find lies within its own ball."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from attacks.evasion import Settings, _art, chosen_attacks, run
-from attacks.evasion._attack import AttackFailedError, EvasionAttack
+from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
 from attacks.evasion._cure import Cure, Try
 from attacks.evasion._search import check
 from attacks.evasion._straight_through import StraightThrough
 from attacks.evasion._views import Estimated, View
-from attacks.evasion.sweep import sweep
 from attacks.probe import Measurement, Target
+
+Unattacked = Callable[[Target, Settings], Batch]
 
 EPS = 26 / 256
 SMALL = {"level": "quick", "eps": (EPS,), "apgd_steps": 10, "targets": 2, "queries": 60}
@@ -79,15 +81,14 @@ def test_the_note_names_what_ran_and_nothing_else(few: Target):
     assert "fmn" not in cured.note
 
 
-def test_a_cure_of_which_nothing_runs_is_no_figure(few: Target):
+def test_a_cure_of_which_nothing_runs_is_no_figure(few: Target, unattacked: Unattacked):
     def fails(*_: object) -> Tensor:
         raise OSError("no such thing")
 
-    (found,) = sweep(few, Settings(**SMALL), {}, generator())
     settings = Settings(**SMALL)
     cure = Cure([Try("it", EvasionAttack(fails, search="smallest", paper=""), settings)])
     with pytest.raises(AttackFailedError, match="it failed: OSError: no such thing"):
-        cure(found.batch, settings)
+        cure(unattacked(few, settings), settings)
 
 
 def test_a_cured_figure_is_never_above_the_uncured(few: Target):
@@ -100,17 +101,98 @@ def test_a_cured_figure_is_never_above_the_uncured(few: Target):
         assert not (cured.outcomes["correct"] & ~row.outcomes["correct"]).any()
 
 
+# Its limit
+
+
+def uncured(rows: list[Measurement]) -> Measurement:
+    (row,) = [row for row in rows if row.at.get("flag") == "uncured"]
+    return row
+
+
+@pytest.mark.parametrize(("passes", "reached"), [(10, ()), (150, ("fgsm", "pgd")), (300_000, ("square",))])
+def test_what_the_limit_of_passes_keeps_from_being_attacked_is_in_doubt(
+    passes: int, reached: tuple[str, ...], few: Target
+):
+    """Two PGDs of forty steps are within 150 passes, the hundreds of APGD-T and Square's are not."""
+    masked = replace(few, model=Rounded(few.model).eval())
+    config = Settings(**{**SMALL, "apgd_steps": 100, "queries": 600}, cure_passes=passes)
+    found = list(run(masked, config, generator()))
+    ((cured,), (plain,)), doubt = (rows_of(found, name) for name in ("cured", "pgd")), uncured(found)
+    assert cured.value <= plain.value
+    for name in reached:
+        assert f"{name} broke" in cured.note
+    if passes == 300_000:
+        assert "limit" not in cured.note
+        assert doubt.value <= doubt.at["limit"]
+        return
+    assert "square broke" not in cured.note
+    assert f"examples reached the limit of {passes} passes (cure_passes)" in cured.note
+    assert (
+        doubt.value == pytest.approx(cured.value / plain.outcomes["correct"].mean(), abs=0.05) or passes > 10
+    )
+    assert doubt.value > doubt.at["limit"]
+    assert "standing where the cure reached its limit of passes" in doubt.note
+
+
+def test_the_limit_is_each_examples_own_whatever_the_batch(few: Target):
+    masked = replace(few, model=Rounded(few.model).eval())
+    config = Settings(**{**SMALL, "eps": (0.05, EPS)}, cure_passes=200)
+    rows = [
+        [(r.metric, r.value, r.note) for r in run(replace(masked, batch_size=size), config, generator())]
+        for size in (7, 50)
+    ]
+    assert rows[0] == rows[1]
+
+
+# The dense model of the same run
+
+
+class Numb(nn.Module):
+    """The decisions alone, from another thread, where no view looks: no gradient, no scores."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        copy = x.detach().numpy().copy()
+        with ThreadPoolExecutor(1) as pool:
+            label = pool.submit(lambda: self.model(torch.from_numpy(copy)).argmax(1).numpy()).result()
+        return torch.from_numpy(np.eye(10, dtype=np.float32)[label])
+
+
+def test_what_fools_the_dense_model_is_tried_where_scores_are_flat(few: Target, truth: float):
+    """With the network behind the mask as the twin, nearly all that can be found is; without, RayS finds a
+    part of it."""
+    masked = replace(few, model=Numb(few.model).eval())
+    alone, helped = (
+        list(run(replace(masked, twin=twin), Settings(**SMALL), generator()))
+        for twin in (None, lambda: few.model)
+    )
+    ((before,), (after,)) = (rows_of(rows, "cured") for rows in (alone, helped))
+    assert "dense broke" in after.note
+    assert "dense broke" not in before.note
+    assert after.value <= truth + 0.041 < before.value
+    assert uncured(helped).value > 0.01  # it is no proof: the twin may know less than the model
+
+
+def test_the_dense_model_is_left_alone_where_gradients_tell(few: Target):
+    masked = replace(few, model=Rounded(few.model).eval(), twin=lambda: pytest.fail("asked for"))
+    (cured,) = rows_of(list(run(masked, Settings(**SMALL), generator())), "cured")
+    assert cured.value < 1
+
+
 # ART
 
 
-def test_arts_attack_keeps_to_each_examples_own_radius(few: Target):
+def test_arts_attack_keeps_to_each_examples_own_radius(few: Target, unattacked: Unattacked):
     """Formerly the first example's radius held for all."""
     settings = Settings(level="quick", eps=(0.3,), attacks=("art:FastGradientMethod",))
-    (found,) = sweep(few, settings, {}, generator())
+    clean = unattacked(few, settings)
     (attack,) = chosen_attacks(settings).values()
     small, large = 0.05, 0.3
-    eps = torch.where(torch.arange(len(found.batch)) % 2 == 0, small, large)
-    batch = replace(found.batch, eps=eps)
+    eps = torch.where(torch.arange(len(clean)) % 2 == 0, small, large)
+    batch = replace(clean, eps=eps)
     moved = attack.run(batch, settings)
     distance = batch.ball.distance(moved, batch.x)
     assert np.allclose(distance[eps == small], small, atol=1e-5)
@@ -153,16 +235,18 @@ def test_random_directions_estimate_without_bias():
     "after",
     [lambda z: z.softmax(1), lambda z: z.argsort(1).argsort(1).float(), lambda z: z.log_softmax(1).clamp(-1)],
 )
-def test_the_tensor_that_decides_is_found_inside(after: Callable[[Tensor], Tensor], few: Target):
+def test_the_tensor_that_decides_is_found_inside(
+    after: Callable[[Tensor], Tensor], few: Target, unattacked: Unattacked
+):
     from attacks.evasion._views import view_of
 
     class Behind(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return after(few.model(x))
 
-    (found,) = sweep(replace(few, model=Behind()), Settings(**SMALL, attacks=("fgsm",)), {}, generator())
-    view = view_of(found.batch, Behind(), torch.float32, 1)
-    ratio = view(found.batch.x) / few.model(found.batch.x)
+    batch = unattacked(replace(few, model=Behind()), Settings(**SMALL, attacks=("fgsm",)))
+    view = view_of(batch, Behind(), torch.float32, 1)
+    ratio = view(batch.x) / few.model(batch.x)
     assert torch.allclose(ratio, ratio[0, 0].expand_as(ratio), rtol=1e-3)
 
 

@@ -374,7 +374,7 @@ def test_noise_alone_breaks_little(target: Target, rows: list[Measurement], monk
         return logits, loss, torch.randn(gradient.shape, generator=noise)
 
     monkeypatch.setattr("attacks.evasion.pgd.climb", blind)
-    monkeypatch.setattr("attacks.evasion.sweep.climb", blind)
+    monkeypatch.setattr("attacks.evasion._clean.climb", blind)
     blind_rows = list(run(target, Settings(eps=EPS), generator()))
     for eps in EPS[2:]:
         assert curve(blind_rows, "worst_case")[eps].mean() > curve(rows, "worst_case")[eps].mean() + 0.2

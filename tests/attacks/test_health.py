@@ -107,6 +107,16 @@ def unmasked(target: Target) -> list[Measurement]:
     return list(run(target, Settings(**QUICK), generator()))
 
 
+def test_what_square_finds_on_the_sample_counts_beside_a_weak_square_of_the_plan(target: Target):
+    """Formerly the flag was that of the plan's curves alone, and the finds of the checks were lost."""
+    blind = replace(target, model=masked(target.model, "detached"))
+    settings = Settings(**{**BRIEF, "attacks": ("fgsm", "square"), "queries": 1, "cure_passes": 1})
+    rows = list(run(blind, settings, generator()))
+    (flag,) = [row for row in rows if row.at.get("flag") == "black_box_stronger"]
+    assert flag.value > 0.1
+    assert "black_box_stronger" in raised(rows)
+
+
 HIDDEN = ("quantised", "cast", "detached", "data", "no_grad", "saturated")
 """Maskers that gradients alone do not see through."""
 

@@ -11,8 +11,9 @@ import torch
 
 from attacks._techniques import techniques
 from attacks.evasion._attack import EvasionAttack
+from attacks.evasion._curves import Sweep
 from attacks.evasion._settings import PACKAGE, Settings
-from attacks.evasion.sweep import Sweep, sweep
+from attacks.evasion.sweep import sweep
 from attacks.probe import Examples, Target
 
 HERE = Path(__file__).parent / "reference"

@@ -1,5 +1,6 @@
 """What a curve rests on: distances of all finds, draws of random models, every ε where that is asked for."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -10,14 +11,20 @@ from torch import Tensor, nn
 
 from attacks import evasion
 from attacks._techniques import techniques
+from attacks.evasion._attack import Batch
+from attacks.evasion._curves import Sweep
 from attacks.evasion._differences import untold
 from attacks.evasion._losses import margin
+from attacks.evasion._rows import DISTANCE, METRIC
 from attacks.evasion._scale import AIM, Magnified, magnified
 from attacks.evasion._search import DRAWS, draws
-from attacks.evasion.sweep import DISTANCE, METRIC, Sweep, robust_curves, sweep
+from attacks.evasion.sweep import robust_curves, sweep
 from attacks.probe import Examples, Measurement, Target
 
 Settings = partial(evasion.Settings, level="quick")
+
+
+Unattacked = Callable[[Target, evasion.Settings], Batch]
 
 
 def swept(target: Target, settings: evasion.Settings) -> Sweep:
@@ -106,7 +113,9 @@ def test_magnified_logits_decide_as_they_did_and_are_large_enough(target: Target
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize(("hidden", "share"), [(0, 0.0), (16, 0.25), (48, 0.75)])
-def test_what_a_gradient_leaves_untold_is_its_hidden_share(hidden: int, share: float, norm: str):
+def test_what_a_gradient_leaves_untold_is_its_hidden_share(
+    hidden: int, share: float, norm: str, unattacked: Unattacked
+):
     """Of a linear model of two classes whose slopes are alike everywhere: so many of 64 values are hidden."""
     weight = torch.ones(64)
 
@@ -126,8 +135,8 @@ def test_what_a_gradient_leaves_untold_is_its_hidden_share(hidden: int, share: f
 
     x = 0.4 + 0.2 * torch.rand(300, 64, generator=torch.Generator().manual_seed(0))
     given = Target(Linear(), 2, (0.0, 1.0), Examples(x, torch.ones(300, dtype=torch.int64)), batch_size=300)
-    found = swept(given, Settings(eps=(0.05,), norms=(norm,), attacks=("fgsm",)))
-    left = untold(found.batch, found.batch.model, 0.05, 0.005)
+    batch = unattacked(given, Settings(eps=(0.05,), norms=(norm,), attacks=("fgsm",)))
+    left = untold(batch, batch.model, 0.05, 0.005)
     assert float(left.mean()) == pytest.approx(share, abs=0.08)
     assert float(left.max()) < 1e-4 or hidden
 
@@ -223,9 +232,7 @@ def test_thorough_attacks_every_eps(shells: Target):
     assert found.trial is None
 
 
-def test_what_survives_where_every_eps_is_attacked_was_attacked_there(
-    target: Target, monkeypatch: pytest.MonkeyPatch
-):
+def test_what_survives_where_every_eps_is_attacked_was_attacked_there(target: Target, unattacked: Unattacked):
     told: set[tuple[int, float]] = set()
     plain = techniques("attacks.evasion", evasion._attack.EvasionAttack)["pgd"]
 
@@ -237,8 +244,9 @@ def test_what_survives_where_every_eps_is_attacked_was_attacked_there(
     generator = torch.Generator().manual_seed(0)
     (found,) = sweep(target, settings, {"pgd": replace(plain, run=spy)}, generator)
     standing = ~found.curves["pgd"].broken[:, found.right]
+    batch = unattacked(target, settings)
     for rung, eps in enumerate(found.grid.float().tolist()):
-        seeds = found.batch.seeds[standing[rung], 0].tolist()
+        seeds = batch.seeds[standing[rung], 0].tolist()
         assert {(seed, eps) for seed in seeds} <= told
 
 

@@ -20,12 +20,14 @@ from torch import Tensor, nn
 from attacks import evasion
 from attacks._techniques import techniques
 from attacks.evasion import _art, _corruptions, perturbations
-from attacks.evasion._attack import EvasionAttack
+from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._settings import LEVELS, PACKAGE, attacks_of
 from attacks.evasion.rays import rays
 from attacks.evasion.square import square
 from attacks.evasion.sweep import robust_curves, sweep
 from attacks.probe import Examples, Measurement, Target
+
+Unattacked = Callable[[Target, evasion.Settings], Batch]
 
 NORMS = pytest.mark.parametrize("norm", ["linf", "l2"])
 EPS = {"linf": (0.05, 0.1, 0.15), "l2": (0.3, 0.6, 0.9)}
@@ -131,13 +133,14 @@ def test_square_is_no_weaker_than_arts(target: Target, trained: nn.Module):
     st.sampled_from(["linf", "l2"]),
     st.sampled_from([(7,), (1, 5, 5), (3, 8, 4), (2, 3), (1, 1, 2)]),
 )
-def test_candidates_stay_in_ball_and_bounds(seed: int, eps: float, norm: str, shape: tuple[int, ...]):
+def test_candidates_stay_in_ball_and_bounds(
+    unattacked: Unattacked, seed: int, eps: float, norm: str, shape: tuple[int, ...]
+):
     target, *_ = linear(3, int(np.prod(shape)), seed, count=8)
     x = torch.rand(8, *shape, generator=torch.Generator().manual_seed(seed))
     y = target.model(x).argmax(1)
     boxed = replace(target, bounds=(0.0, 1.0), test=Examples(x, y))
-    (found,) = sweep(boxed, config(norms=(norm,), eps=(0.1,)), {}, generator())
-    batch = replace(found.batch, eps=torch.full((8,), eps))
+    batch = replace(unattacked(boxed, config(norms=(norm,), eps=(0.1,))), eps=torch.full((8,), eps))
     for attack in (square, rays):
         moved = attack(batch, config(queries=30))
         assert moved.shape == x.shape
@@ -149,9 +152,10 @@ def test_candidates_stay_in_ball_and_bounds(seed: int, eps: float, norm: str, sh
 
 @NORMS
 @pytest.mark.parametrize("name", ["square", "rays"])
-def test_an_example_fares_the_same_in_any_batch(name: str, norm: str, target: Target):
-    (found,) = sweep(target, config(norms=(norm,), eps=(0.1,)), {}, generator())
-    batch = found.batch.at(torch.arange(40), torch.full((40,), 0.4 if norm == "l2" else 0.08))
+def test_an_example_fares_the_same_in_any_batch(name: str, norm: str, target: Target, unattacked: Unattacked):
+    batch = unattacked(target, config(norms=(norm,), eps=(0.1,))).at(
+        torch.arange(40), torch.full((40,), 0.4 if norm == "l2" else 0.08)
+    )
     wanted = config(queries=60)
     whole = KNOWN[name].run(batch, wanted)
     for part in (torch.arange(7), torch.tensor([39, 3])):

@@ -23,6 +23,8 @@ from attacks.evasion.pgd import pgd
 from attacks.evasion.sweep import robust_curves, sweep
 from attacks.probe import Examples, Measurement, Target
 
+Unattacked = Callable[[Target, evasion.Settings], Batch]
+
 WHITE_BOX = tuple(n for n, a in techniques(PACKAGE, EvasionAttack).items() if a.sees == "gradients")
 NORMS = pytest.mark.parametrize("norm", ["linf", "l2"])
 LIGHT = {"apgd_steps": 20, "targets": 3, "fmn_steps": 30, "steps": 10}
@@ -118,9 +120,10 @@ def test_each_attack_alone_breaks_two_and_three_classes(norm: str, classes: int)
 
 
 @NORMS
-def test_apgd_never_leaves_ball_or_bounds(target: Target, norm: str):
-    (found,) = sweep(target, Settings(norms=(norm,), eps=(0.1,), restarts=2), {}, generator())
-    batch = found.batch.at(torch.arange(40), torch.linspace(0.01, 0.8, 40))
+def test_apgd_never_leaves_ball_or_bounds(target: Target, unattacked: Unattacked, norm: str):
+    batch = unattacked(target, Settings(norms=(norm,), eps=(0.1,), restarts=2)).at(
+        torch.arange(40), torch.linspace(0.01, 0.8, 40)
+    )
     known = techniques(PACKAGE, EvasionAttack)
     for name in ("pgd", "apgd_ce", "apgd_t"):
         moved = known[name].run(batch, Settings(restarts=2, **LIGHT))
@@ -183,14 +186,14 @@ def recorded(attack: EvasionAttack, seen: list[tuple[float, int]]) -> EvasionAtt
     return replace(attack, run=spy)
 
 
-def test_survivors_only_are_attacked_and_the_row_says_so(target: Target):
+def test_survivors_only_are_attacked_and_the_row_says_so(target: Target, unattacked: Unattacked):
     known, seen = techniques(PACKAGE, EvasionAttack), []
     attacks = {"apgd_ce": recorded(known["apgd_ce"], seen), "pgd": known["pgd"]}
     config = Settings(eps=(0.1,), **LIGHT)
     (found,) = sweep(target, config, attacks, generator())
     assert list(found.curves) == ["pgd", "apgd_ce"]  # by cost
     standing = (~found.curves["pgd"].broken[0])[found.right]
-    assert sorted(seed for _, seed in seen) == sorted(found.batch.seeds[standing, 0].tolist())
+    assert sorted(seed for _, seed in seen) == sorted(unattacked(target, config).seeds[standing, 0].tolist())
     assert (found.curves["apgd_ce"].broken >= found.curves["pgd"].broken).all()
     rows = robust_curves(target, config, attacks, generator())
     notes = {row.at["attack"]: row.note for row in rows}
@@ -299,9 +302,8 @@ def test_climb_of_a_model_that_ignores_its_input_is_zero():
     assert not gradient.any()
 
 
-def test_pgd_reads_its_batch_only(target: Target):
-    (found,) = sweep(target, Settings(eps=(0.1,)), {}, generator())
-    batch = found.batch.at(torch.arange(20), torch.full((20,), 0.1))
+def test_pgd_reads_its_batch_only(target: Target, unattacked: Unattacked):
+    batch = unattacked(target, Settings(eps=(0.1,))).at(torch.arange(20), torch.full((20,), 0.1))
     before = batch.x.clone(), batch.gradient.clone()
     pgd(batch, Settings())
     assert torch.equal(batch.x, before[0])

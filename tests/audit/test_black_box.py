@@ -157,6 +157,8 @@ def test_from_a_program_to_a_report(folder: Path) -> None:
     assert float(flags["zero_gradients"]["value"]) == 1  # it is said that gradients told nothing
     assert found["membership_auc", "loss"]["status"] == "ok"
     assert float(found["extraction_fidelity", "knockoff"]["value"]) > 0.2
+    assert {r["status"] for r in rows if r["probe"] == "tampering"} == {"not_applicable"}
+    assert any("black box" in r["note"] for r in rows if r["probe"] == "tampering")
     assert found["parameters", ""]["status"] == "not_applicable"
     assert "given as a black box" in (folder / "out/report.html").read_text(encoding="utf-8")
 

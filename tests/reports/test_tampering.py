@@ -107,8 +107,8 @@ def test_faults_and_a_trigger_stand_for_a_run_without_a_search(tmp_path: Path, s
     rows = [
         MeasurementRow(variant, 0, "tampering", "tampering_success", ON | {"on": on}, value, n=60)
         for variant, on, value in (
-            ("dense", "triggered", 0.0), ("dense", "clean", 0.0), ("m@0.9", "triggered", 1.0),
-            ("m@0.9", "clean", 0.1),
+            ("dense", "triggered", 0.0), ("dense", "clean", 0.0), ("m@0.5", "triggered", 1.0),
+            ("m@0.5", "clean", 0.1), ("m@0.9", "triggered", 1.0),
         )
     ]  # fmt: skip
     results = built(tmp_path / "trigger", synthetic, rows)

@@ -1,6 +1,5 @@
 """What the checks look at: a sample of examples, and one plain walk uphill in balls of several sizes."""
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,10 +12,11 @@ from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import column, half_cosine
 from attacks.evasion._losses import climb, margin
 from attacks.evasion._passes import predict
+from attacks.evasion._pieces import Ground
 from attacks.evasion._random import uniform
 from attacks.evasion._search import widest
 from attacks.evasion._settings import Settings
-from attacks.evasion.sweep import Sweep
+from attacks.evasion._views import in_double
 
 SAMPLE = 100
 """Examples looked at: enough to see what a share of a few percent is, cheap beside the attacks."""
@@ -47,10 +47,11 @@ class Walk:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A sample of what the model gets right, in one norm; what is costly is computed once, when asked for."""
+    """Some of a sample of what the model gets right, in one norm; what is costly is computed once, when asked
+    for."""
 
     batch: Batch
-    """The sample."""
+    """Those of the sample."""
     rungs: Tensor
     """Where on the grid the balls walked in stand, rising, (B,) int64."""
     standing: Tensor
@@ -60,26 +61,36 @@ class Evidence:
     attacks: Mapping[str, EvasionAttack]
     """The plan's, but for those that could not be run."""
     settings: Settings
-    constant: bool
-    """Whether the model gives one class to every input tried (:func:`one_class`), and nothing changed it."""
+    halfway: int
+    """The rung of the grid at which nearest to half of the whole sample stands; of several the largest."""
+    first: int
+    """Where these stand in the whole sample."""
+    size: int
+    """Of the whole sample."""
+    beside: Tensor
+    """Another input of the sample, (1, …)."""
 
     @classmethod
-    def of(
-        cls, found: Sweep, attacks: Mapping[str, EvasionAttack], inputs: Tensor, settings: Settings
-    ) -> "Evidence":
-        """A fixed sample of a sweep, and some of its radii, the smallest and the largest among them.
-
-        ``inputs``: every test input (n, …), those among them that the model gets wrong.
-        """
-        batch, grid = found.batch, found.grid
-        order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(len(batch)))
-        chosen = order[:SAMPLE].sort().values.to(batch.x.device)
+    def of(cls, ground: Ground, norm: str, some: range) -> "Evidence":
+        """Those of the sample, in some of the radii of a norm, the smallest and the largest among them."""
+        found, chosen = ground.sweeps[norm], sample(int(ground.right.sum())).to(ground.right.device)
+        standing, grid = ~found.worst[:, found.right][:, chosen], found.grid
         spread = torch.linspace(0, len(grid) - 1, min(RADII, len(grid))).round().long()
-        part = batch.at(chosen, torch.zeros(len(chosen), device=batch.x.device))
-        worst = found.worst[:, found.right]
-        constant = not bool(worst.any()) and one_class(batch, inputs)
-        ran = {name: attack for name, attack in attacks.items() if name in found.curves}
-        return cls(part, spread.to(grid.device), ~worst[:, chosen], grid, ran, settings, constant)
+        ours = chosen[some.start : some.stop]
+        other = torch.nonzero(ground.right).squeeze(1)[chosen[(some.stop) % len(chosen)]].cpu()
+        batch = ground.batch(norm, ours)
+        return cls(
+            batch=batch,
+            rungs=spread.to(grid.device),
+            standing=standing[:, some.start : some.stop],
+            grid=grid,
+            attacks=ground.ran(norm),
+            settings=ground.settings,
+            halfway=halfway(standing),
+            first=some.start,
+            size=len(chosen),
+            beside=ground.target.test.x[other : other + 1].to(batch.x),
+        )
 
     @property
     def radii(self) -> Tensor:
@@ -89,25 +100,13 @@ class Evidence:
     @cached_property
     def double(self) -> nn.Module | None:
         """The model in float64; None where it cannot be had."""
-        try:
-            model = copy.deepcopy(self.batch.model).double()
-            with torch.no_grad():
-                seen = model(self.batch.x[:1].double())
-            return model if seen.dtype == torch.float64 else None
-        except Exception:  # whatever a foreign model raises: it was not made for float64
-            return None
+        return in_double(self.batch.model, self.batch.x)
 
     @cached_property
     def walk(self) -> Walk:
         """From the clean inputs in each ball, with the plan's steps of PGD, or :data:`STEPS` if more."""
         steps = max(STEPS, self.settings.steps)
         return walk(self.batch, self.radii, self.settings.model_copy(update={"steps": steps}))
-
-    @cached_property
-    def halfway(self) -> int:
-        """The rung of the grid at which nearest to half of the sample stands; of several the largest."""
-        off = (self.standing.double().mean(dim=1) - 0.5).abs()
-        return int(torch.nonzero(off == off.amin())[-1])
 
     @cached_property
     def unbounded(self) -> Tensor:
@@ -158,19 +157,41 @@ def in_ball(batch: Batch, radius: Tensor) -> Batch:
     return replace(batch, eps=radius.expand(len(batch)).to(batch.x))
 
 
-def one_class(batch: Batch, inputs: Tensor) -> bool:
+def sample(count: int) -> Tensor:
+    """Which of so many examples are looked at, rising: the same for every variant of as many."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(count))
+    return order[:SAMPLE].sort().values
+
+
+def halfway(standing: Tensor) -> int:
+    """The rung of the grid at which nearest to half stands, (len(grid), N) bool; of several the largest."""
+    off = (standing.double().mean(dim=1) - 0.5).abs()
+    return int(torch.nonzero(off == off.amin())[-1])
+
+
+def constant(ground: Ground, norm: str) -> bool:
+    """Whether the model gives one class to every input tried (:func:`one_class`), and nothing changed it."""
+    found, target = ground.sweeps[norm], ground.target
+    if bool(found.worst[:, found.right].any()):
+        return False
+    labels = target.test.y.to(found.right.device)[found.right]
+    return one_class(ground.start.model, target.bounds, labels, target.test.x.to(target.device))
+
+
+def one_class(model: nn.Module, bounds: tuple[float, float], labels: Tensor, inputs: Tensor) -> bool:
     """Whether the model gives one class to everything: all test inputs (n, …), and random ones in the bounds.
+    ``labels``: of those that it gets right, (N,).
 
     These are noise, corners, flat inputs, and test inputs mirrored in the middle of the bounds or with their
     values in another order. Such a model cannot be fooled, and no attack on it need be doubted.
     """
-    if len(batch) == 0 or bool((batch.y != batch.y[0]).any()):
+    if len(labels) == 0 or bool((labels != labels[0]).any()):
         return False
-    low, high = batch.bounds
-    some = inputs[:: max(len(inputs) // INPUTS, 1)][:INPUTS].to(batch.x)
-    seeds = torch.arange(INPUTS, device=batch.x.device)
-    noise = uniform(seeds, batch.x.shape[1:]).to(batch.x) * (high - low) + low
-    flat = uniform(seeds, (1,), 1).to(batch.x) * (high - low) + low
+    low, high = bounds
+    some = inputs[:: max(len(inputs) // INPUTS, 1)][:INPUTS]
+    seeds = torch.arange(INPUTS, device=inputs.device)
+    noise = uniform(seeds, inputs.shape[1:]).to(inputs) * (high - low) + low
+    flat = uniform(seeds, (1,), 1).to(inputs) * (high - low) + low
     order = torch.randperm(some[0].numel(), generator=torch.Generator().manual_seed(0)).to(some.device)
     tried = (
         inputs,
@@ -182,7 +203,7 @@ def one_class(batch: Batch, inputs: Tensor) -> bool:
     )
     try:
         return all(
-            bool((predict(batch.model, part.to(batch.x)).argmax(dim=1) == batch.y[0]).all())
+            bool((predict(model, part).argmax(dim=1) == labels[0]).all())
             for kind in tried
             for part in torch.split(kind, INPUTS)
         )

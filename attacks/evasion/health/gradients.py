@@ -10,7 +10,7 @@ from attacks.evasion._differences import UNTOLD, untold
 from attacks.evasion._losses import odds, raw_gradient
 from attacks.evasion._scale import bare, factor
 from attacks.evasion.health._evidence import Evidence
-from attacks.evasion.health._flag import SHARED, Flag, counted
+from attacks.evasion.health._flag import SHARED, Flag
 from attacks.evasion.health.outputs import rounding
 
 GAIN = 0.5
@@ -27,7 +27,7 @@ def zero_gradients(evidence: Evidence) -> Flag:
     """The input gradient is zero or not a number: no gradient attack can take a step."""
     gradient = _gradient(evidence.batch.model, evidence.batch.x, evidence.batch.y)
     hits = _dead(gradient)
-    return Flag("zero_gradients", SHARED, hits, counted(hits, "the input gradient is zero or not a number."))
+    return Flag("zero_gradients", SHARED, hits, "the input gradient is zero or not a number.")
 
 
 def saturated_softmax(evidence: Evidence) -> Flag:
@@ -40,7 +40,7 @@ def saturated_softmax(evidence: Evidence) -> Flag:
     logits, y = batch.logits.float() / factor(batch.model), batch.y
     slope = logits.softmax(dim=1) - torch.nn.functional.one_hot(y, logits.shape[1])
     hits = (slope == 0).all(dim=1)
-    return Flag("saturated_softmax", 0.05, hits, counted(hits, "cross-entropy has no gradient in float32."))
+    return Flag("saturated_softmax", 0.05, hits, "cross-entropy has no gradient in float32.")
 
 
 def float32_gradients(evidence: Evidence) -> Flag:
@@ -56,7 +56,7 @@ def float32_gradients(evidence: Evidence) -> Flag:
     step = batch.ball.steepest(single.nan_to_num()).double()
     gain = (double * step).flatten(1).sum(dim=1) / batch.ball.slope(double).clamp(min=1e-300)
     hits = ~_dead(double) & (_dead(single) | (gain < GAIN))
-    return Flag(name, limit, hits, counted(hits, "float32 loses the gradient's direction."))
+    return Flag(name, limit, hits, "float32 loses the gradient's direction.")
 
 
 @torch.no_grad()
@@ -79,8 +79,8 @@ def noisy_loss(evidence: Evidence) -> Flag:
     told = (gradient.nan_to_num() * (moved - x)).flatten(1).sum(dim=1)
     rise = odds(model(moved), y)[0] - odds(model(x), y)[0]
     hits = alive & ((rise < told / TWOFOLD) | (rise > told * TWOFOLD))
-    note = counted(hits, f"{NEARBY:g} of the smallest ε uphill, the loss does not rise as its gradient says.")
-    return Flag("noisy_loss", NOISY_LIMIT, hits, note)
+    what = f"{NEARBY:g} of the smallest ε uphill, the loss does not rise as its gradient says."
+    return Flag("noisy_loss", NOISY_LIMIT, hits, what)
 
 
 def wrong_gradients(evidence: Evidence) -> Flag:
@@ -97,7 +97,7 @@ def wrong_gradients(evidence: Evidence) -> Flag:
     share = untold(batch, model, eps, NEARBY * eps, rounding(model, batch.logits, 0.0))
     hits = share > UNTOLD
     what = "near the data the loss changes in directions of which the gradient does not tell."
-    return Flag("wrong_gradients", WRONG_LIMIT, hits, counted(hits, what))
+    return Flag("wrong_gradients", WRONG_LIMIT, hits, what)
 
 
 def _gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from attacks._model import checked
 from attacks.evasion._scale import probabilities
 from attacks.evasion.health._evidence import Evidence
-from attacks.evasion.health._flag import Flag, counted
+from attacks.evasion.health._flag import Flag
 
 PASSES = 4
 ROUNDING = 1e-4
@@ -22,7 +22,7 @@ def randomised(evidence: Evidence) -> Flag:
     too many: a model that draws random numbers does so for all of them.
     """
     hits = _moved(evidence.batch.model, evidence.batch.x)
-    return Flag("randomised", 0.0, hits, counted(hits, "the logits differ between passes of the same input."))
+    return Flag("randomised", 0.0, hits, "the logits differ between passes of the same input.")
 
 
 @torch.no_grad()
@@ -34,18 +34,19 @@ def batch_dependent(evidence: Evidence) -> Flag:
     which round otherwise for other sizes are not mistaken for it.
     """
     name, batch = "batch_dependent", evidence.batch
-    if len(batch) < 2:
+    if evidence.size < 2:
         return Flag(name, 0.0, None, "there is one example only: it has no neighbours.")
     model = evidence.double or batch.model
-    x = batch.x.to(torch.float64) if evidence.double is not None else batch.x
+    x = batch.x if len(batch) > 1 else torch.cat((batch.x, evidence.beside))
+    x = x.to(torch.float64) if evidence.double is not None else x
     if bool(_moved(model, x).any()):
         return Flag(name, 0.0, None, "the outputs are random: how they depend on the batch cannot be told.")
     together = checked(model(x))
     apart = torch.empty_like(together)
     for half in (slice(0, None, 2), slice(1, None, 2)):
         apart[half] = checked(model(x[half]))
-    hits = (apart - together).abs().amax(dim=1) > rounding(model, together)
-    return Flag(name, 0.0, hits, counted(hits, "the logits differ with the other inputs of the batch."))
+    hits = ((apart - together).abs().amax(dim=1) > rounding(model, together))[: len(batch)]
+    return Flag(name, 0.0, hits, "the logits differ with the other inputs of the batch.")
 
 
 @torch.no_grad()
@@ -70,5 +71,5 @@ def softmax_outputs(evidence: Evidence) -> Flag:
     hits = probabilities(evidence.batch.logits)
     return Flag(
         "softmax_outputs", 0.0, hits,
-        counted(hits, "the outputs lie in [0, 1] and sum to 1: probabilities, not logits."),
+        "the outputs lie in [0, 1] and sum to 1: probabilities, not logits.",
     )  # fmt: skip

@@ -6,7 +6,7 @@ from attacks.evasion._losses import margin
 from attacks.evasion._search import check
 from attacks.evasion.fgsm import fgsm
 from attacks.evasion.health._evidence import Evidence, in_ball, walk_in
-from attacks.evasion.health._flag import SHARED, Flag, counted
+from attacks.evasion.health._flag import SHARED, Flag
 
 LOOKED_AT = 40
 """Examples on which the plan's attacks are lengthened, about: they cost more than the walk."""
@@ -22,7 +22,7 @@ def path_not_end(evidence: Evidence) -> Flag:
     """
     walk = evidence.walk
     hits = (walk.broken & (walk.margins[-1] >= 0)).any(dim=0)
-    return Flag("path_not_end", 0.1, hits, counted(hits, "fooled on the way and not at the end."))
+    return Flag("path_not_end", 0.1, hits, "fooled on the way and not at the end.")
 
 
 def loss_still_falling(evidence: Evidence) -> Flag:
@@ -40,8 +40,7 @@ def loss_still_falling(evidence: Evidence) -> Flag:
         if len(index):
             part = batch.at(index, evidence.radii[ball].expand(len(index)))
             hits[index] |= (walk_in(part, evidence.settings, walk.end[ball, index])[0] < 0).any(dim=0)
-    note = counted(hits, f"broken by {evidence.settings.steps} steps more.")
-    return Flag("loss_still_falling", 0.05, hits, note)
+    return Flag("loss_still_falling", 0.05, hits, f"broken by {evidence.settings.steps} steps more.")
 
 
 def longer_stronger(evidence: Evidence) -> Flag:
@@ -51,7 +50,8 @@ def longer_stronger(evidence: Evidence) -> Flag:
     half of it stands.
     """
     batch, settings = evidence.batch, evidence.settings
-    few = torch.arange(0, len(batch), max(len(batch) // LOOKED_AT, 1), device=batch.x.device)
+    step = max(evidence.size // LOOKED_AT, 1)
+    few = torch.arange(-evidence.first % step, len(batch), step, device=batch.x.device)
     hits = torch.zeros(len(few), dtype=torch.bool, device=batch.x.device)
     modest = settings.model_copy(update={"targets": min(settings.targets, TARGETS)})
     stronger = []
@@ -63,11 +63,8 @@ def longer_stronger(evidence: Evidence) -> Flag:
         broken = check(part, attack.run(part, attack.longer(modest, 2))).broken
         hits[left] |= broken
         stronger += [name] * bool(broken.any())
-    by = f" by {' or '.join(stronger)}" if stronger else ""
-    eps = float(evidence.grid[evidence.halfway])
-    return Flag(
-        "longer_stronger", 0.05, hits, counted(hits, f"broken{by} with twice the steps at ε = {eps:g}.")
-    )
+    what = f"broken{{by}} with twice the steps at ε = {float(evidence.grid[evidence.halfway]):g}."
+    return Flag("longer_stronger", 0.05, hits, what, by=tuple(stronger))
 
 
 def walk_stronger(evidence: Evidence) -> Flag:
@@ -84,12 +81,8 @@ def walk_stronger(evidence: Evidence) -> Flag:
             )
         ]
     )
-    commonest = int(more.sum(dim=1).argmax())
-    eps = float(evidence.radii[commonest])
-    note = counted(
-        more[commonest], f"broken by {len(walk.margins) - 1} plain steps at ε = {eps:g}, not by the attacks."
-    )
-    return Flag("walk_stronger", 0.03, more[commonest], note)
+    what = f"broken by {len(walk.margins) - 1} plain steps at ε = {{eps}}, not by the attacks."
+    return Flag("walk_stronger", 0.03, more, what, balls=tuple(evidence.radii.tolist()))
 
 
 @torch.no_grad()
@@ -99,14 +92,14 @@ def one_step_stronger(evidence: Evidence) -> Flag:
     for radius, broken in zip(evidence.radii, evidence.walk.broken, strict=True):
         part = in_ball(batch, radius)
         hits |= (margin(part.model(fgsm(part, evidence.settings)), part.y) < 0) & ~broken
-    return Flag("one_step_stronger", 0.03, hits, counted(hits, "one step breaks what many do not."))
+    return Flag("one_step_stronger", 0.03, hits, "one step breaks what many do not.")
 
 
 def not_monotone(evidence: Evidence) -> Flag:
     """The walk fails in a larger ball than one in which it succeeds (Carlini et al. 2019)."""
     broken = evidence.walk.broken
     hits = ((broken.cumsum(dim=0) > 0) & ~broken).any(dim=0)
-    return Flag("not_monotone", 0.05, hits, counted(hits, "broken in a ball, but not in a larger one."))
+    return Flag("not_monotone", 0.05, hits, "broken in a ball, but not in a larger one.")
 
 
 def unbounded_survivors(evidence: Evidence) -> Flag:
@@ -115,6 +108,4 @@ def unbounded_survivors(evidence: Evidence) -> Flag:
     Where every input is allowed, a classifier can always be fooled: a walk that fails was led astray.
     """
     hits = ~evidence.unbounded
-    return Flag(
-        "unbounded_survivors", SHARED, hits, counted(hits, "not fooled although any input is allowed.")
-    )
+    return Flag("unbounded_survivors", SHARED, hits, "not fooled although any input is allowed.")

@@ -9,13 +9,13 @@ from attacks.evasion._balls import column
 from attacks.evasion._losses import margin
 from attacks.evasion._search import check
 from attacks.evasion.health._evidence import Evidence, in_ball
-from attacks.evasion.health._flag import SHARED, Flag, counted
+from attacks.evasion.health._flag import FEWEST, SHARED, Flag
 from attacks.evasion.square import square
 
 QUERIES = 100
 """Of the black-box attack on what the walk leaves standing."""
 DRAWS = 5
-FEWEST = 10
+FOOLED = "fooled by random noise of the size of what the walk found."
 
 
 def black_box_stronger(evidence: Evidence) -> Flag:
@@ -29,15 +29,15 @@ def black_box_stronger(evidence: Evidence) -> Flag:
         modest = evidence.settings.model_copy(update={"queries": QUERIES})
         hits[index] = check(part, square(part, modest)).broken
     eps = float(evidence.grid[evidence.halfway])
-    note = counted(hits, f"broken by {QUERIES} queries of Square at ε = {eps:g}, not by the attacks.")
-    return Flag("black_box_stronger", 0.03, hits, note)
+    what = f"broken by {QUERIES} queries of Square at ε = {eps:g}, not by the attacks."
+    return Flag("black_box_stronger", 0.03, hits, what)
 
 
 def stronger(name: str, rival: Tensor, white: Tensor, what: str) -> Flag:
     """``rival`` breaks what no gradient attack breaks, at the ε where that is commonest; both (ε, n) bool."""
     more = rival & ~white
     hits = more[int(more.sum(dim=1).argmax())]
-    return Flag(name, SHARED, hits, counted(hits, f"broken by {what}, by no gradient attack."))
+    return Flag(name, SHARED, hits, f"broken by {what}, by no gradient attack.")
 
 
 @torch.no_grad()
@@ -48,10 +48,9 @@ def noise_as_strong(evidence: Evidence) -> Flag:
     """
     name, limit, walk = "noise_as_strong", 0.5, evidence.walk
     index = torch.nonzero(walk.broken.any(dim=0)).squeeze(1)
-    if len(index) < FEWEST:
-        return Flag(
-            name, limit, None, f"the walk breaks fewer than {FEWEST} examples: nothing to compare with."
-        )
+    few = f"the walk breaks fewer than {FEWEST} examples: nothing to compare with."
+    if len(index) == 0:
+        return Flag(name, limit, torch.zeros_like(index, dtype=torch.bool), FOOLED, few=few)
     first = walk.broken[:, index].int().argmax(dim=0)
     part = in_ball(evidence.batch, evidence.radii[-1])
     part = part.at(index, part.eps[index])
@@ -65,6 +64,4 @@ def noise_as_strong(evidence: Evidence) -> Flag:
     for draw in range(DRAWS):
         noise = part.ball.sample(part.seeds[:, 0] + draw, part.x, part.eps, part.bounds)
         hits |= margin(part.model(noise), part.y) < 0
-    return Flag(
-        name, limit, hits, counted(hits, "fooled by random noise of the size of what the walk found.")
-    )
+    return Flag(name, limit, hits, FOOLED, few=few)

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from reports.claims import Absent, Ledger, Study, claims, headline, judge, resolution
 from reports.claims.figures import plain
-from reports.claims.ledger import Found, weighed
+from reports.claims.ledger import Finding, Found, weighed
 from reports.claims.study import Cell
 from reports.claims.verdict import decide
 from reports.claims.words import sentences, summary
 from reports.data.ledger import pack, unpack
 from reports.data.results import Results
+from reports.stats.student import Estimate
 
 TESTABLE = {"C1", "C3", "C4", "C8", "C9", "C10", "C11", "C12", "C13"}
 """What the synthetic run has figures for: no unlike attacks, no further attackers, no tampering."""
@@ -211,3 +212,20 @@ def test_variants_that_lose_what_was_planted_show_it(demo: Study) -> None:
     assert found.of("C13").verdict == "contradicted"
     assert found.of("C1").verdict == "contradicted"
     assert found.of("C9").wholes[0].effect.value == pytest.approx(-0.1, abs=0.003)
+
+
+def test_what_each_subject_shows_and_their_mean_does_not_is_said(known: ModuleType) -> None:
+    """Two subjects that agree: their mean's interval has one degree of freedom, and would look like doubt."""
+    claim = claims()[0]
+    found = known.draw(
+        claim, "fails", known.Design(subjects=2, own=0.1, example=1.0), np.random.default_rng(0)
+    )
+    pooled, p, _ = weighed(claim, found)
+    assert p is not None
+    finding = Finding(claim, decide([p])[0], tuple(pooled), (), (), (), ())
+    assert finding.verdict == "contradicted"
+    low, high = pooled[0].effect.ends()
+    assert low < 0.02 < high or "shown in each of 2 subjects" not in summary(finding)
+    wide = replace(pooled[0], summary=replace(pooled[0].summary, mean=Estimate(-0.04, 0.05, 1)))
+    told = summary(replace(finding, pooled=(wide, *pooled[1:])))
+    assert "shown in each of 2 subjects: " in told
