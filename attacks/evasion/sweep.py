@@ -73,7 +73,9 @@ def tried_out(
     given, target = target, in_units(target)
     fit(target)
     seeds, shaken = luck(target, settings, generator)
-    start, shifts = Start.of(target), _shifts(target, settings, examples)
+    with global_seed(int(seeds[0, 0]) % 2**31, target.device):  # the same in every piece
+        start = Start.of(target)
+    shifts = _shifts(target, settings, examples)
     parts = []
     size = target.block if cuttable(attacks) else len(target.test)
     for block in blocks(examples, size):

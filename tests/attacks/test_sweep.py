@@ -176,12 +176,17 @@ def test_lucky_draws_break_nothing(noisy: Target):
     assert f"most of {DRAWS} draws" in row.note
 
 
+@pytest.mark.slow
 def test_a_random_model_is_broken_where_it_errs_in_most_draws(target: Target, noisy: Target):
-    """Its noise has no side: it holds out as its net without noise does, but for what is near the edge."""
+    """Its noise has no side: it holds out as its net without noise does, but for what is near the edge. The
+    mean of three runs: which examples are right in the one pass that counts is luck."""
     settings = Settings(eps=(0.1,))
     still = pick(curves(target, settings), METRIC, "worst_case").value
-    rows = list(evasion.run(noisy, settings, torch.Generator().manual_seed(0)))
-    assert abs(pick(rows, METRIC, "worst_case").value - still) < 0.06
+    found = [
+        pick(list(evasion.run(noisy, settings, torch.Generator().manual_seed(seed))), METRIC, "worst_case")
+        for seed in range(3)
+    ]
+    assert abs(sum(row.value for row in found) / 3 - still) < 0.06
 
 
 def test_only_random_models_are_asked_twice(target: Target, noisy: Target):
