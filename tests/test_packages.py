@@ -38,6 +38,14 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def ran(plugin: Path) -> Path:
+    """The folder of a run of the example's plan."""
+    said = ("run", "plugin/plan.toml", "--out", "run", "--engine", "inline")
+    python("-m", "audit", *said, path=plugin / "site", folder=plugin)
+    return plugin / "run"
+
+
 def test_the_example_plugin_is_listed_once_it_is_installed(plugin: Path) -> None:
     found = json.loads(python("-m", "audit", "list", "--json", path=plugin / "site", folder=plugin))
     assert "evasion.corner" in found["attacks"]
@@ -45,10 +53,8 @@ def test_the_example_plugin_is_listed_once_it_is_installed(plugin: Path) -> None
     assert found["charts"]["gzipped"] == "Gzipped size against sparsity"
 
 
-def test_the_example_plugin_attacks_prunes_and_draws(plugin: Path) -> None:
-    said = ("run", "plugin/plan.toml", "--out", "run", "--engine", "inline")
-    python("-m", "audit", *said, path=plugin / "site", folder=plugin)
-    with (plugin / "run/measurements.csv").open(encoding="utf-8", newline="") as file:
+def test_the_example_plugin_attacks_prunes_and_draws(ran: Path) -> None:
+    with (ran / "measurements.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     at = [json.loads(row["at"]) for row in rows]
     by = {
@@ -61,7 +67,7 @@ def test_the_example_plugin_attacks_prunes_and_draws(plugin: Path) -> None:
     for name in names:  # chance is no attacker: one step uphill breaks more
         assert by[name, "corner", 0.2] >= by[name, "fgsm", 0.2]
     assert by["dense", "corner", 0.2] > by["dense", "fgsm", 0.2]
-    page = (plugin / "run/report.html").read_text(encoding="utf-8")
+    page = (ran / "report.html").read_text(encoding="utf-8")
     assert "Gzipped size against sparsity" in page
 
 
@@ -73,14 +79,14 @@ def test_the_example_plugin_attacks_prunes_and_draws(plugin: Path) -> None:
     ],
 )
 def test_a_chart_that_breaks_says_so_and_the_page_stands(
-    plugin: Path, tmp_path: Path, before: str, said: str
+    plugin: Path, ran: Path, tmp_path: Path, before: str, said: str
 ) -> None:
     """Another package's fault is not ours to die of."""
     site = shutil.copytree(plugin / "site", tmp_path / "site")
     module = site / "prune_audit_example/gzipped.py"
     text, indent = module.read_text(encoding="utf-8"), before[: len(before) - len(before.lstrip())]
     module.write_text(text.replace(before, f"{indent}import nothing_of_the_kind\n{before}", 1))
-    copied = shutil.copytree(plugin / "run", tmp_path / "run")
+    copied = shutil.copytree(ran, tmp_path / "run")
     python("-m", "audit", "report", copied, path=site, folder=tmp_path)
     assert said in (copied / "report.html").read_text(encoding="utf-8")
 

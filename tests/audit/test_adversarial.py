@@ -8,6 +8,7 @@ import torch
 
 from attacks import evasion
 from attacks.evasion import Settings, worst
+from attacks.evasion.health import METRIC as HEALTH
 from attacks.probe import Examples, Target
 from audit import zoo
 from audit.errors import PlanError
@@ -105,7 +106,7 @@ def test_it_makes_digits_robust_and_the_attacks_stay_healthy() -> None:
         stands[name] = next(
             row.value for row in rows if row.at.get("attack") == "worst_case" and row.at["eps"] == 0.1
         )
-        flags = [row for row in rows if row.metric == evasion.HEALTH]
+        flags = [row for row in rows if row.metric == HEALTH]
         assert flags
         assert not [row for row in flags if row.value], name
     assert stands["adversarial"] > stands["none"] + 0.15, stands

@@ -21,7 +21,7 @@ RowsOf = Callable[[Path], list[tuple[Any, ...]]]
 
 @pytest.fixture
 def small(tiny: dict[str, Any]) -> dict[str, Any]:
-    tiny["probes"] = {"skip": ["evasion", "membership", "extraction"]}
+    tiny["probes"] = {"skip": ["evasion", "membership", "extraction", "tampering"]}
     tiny["pruning"]["methods"] = ["global-magnitude"]
     return tiny
 

@@ -26,7 +26,7 @@ def test_preflight(
     found = json.loads(result.stdout)
     assert result.returncode == 5
     assert found["refused"] == ["probabilities"]
-    assert {"name", "what", "cause", "cure", "serious", "model"} == set(found["findings"][0])
+    assert {"name", "what", "cause", "cure", "serious", "model", "accepted"} == set(found["findings"][0])
     assert "multiply-adds" in found["facts"]["model"]
 
 

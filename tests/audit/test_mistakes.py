@@ -441,7 +441,8 @@ def test_the_users_own_checkpoints_are_looked_at_too(
     found = planted.examine(monkeypatch)
     assert [f.model for f in found.findings] == ["edge"]
     assert "edge: constant" in str(found.findings[0])
-    assert [name for name, _ in found.figures] == ["accuracy", "accuracy, edge", "ε"]
+    named = [name for name, _ in found.figures if name != "torchvision"]  # told once it had to be mended
+    assert named == ["accuracy", "accuracy, edge", "ε"]
 
 
 def test_a_model_not_yet_trained_is_judged_by_its_making_alone(
