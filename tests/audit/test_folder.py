@@ -46,7 +46,10 @@ def test_what_a_plan_gains_is_all_that_is_computed(
     small["pruning"]["seeds"] = [0, 1]
     grown = execute(write_plan(small), out)
     assert computed(grown) == 13  # of one seed: six models, their accuracy, the costs
-    small["probes"] = {"skip": ["evasion", "membership"], "extraction": {"queries": [50], "epochs": 1}}
+    small["probes"] = {
+        "skip": ["evasion", "membership", "tampering"],
+        "extraction": {"queries": [50], "epochs": 1},
+    }
     assert computed(execute(write_plan(small), out)) == 12
     execute(write_plan(small), tmp_path / "fresh")
     assert rows_of(out) == rows_of(tmp_path / "fresh")

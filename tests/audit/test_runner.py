@@ -157,7 +157,14 @@ def test_a_model_that_cannot_be_made_fails_visibly_everywhere(
     assert outcome.failed == 9  # the model, its references, what would fool it, its probes; not the costs
     failed = [row for row in rows_of(tmp_path / "out") if row[9] == "failed"]
     assert {row[0] for row in failed} == {"filter-l2@0.99999"}
-    assert {row[2] for row in failed} == {"accuracy", "evasion", "membership", "extraction", "tampering", "cost"}
+    assert {row[2] for row in failed} == {
+        "accuracy",
+        "evasion",
+        "membership",
+        "extraction",
+        "tampering",
+        "cost",
+    }
 
 
 def test_the_folder_of_another_subject_is_left_alone_and_the_difference_shown(
