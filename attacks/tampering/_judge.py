@@ -158,7 +158,7 @@ def crossing(
 
     value, low, high = (at_end(end) for end in range(3))
     if value is None:
-        note = f"not reached: {last} leaves an accuracy of {float(curve(grid[-1]).mean()):.1%}"
+        note = f"not reached: {last} is not enough"
         return Measurement(metric, at=where, status="refused", note=note)
     note = "" if high is not None else f"no upper end: {last} may not be enough"
     lowest = 0.0 if low is None or low <= grid[0] else worth(min(low, value))
@@ -171,7 +171,9 @@ def crossing(
 
 
 def noted(found: Measurement, *remarks: str) -> Measurement:
-    """The row with further remarks on it."""
+    """The row with further remarks on it, if it has a figure that they are about."""
+    if found.value is None:
+        return found
     return replace(found, note="; ".join(note for note in (found.note, *remarks) if note))
 
 

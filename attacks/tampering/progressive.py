@@ -38,6 +38,7 @@ def progressive(scene: Scene) -> Sequence[Measurement]:
     at: dict[str, str | int | float] = {"attack": "progressive", "storage": "int8"}
     hit = "; ".join(where_hit(stored, trail) for trail in trails[:1])
     rows = [row(ACCURACY, runs.curve(k), "correct", {**at, "flips": k}) for k in settings.grid]
+    rows[-1] = noted(rows[-1], hit)
     rows += flips_needed(runs, settings.grid, at, chance, len(stored), hit)
     return [noted(found, *([LUCK] if settings.replicates == 1 else [])) for found in rows]
 

@@ -20,7 +20,12 @@ def key(results: Results) -> Key | None:
         grid = [at for at in found.values() if at.get("attack") == attack and at.get("rate") != 0]
         chosen = nearest_half(results, "tampering_accuracy", grid)
         if chosen is not None:
-            label = f"accuracy after tampering ({words.conditions(chosen)})"
+            flips = chosen.get("flips")
+            label = (
+                f"accuracy after {words.counted(flips, 'chosen bit flip')}"
+                if attack == "progressive" and isinstance(flips, int)
+                else f"accuracy after tampering ({words.conditions(chosen)})"
+            )
             return Key("tampering", "tampering_accuracy", chosen, label)
     if len(results.select("tampering_success", TRIGGER)):
         return Key("tampering", "tampering_success", TRIGGER, "success of the user’s trigger")

@@ -125,7 +125,7 @@ def _cautions(a: Analysis, verdicts: Verdicts) -> list[str]:
             f"{state.done:,} done, {state.failed:,} failed, {state.waiting:,} not run"
             f"{'; until all have run, no variant passes' if state.waiting else ''}."
         )
-    for status, verb in (("failed", "failed"), ("refused", "refused for lack of data")):
+    for status, verb in (("failed", "failed"), ("refused", "refused")):
         count = state.rows.get(status, 0)
         if count:
             found.append(f"{words.counted(count, 'figure')} {verb}; the report lists them with the reason.")

@@ -91,7 +91,7 @@ def test_the_search_stands_for_the_run_where_dense_keeps_half(run: Results) -> N
     found = key(run)
     assert found is not None
     assert found.at == {"attack": "progressive", "storage": "int8", "flips": 5}
-    assert found.label == "accuracy after tampering (progressive bit search, 5 flips, stored as int8)"
+    assert found.label == "accuracy after 5 chosen bit flips"
     assert "tampering" in [k.family for k in keys(run)]
     page = render(run)
     tile = re.search(r"Do a few changed weights break it\?.*?</article>", page, re.DOTALL)
