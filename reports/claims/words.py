@@ -33,11 +33,14 @@ def effect(one: Pooled) -> str:
 
 
 def effect_text(finding: Finding) -> str:
-    """The effect in the claim's first figure; a dash where it was not tested. Of the safest setting (C14): in
-    the figure that stands nearest to its limit."""
+    """The effect in the claim's first figure; a dash where it was not tested. Where a verdict rests on what
+    each subject shows, and the interval of their mean shows nothing: each subject's. Of the safest setting
+    (C14): in the figure that stands nearest to its limit."""
     if finding.verdict == "not tested" or not finding.wholes:
         return DASH
     first = finding.wholes[0]
+    if finding.verdict in ("supported", "contradicted") and (own := _by_each(first)):
+        return f"{own}, each subject by itself"
     return f"{effect(first)} in {first.facet.name}" if finding.claim.each_subject else effect(first)
 
 
@@ -60,20 +63,23 @@ def summary(finding: Finding) -> str:
         if finding.verdict == "supported":
             return f"No worse than dense in any probe: {best}."
         return f"Every setting is worse than dense in some probe; the best are {best}."
-    told = [f"{one.facet.name} {effect(one)}{_by_each(one)}" for one in finding.wholes]
+    told = []
+    for one in finding.wholes:
+        own = _by_each(one)
+        each = f", shown in each of {len(one.subjects)} subjects: {own}" if own else ""
+        told.append(f"{one.facet.name} {effect(one)}{each}")
     needs = f"what matters: {finding.claim.smallest}"
     return f"{listing(told)}; {needs}."
 
 
 def _by_each(one: Pooled) -> str:
-    """Where the mean's own interval does not show what each subject's does, those: with few subjects it is
-    wide, whatever they say."""
+    """The effect of each subject, where the mean's own interval does not show what theirs do: with few
+    subjects it is wide, whatever they say. Empty where it does."""
     region = one.facet.region
     if one.summary is None or min(region.inside(one.effect), region.outside(one.effect)) <= TAIL:
         return ""
     unit = one.facet.unit
-    own = [f"{change(e.value, unit)} ({change_span(*e.ends(), unit)})" for _, e in one.subjects]
-    return f", shown in each of {len(own)} subjects: {listing(own)}"
+    return listing([f"{change(e.value, unit)} ({change_span(*e.ends(), unit)})" for _, e in one.subjects])
 
 
 def settled(finding: Finding) -> str:
