@@ -189,3 +189,11 @@ def test_links_lead_somewhere() -> None:
     for name, path in DOCUMENTS.items():
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{name}: {target}"
+
+
+def test_the_readmes_ledger_is_that_of_the_command() -> None:
+    readme, whole = (DOCUMENTS[name].read_text(encoding="utf-8") for name in ("README.md", "docs/claims.md"))
+    shown = readme.partition("<!-- from docs/claims.md -->\n")[2].partition("<!-- end -->")[0]
+    assert len(shown.splitlines()) == 16
+    assert shown in whole
+    assert "prune-audit reproduce" in whole.replace("\\", "")
