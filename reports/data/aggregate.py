@@ -11,6 +11,8 @@ import pandas as pd
 
 from reports.data.ledger import canonical
 from reports.data.results import Results
+from reports.language.metrics import metric
+from reports.language.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ def over_seeds(rows: pd.DataFrame) -> list[Figure]:
 def _figure(rows: list[dict[str, Any]]) -> Figure:
     first = rows[0]
     ok = [row for row in rows if row["status"] == "ok"]
+    if ok and len(ok) < len(rows) and metric(first["metric"]).least:
+        short = [row for row in rows if row["status"] != "ok"]
+        note = f"not reached in {counted(len(short), 'seed')} of {len(rows)}: no mean over the others"
+        first, ok, rows = short[0], [], [{**row, "note": note} for row in rows]
     values = [float(row["value"]) for row in ok]
     low: float | None = None
     high: float | None = None
@@ -76,13 +82,13 @@ def _figure(rows: list[dict[str, Any]]) -> Figure:
     )
 
 
-def figures(results: Results, metric: str, at: Mapping[str, Any]) -> Mapping[str, Figure]:
+def figures(results: Results, name: str, at: Mapping[str, Any]) -> Mapping[str, Figure]:
     """One figure per variant that has one, for conditions that determine it."""
-    return _figures(results, metric, canonical(dict(at)))
+    return _figures(results, name, canonical(dict(at)))
 
 
 @lru_cache(maxsize=512)
-def _figures(results: Results, metric: str, at: str) -> Mapping[str, Figure]:
+def _figures(results: Results, name: str, at: str) -> Mapping[str, Figure]:
     """Kept, since charts, tables and sentences ask for the same ones again and again."""
-    rows = results.select(metric, json.loads(at))
-    return MappingProxyType({figure.variant: figure for figure in over_seeds(rows)})
+    known = over_seeds(results.select(name, json.loads(at), measured=not metric(name).least))
+    return MappingProxyType({figure.variant: figure for figure in known if figure.value is not None})

@@ -9,13 +9,18 @@ Worse = Literal["lower", "higher", "neither"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric. ``worse``: the direction in which its owner loses; ``meaning``: one plain sentence."""
+    """One metric. ``worse``: the direction in which its owner loses; ``meaning``: one plain sentence.
+
+    ``least``: it is the least effort that does something. A seed on which the effort tried was not enough has
+    no figure and needs more, so that a mean over the others would be too small: there is none then.
+    """
 
     name: str
     title: str
     unit: Unit
     worse: Worse
     meaning: str
+    least: bool = False
 
 
 LUCK = (
@@ -78,6 +83,7 @@ _KNOWN = (
     Metric(
         "extraction_queries", "Queries to a faithful copy", "count", "lower",
         "Queries after which the stolen copy reaches the named fidelity.",
+        least=True,
     ),
     Metric(
         "surrogate_accuracy", "Accuracy of the stolen copy", "share", "higher",
@@ -94,10 +100,12 @@ _KNOWN = (
     Metric(
         "tampering_flips", "Bit flips needed", "count", "lower",
         "Number of flipped bits that brings the model to the named damage.",
+        least=True,
     ),
     Metric(
         "tampering_flips_per_million", "Bit flips needed per million weights", "number", "lower",
         "The same for each million of the weights that are not zero.",
+        least=True,
     ),
     Metric(
         "tampering_success", "Success of targeted tampering", "share", "higher",
@@ -106,6 +114,7 @@ _KNOWN = (
     Metric(
         "tampering_change", "Change of weights needed", "share", "lower",
         "Least change found of all weights together, relative to their own size, that does the named damage.",
+        least=True,
     ),
     Metric(
         "tampering_filled", "Pruned weights filled", "share", "neither",

@@ -3,6 +3,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from gate_lab_run import Make
 
 from reports.data.aggregate import figures, over_seeds
 from reports.data.ledger import Ledger, LedgerError, MeasurementRow, UnitRow, VariantRow
@@ -65,6 +66,24 @@ def test_a_seed_that_failed_leaves_the_others(results: Results) -> None:
     assert by["loss"].seeds == 2
     failed = by[None]
     assert (failed.value, failed.status, failed.note) == (None, "failed", "RuntimeError: boom")
+
+
+def test_a_least_effort_that_some_seed_did_not_reach_has_no_mean_over_the_others(make: Make) -> None:
+    """That seed needs more: a mean without it would be too small."""
+    at = {"attack": "progressive", "storage": "int8", "goal": "50 points"}
+    rows = [
+        MeasurementRow("dense", seed, "tampering", "tampering_flips", at, *figure, n=100, status=status)
+        for seed, figure, status in ((0, (4.0, 3.0, 6.0), "ok"), (1, (None, None, None), "refused"))
+    ]
+    other = {**at, "goal": "chance"}
+    whole = MeasurementRow("dense", 0, "tampering", "tampering_flips", other, 9.0, 8.0, 9.0, 100)
+    results = make([*rows, whole])
+    (part, full) = over_seeds(results.select("tampering_flips", measured=False))
+    assert (part.value, part.status, part.seeds) == (None, "refused", 0)
+    assert part.note == "not reached in 1 seed of 2: no mean over the others"
+    assert full.value == 9.0
+    assert not figures(results, "tampering_flips", at)
+    assert figures(results, "tampering_flips", {**at, "goal": "chance"})["dense"].value == 9.0
 
 
 def test_rows_of_a_model_that_was_never_made_still_belong_somewhere(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ def draw(results: Results) -> Chart | None:
             continue
         caption = (
             f"How many flips of {words.attack('progressive')} it takes ({words.conditions({'goal': goal})}). "
-            "A model that does not lose so much within the flips allowed has no point: it needs more. Fewer "
-            "weights are fewer places to strike, and each carries more: the right panel takes the first "
+            "Where a seed does not lose so much within the flips allowed there is no point: it needs more. "
+            "Fewer weights are fewer places to strike, and each carries more: the right panel takes the first "
             f"effect out. {band(results)}"
         )
         columns = [(title, metric, at) for title, metric in zip(titles, METRICS, strict=True)]
