@@ -29,8 +29,8 @@ def draw(results: Results) -> Chart | None:
         caption = (
             f"How many flips of {words.attack('progressive')} it takes ({words.conditions({'goal': goal})}). "
             "Where a seed does not lose so much within the flips allowed there is no point: it needs more. "
-            "Fewer weights are fewer places to strike, and each carries more: the right panel takes the first "
-            f"effect out. {band(results)}"
+            "Fewer weights are fewer places to strike, and each carries more: the right panel takes the "
+            f"first effect out. {band(results)}"
         )
         columns = [(title, metric, at) for title, metric in zip(titles, METRICS, strict=True)]
         return Chart(
