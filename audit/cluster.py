@@ -46,6 +46,7 @@ class Cluster:
 
     def __init__(self, context: Context, jobs: int | None, *, address: str | None, memory: int) -> None:
         """``memory``: bytes that a task needs."""
+        _refuse_what_does_not_travel(context.plan)
         self._ray = ray = _ray()
         self._context, self._jobs = context, jobs
         started = {"address": address} if address else {"num_cpus": jobs, "include_dashboard": False}
@@ -130,6 +131,16 @@ class Cluster:
             future.set_result(result)
         finally:
             self._flying.pop(future, None)
+
+
+def _refuse_what_does_not_travel(plan: Plan) -> None:
+    """Programs and folders that a plan names as its model, and a trigger's file, are not sent to nodes:
+    without them every unit there would fail."""
+    kind = plan.model.build.partition(":")[0]
+    trigger = plan.probes.get("tampering", {}).get("trigger")
+    if plan.model.black_box or kind == "hf" or trigger:
+        what = "[probes.tampering] trigger" if trigger else f"[model] build {plan.model.build!r}"
+        raise PlanError(f"--engine ray: {what} names files that are not sent to nodes; use --engine local")
 
 
 def _ray() -> Any:

@@ -56,7 +56,7 @@ def _figure(rows: list[dict[str, Any]]) -> Figure:
     ok = [row for row in rows if row["status"] == "ok"]
     if ok and len(ok) < len(rows) and metric(first["metric"]).least:
         short = [row for row in rows if row["status"] != "ok"]
-        note = f"not reached in {counted(len(short), 'seed')} of {len(rows)}: no mean over the others"
+        note = f"no figure in {counted(len(short), 'seed')} of {len(rows)}: no mean over the others"
         first, ok, rows = short[0], [], [{**row, "note": note} for row in rows]
     values = [float(row["value"]) for row in ok]
     low: float | None = None

@@ -73,6 +73,25 @@ def test_the_baggage_is_all_that_a_node_needs_of_the_plans_folder(
     assert preflight(unpacked.plan).parameters == subject.parameters
 
 
+@pytest.mark.parametrize("build", ["hf:folder", "onnx:model.onnx"])
+def test_models_that_do_not_travel_are_refused_before_ray_starts(
+    tiny: dict[str, Any], write_plan: Callable[[dict[str, Any]], Path], build: str
+) -> None:
+    plan = load(write_plan(tiny))
+    cluster._refuse_what_does_not_travel(plan)
+    other = plan.model_copy(update={"model": plan.model.model_copy(update={"build": build})})
+    with pytest.raises(PlanError, match=build):
+        cluster._refuse_what_does_not_travel(other)
+
+
+def test_a_trigger_does_not_travel(
+    tiny: dict[str, Any], write_plan: Callable[[dict[str, Any]], Path]
+) -> None:
+    tiny["probes"]["tampering"]["trigger"] = "mine.py:trigger"
+    with pytest.raises(PlanError, match="trigger"):
+        cluster._refuse_what_does_not_travel(load(write_plan(tiny)))
+
+
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PlanError, match=r"prune-audit\[ray\]"):

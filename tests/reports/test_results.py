@@ -80,7 +80,7 @@ def test_a_least_effort_that_some_seed_did_not_reach_has_no_mean_over_the_others
     results = make([*rows, whole])
     (part, full) = over_seeds(results.select("tampering_flips", measured=False))
     assert (part.value, part.status, part.seeds) == (None, "refused", 0)
-    assert part.note == "not reached in 1 seed of 2: no mean over the others"
+    assert part.note == "no figure in 1 seed of 2: no mean over the others"
     assert full.value == 9.0
     assert not figures(results, "tampering_flips", at)
     assert figures(results, "tampering_flips", {**at, "goal": "chance"})["dense"].value == 9.0
