@@ -1,5 +1,6 @@
 """What an evasion attack is given, and what it says of itself."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -99,6 +100,8 @@ class EvasionAttack:
     gradients mislead."""
     steps: str = ""
     """The setting that says how many steps or queries it takes, if one does."""
+    rounds: str = ""
+    """The setting that says how often it takes them, if one does."""
     whole: bool = False
     """Whether it is given all examples at once, since what it does to one depends on the others."""
 
@@ -106,9 +109,9 @@ class EvasionAttack:
         """Forward and backward passes of an example at one ε under these settings, roughly."""
         if self.sees in ("scores", "labels") and self.steps:
             return float(getattr(settings, self.steps)) / 3  # queries are forward passes alone
-        usual = type(settings).model_fields[self.steps].default if self.steps else 1
-        times = getattr(settings, self.steps) / usual if self.steps else 1
-        return float(self.cost * times * settings.restarts)
+        usual = type(settings).model_fields
+        times = [getattr(settings, key) / usual[key].default for key in (self.steps, self.rounds) if key]
+        return float(self.cost * math.prod(times) * settings.restarts)
 
     def longer(self, settings: "Settings", times: int) -> "Settings":
         """The settings under which it takes ``times`` as many steps; as they are if it takes none."""
