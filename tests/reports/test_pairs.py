@@ -118,7 +118,9 @@ def test_a_figure_whose_attacks_failed_is_never_called_better_or_as_good(
     """A flag is raised: tables, pairs and headline say that nothing is known."""
     synthetic.build(tmp_path, methods=["m"], sparsities=[0.5, 0.9], seeds=[0], n=200)
     with sqlite3.connect(tmp_path / "run.sqlite") as file:
-        file.execute("update every_measurement set value = 1 where metric = 'attack_health' and variant = 'm@0.5'")
+        file.execute(
+            "update every_measurement set value = 1 where metric = 'attack_health' and variant = 'm@0.5'"
+        )
     file.close()
     analysis = analyse(read(tmp_path))
     place = [key.metric for key in analysis.keys].index("robust_accuracy")
