@@ -17,7 +17,7 @@ from reports.data.ledger import canonical, unpack
 from reports.data.results import Results
 from reports.language.metrics import metric as about_metric
 from reports.stats.cluster import these_models
-from reports.stats.delong import auc_difference
+from reports.stats.delong import from_arms, placements
 from reports.stats.difference import LEVEL, TAIL, Difference
 from reports.stats.holm import holm
 from reports.stats.moderated import Retraining, retrainings
@@ -231,25 +231,36 @@ def _compared(
 def evidence_of(results: Results, metric: str, at: str) -> Mapping[str, Mapping[int, Evidence]]:
     """Per-example evidence of every row that has some, by variant and seed."""
     found: dict[str, dict[int, Evidence]] = {}
-    for row in results.select(metric, json.loads(at)).to_dict("records"):
-        if isinstance(row["outcomes"], bytes):
-            found.setdefault(row["variant"], {})[int(row["seed"])] = unpack(row["outcomes"]) or {}
+    rows = results.select(metric, json.loads(at))
+    for variant, seed, outcomes in zip(rows["variant"], rows["seed"], rows["outcomes"], strict=True):
+        if isinstance(outcomes, bytes):
+            kept = unpack(outcomes, PAIRED) or {}
+            found.setdefault(variant, {})[int(seed)] = kept | _placed(kept)
     return found
+
+
+def _placed(evidence: Evidence) -> Evidence:
+    """An AUC's contributions (``above``, ``below``), worked out once for all that it is compared with."""
+    if "score" not in evidence:
+        return {}
+    member = evidence["member"].astype(bool)
+    if min(member.sum(), (~member).sum()) < 2:
+        return {}
+    return dict(zip(ARMS, placements(evidence["score"].astype(float), member), strict=True))
+
+
+PAIRED = ("correct", "agree", "score", "member")
+"""What of a row's evidence is compared."""
+ARMS = ("above", "below")
 
 
 def difference(metric: str, ours: Evidence, theirs: Evidence) -> Difference | None:
     """The paired difference of two rows' evidence, or None if it does not pair."""
     if metric == "membership_auc":
-        if (
-            "score" not in ours
-            or "score" not in theirs
-            or not np.array_equal(ours["member"], theirs["member"])
-        ):
+        if not np.array_equal(ours.get("member", ()), theirs.get("member", ())):
             return None
-        member = ours["member"].astype(bool)
-        if min(member.sum(), (~member).sum()) < 2:
-            return None
-        return auc_difference(ours["score"].astype(float), theirs["score"].astype(float), member)
+        new, old = (one if ARMS[0] in one else _placed(one) for one in (ours, theirs))
+        return from_arms(*(tuple(one[arm] for arm in ARMS) for one in (new, old))) if new and old else None
     for kind in ("correct", "agree"):
         if kind in ours and kind in theirs and ours[kind].shape == theirs[kind].shape and len(ours[kind]):
             return rate_difference(ours[kind].astype(bool), theirs[kind].astype(bool))
