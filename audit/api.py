@@ -1,6 +1,7 @@
 """The audit from Python: a model and arrays in, a run out, by the same plan and units as the command line."""
 
 import html
+import inspect
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -145,6 +146,7 @@ def audit(
     sparsities: Sequence[float] = (),
     methods: Sequence[str | Mapping[str, Any]] = ("global-magnitude",),
     recipe: Mapping[str, Any] | None = None,
+    fit: Callable[..., Any] | None = None,
     seeds: Sequence[int] = (0,),
     probes: Mapping[str, Any] | None = None,
     audit_examples: int = 1000,
@@ -156,7 +158,8 @@ def audit(
     """Audit a model that this program holds, and its pruned versions; in this process.
 
     ``model``: a trained module; or a function or class that builds it, with its ``weights`` (without: trained
-    by ``recipe``, the plan's [train]). ``test``, ``train``: (inputs, labels), a Dataset or a DataLoader;
+    by ``recipe``, the plan's [train]). ``fit``: a training of your own in place of ours, as a plan's [train]
+    fit, which hears of ``epochs`` alone. ``test``, ``train``: (inputs, labels), a Dataset or a DataLoader;
     inputs float in ``bounds`` or uint8, ``train`` the very examples of the training. ``normalise``: mean and
     std. ``probes``: as in a plan. ``out``: the run's folder, by default a new one; given one that holds this
     subject's run, what is done there is not done again. Raises PlanError and RefusedError, as the command
@@ -185,13 +188,17 @@ def audit(
         table["model"]["normalise"] = dict(zip(("mean", "std"), map(list, normalise), strict=True))
     if recipe is not None:
         table["train"] = dict(recipe)
+    functions: dict[str, Callable[..., Any]] = {f"model_{shape}": build, "data": lambda: named}
+    if fit is not None:
+        functions[own := f"fit_{_source(fit)}"] = fit
+        table["train"] = {**table.get("train", {}), "fit": f"audit.handed:{own}"}
     if sparsities:
         table["pruning"] = {
             "methods": list(methods), "sparsities": list(sparsities), "seeds": list(seeds),
-            **({} if recipe is not None else {"finetune_epochs": 0}),
+            **({} if "train" in table else {"finetune_epochs": 0}),
         }  # fmt: skip
     with (
-        handed.held(**{f"model_{shape}": build, "data": lambda: named}),
+        handed.held(**functions),
         tempfile.TemporaryDirectory() as kept,
     ):
         if state is not None:
@@ -209,6 +216,15 @@ def audit(
     return Run(folder, policy)
 
 
-def _name(function: Callable[[], nn.Module]) -> str:
+def _source(function: Callable[..., Any]) -> str:
+    """A name for a function that changes with its source, where that can be read."""
+    try:
+        text = inspect.getsource(function)
+    except (OSError, TypeError):
+        text = _name(function)
+    return sha256(text.encode()).hexdigest()[:12]
+
+
+def _name(function: Callable[..., Any]) -> str:
     """A name for what builds a model, the same in another program."""
     return "".join(c if c.isalnum() else "_" for c in getattr(function, "__qualname__", "model"))
