@@ -17,10 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from audit import gating, handed, plan, preflight, runner
-from audit.errors import PlanError
 from audit.subject import torch_data
 from reports.data.results import Results
-from reports.exports import exports
+from reports.exports import exports, parquet
 from reports.gate import status
 from reports.gate.judge import Verdicts
 from reports.gate.policy import find
@@ -72,12 +71,7 @@ class Run:
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row a measurement, one column a condition (split, norm, eps, attack, …); NaN where none is."""
-        rows = self.results.measurements
-        conditions = pd.DataFrame(list(rows["conditions"]), index=rows.index)
-        fixed = ["variant", "method", "sparsity", "achieved_sparsity", "seed", "probe", "metric"]
-        return pd.concat(
-            [rows[fixed], conditions, rows[["value", "low", "high", "n", "status", "note"]]], axis=1
-        )
+        return parquet.table(self.results)
 
     def figure(self, name: str) -> Any:
         """A matplotlib figure: robustness over ε, accuracy and membership over sparsity, extraction over
@@ -104,15 +98,9 @@ class Run:
         return figure
 
     def save(self, path: str | Path) -> Path:
-        """Write the run as the file's name says: report.html, .csv, .json, .md, .pdf …; measurements.parquet
-        has one column a condition. Raises ValueError for an ending that nothing is written as."""
+        """Write the run as the file's name says: report.html, .csv, .json, .md, .pdf, .parquet …
+        Raises ValueError for an ending that nothing is written as."""
         path = Path(path)
-        if path.suffix == ".parquet":
-            try:
-                self.table.to_parquet(path, index=False)
-            except ImportError:
-                raise PlanError("parquet needs pyarrow: pip install 'prune-audit[parquet]'") from None
-            return path
         known = {export.file: export for export in exports().values()}
         by_ending = {Path(file).suffix: export for file, export in reversed(known.items())}
         by_ending |= {".html": exports()["html"], ".json": exports()["json"]}
@@ -121,7 +109,8 @@ class Run:
             raise ValueError(
                 f"{path.name}: nothing is written as that: choose from {', '.join(sorted(known))}"
             )
-        replace(path.resolve(), export.render(self.results, self.verdicts, None))
+        with gating.mistakes():
+            replace(path.resolve(), export.render(self.results, self.verdicts, None))
         return path
 
     def __str__(self) -> str:

@@ -16,7 +16,7 @@ def report(
             "--format",
             metavar="FORMAT",
             help="What to write, into DIR; may be repeated. By default html "
-            "and csv; also json, markdown, sarif, junit, pdf, model-card, cyclonedx, in-toto.",
+            "and csv; also json, markdown, parquet, sarif, junit, pdf, model-card, cyclonedx, in-toto.",
         ),
     ] = None,
     policy: options.PolicyOption = "standard",

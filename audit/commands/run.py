@@ -60,13 +60,14 @@ def run(
         bool, typer.Option("--log-json", help="Progress as JSON, one object a line, for programs.")
     ] = False,
 ) -> None:
-    """Run a plan, or resume it, and write report.html and measurements.csv.
+    """Run a plan, or resume it; write report.html, measurements.csv and, with pyarrow, measurements.parquet.
 
     A run that was stopped goes on where it stopped; a finished one computes nothing. A folder belongs to the
     model and its data: after a change of what is pruned or measured, only what is new is computed.
     """
     from audit import gating, runner
     from reports.data.results import read
+    from reports.exports import parquet
     from reports.gate.baseline import there
     from reports.gate.policy import find
     from reports.write import write
@@ -107,7 +108,8 @@ def run(
     if outcome.computed == 0:
         terminal.say("Everything was done already; nothing was computed.", tell)
     with gating.mistakes():
-        for path in write(folder, policy=judge_by, baseline=baseline, first=first):
+        formats = ["html", "csv", *(["parquet"] if parquet.available() else [])]
+        for path in write(folder, formats, policy=judge_by, baseline=baseline, first=first):
             terminal.say(f"Wrote {path}", tell)
         _headline(folder, judge_by, baseline, first, tell)
     if outcome.failed:
