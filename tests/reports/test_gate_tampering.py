@@ -54,6 +54,15 @@ def test_a_model_that_few_flips_harm_more_is_stopped(
     assert [(d.variant, d.status) for d in found.decisions if d.variant != "dense"] == [("m@0.9", status)]
 
 
+@pytest.mark.parametrize(("dense", "status"), [(130, "inconclusive"), (250, "inconclusive"), (900, "fail")])
+def test_a_model_that_the_flips_destroy_does_not_pass_because_dense_is_destroyed_too(
+    make: Make, dense: int, status: str
+) -> None:
+    (found,) = [d for d in verdicts(make(models(dense, 250)), rule()).decisions if d.variant == "m@0.9"]
+    assert found.status == status
+    assert ("leaves it near chance (25.0%)" in found.reason) == (status == "inconclusive")
+
+
 def test_what_was_not_measured_is_not_run(make: Make) -> None:
     assert verdicts(make(models(800, 800, flips=3)), rule()).exit_code == 4
 
