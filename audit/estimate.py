@@ -107,6 +107,7 @@ def design(plan: Plan) -> sizes.Design:
         ),
         "membership_auc": len(list(membership.plays(leaks))) if isinstance(leaks, membership.Settings) else 0,
         "extraction_fidelity": len(extraction.get("queries", ())),
+        "tampering_accuracy": int("tampering" in plan.probes),
     }
     pruning = plan.pruning
     methods = len(pruning.recipes if pruning else ()) + len(plan.variant)
