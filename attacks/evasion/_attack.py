@@ -1,5 +1,6 @@
 """What an evasion attack is given, and what it says of itself."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -98,6 +99,8 @@ class EvasionAttack:
     gradients mislead."""
     steps: str = ""
     """The setting that says how many steps or queries it takes, if one does."""
+    rounds: str = ""
+    """The setting that says how often it takes them, if one does."""
     together: bool = False
     """Whether it is given all examples of a block at once, whatever the batch size, since what it does to one
     may depend on the others."""
@@ -106,9 +109,9 @@ class EvasionAttack:
         """Forward and backward passes of an example at one ε under these settings, roughly."""
         if self.sees in ("scores", "labels") and self.steps:
             return float(getattr(effort, self.steps)) / 3  # queries are forward passes alone
-        usual = type(effort).model_fields[self.steps].default if self.steps else 1
-        times = getattr(effort, self.steps) / usual if self.steps else 1
-        return float(self.cost * times * effort.restarts)
+        usual = type(effort).model_fields
+        times = [getattr(effort, key) / usual[key].default for key in (self.steps, self.rounds) if key]
+        return float(self.cost * math.prod(times) * effort.restarts)
 
     def longer(self, effort: Effort, times: int) -> Effort:
         """The effort under which it takes ``times`` as many steps; as it is if it takes none."""

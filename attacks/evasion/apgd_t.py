@@ -32,6 +32,7 @@ ATTACK = EvasionAttack(
     level="standard",
     cost=900,
     steps="apgd_steps",
+    rounds="targets",
     on="survivors",
     paper="Croce & Hein 2020, Reliable evaluation of adversarial robustness with an ensemble of diverse "
     "parameter-free attacks, arXiv:2003.01690",
