@@ -5,6 +5,7 @@ import typer
 from audit.commands import options, terminal
 
 
+@terminal.brisk()
 def gate(
     folder: options.RunArgument,
     policy: options.PolicyOption = "standard",

@@ -8,6 +8,7 @@ from audit.commands import options, terminal
 from audit.errors import PlanError
 
 
+@terminal.brisk()
 def report(
     folder: options.RunArgument,
     formats: Annotated[

@@ -193,7 +193,9 @@ def _decide(
         status, why = ("not_run" if gap.status == "not_run" else "inconclusive"), gap.text
     elif status != "fail" and (short := _short(rule, found, reading)):
         status, why = "inconclusive", short
-    elif status == "pass" and (doubt := doubts.about(rule, variant, found.readings)):
+    elif status == "pass" and (
+        doubt := doubts.about(rule, variant, found.readings) or doubts.destroyed(rule, found.readings)
+    ):
         status, why = "inconclusive", doubt
     return Decision(
         rule,
