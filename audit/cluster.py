@@ -239,6 +239,7 @@ def _beside(plan: Plan, out: Path) -> Iterator[tuple[str, bytes]]:
     run's, and not more than :data:`TOGETHER`. None where the plan names no file of code."""
     specs = [plan.model.build, plan.probes.get("evasion", {}).get("adaptive") or "", _trigger(plan)]
     specs += [variant.build or "" for variant in plan.variant]
+    specs += [(plan.train and plan.train.fit) or ""]
     if not any(spec.partition(":")[0].endswith(".py") for spec in specs):
         return
     total = 0

@@ -176,6 +176,19 @@ class TrainPlan(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     adversarial: AdversarialPlan | None = None
     """Trains against an attacker. Absent: on the examples as they are."""
+    fit: str | None = None
+    """A training of the user's own in place of all that (:mod:`audit.subject.fitting`): FILE.py:FUNCTION."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "TrainPlan":
+        ours = set(type(self).model_fields) - {"fit", "epochs"}
+        unheard = sorted(k for k in ours if getattr(self, k) != type(self).model_fields[k].default)
+        if self.fit is not None and unheard:
+            raise ValueError(
+                f"fit trains as it says itself, and would not hear of "
+                f"{', '.join(unheard)}: remove one of the two"
+            )
+        return self
 
     @property
     def passes(self) -> int:

@@ -163,11 +163,11 @@ def _cut(layer: nn.Module, rows: Tensor, columns: Tensor) -> None:
     """Keep these rows and columns of a layer, in place, in tensors of its own."""
     for name, tensor in _tensors(layer).items():
         kept = tensor.detach()
-        if tensor.dim():
-            kept = kept[rows.to(tensor.device)]
-        if tensor.dim() > 1 and len(columns):
-            kept = kept[:, columns.to(tensor.device)]
-        kept = kept.clone()
+        for dim, marks in enumerate((rows, columns)[: tensor.dim()]):
+            if len(marks):
+                kept = kept.index_select(dim, marks.nonzero().flatten().to(tensor.device))
+        if tensor.dim() == 0:
+            kept = kept.clone()
         if name in layer._parameters:
             layer._parameters[name] = nn.Parameter(kept, requires_grad=tensor.requires_grad)
         else:

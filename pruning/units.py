@@ -123,7 +123,8 @@ def choose(
 ) -> Choice:
     """The first units of the order, (group, unit), whose removal comes closest to the sparsity; None: all.
 
-    ``shapes``: layer → its weight's shape, for every prunable layer: the denominator. What is left is counted
+    Where the next is so large that it is closer without, and yet far (``CLOSE``), smaller ones of other groups
+    that come later in the order fill up. ``shapes``: layer → its weight's shape, for every prunable layer: the denominator. What is left is counted
     from kept rows and columns. The last unit of a layer is passed over. Raises PruningError, which names the
     most that is reachable, if all units together fall short by more than half a unit.
     """
@@ -132,17 +133,20 @@ def choose(
     wanted = 0.0 if sparsity is None else (1 - sparsity) * total
     owned = [_owned(group) for group in groups]
     gone: list[tuple[int, int]] = []
+    passed: set[int] = set()
     step = stride = 0
     for group, bundle in _bundles(groups, order, limits.round_to):
-        if tally.cost <= wanted:
+        if tally.cost <= wanted + CLOSE * total * bool(passed):
             break
         before = tally.cost, tally.remaining
-        if not tally.lose(owned[group], bundle):
+        if group in passed or not tally.lose(owned[group], bundle):
             continue
-        stride, step = before[0] - tally.cost, before[1] - tally.remaining
-        if wanted - tally.cost > before[0] - wanted:  # without these it is closer
+        change = before[0] - tally.cost, before[1] - tally.remaining
+        stride, step = (max(stride, change[0]), max(step, change[1])) if passed else change
+        if wanted - tally.cost > before[0] - wanted:  # without these it is closer: perhaps smaller ones fit
             tally.give_back(owned[group], bundle)
-            break
+            passed.add(group)
+            continue
         gone += [(group, unit) for unit in bundle]
     if sparsity is not None and 2 * (tally.cost - wanted) > stride:
         what = "weights" if limits.uses is None else "multiply-adds"
@@ -210,6 +214,9 @@ class _Tally:
             self.remaining += change
             self.cost += change * self._uses[layer]
 
+
+CLOSE = 0.002
+"""How close to the request is close enough, as a share of all: nearer, no smaller units are looked for."""
 
 _Owned = Mapping[str, tuple[Sequence[int], Sequence[int]]]
 """Layer → how many rows, and how many columns, of its weight each unit owns."""

@@ -11,13 +11,16 @@ from rich.console import Console
 from audit.commands import subject as subjects
 from audit.commands import terminal
 from audit.commands.options import (
+    BaselineOption,
     DeviceChoice,
     DeviceOption,
     EngineChoice,
+    FirstOption,
     PlanArgument,
     PolicyOption,
     QuickOption,
     RootOption,
+    one_of,
 )
 from audit.errors import IncompleteError, PlanError
 
@@ -43,6 +46,8 @@ def run(
     quick: QuickOption = False,
     root: RootOption = None,
     policy: PolicyOption = "standard",
+    baseline: BaselineOption = None,
+    first: FirstOption = False,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -55,17 +60,23 @@ def run(
         bool, typer.Option("--log-json", help="Progress as JSON, one object a line, for programs.")
     ] = False,
 ) -> None:
-    """Run a plan, or resume it, and write report.html and measurements.csv.
+    """Run a plan, or resume it; write report.html, measurements.csv and, with pyarrow, measurements.parquet.
 
     A run that was stopped goes on where it stopped; a finished one computes nothing. A folder belongs to the
     model and its data: after a change of what is pruned or measured, only what is new is computed.
     """
     from audit import gating, runner
+    from reports.data.results import read
+    from reports.exports import parquet
+    from reports.gate.baseline import there
     from reports.gate.policy import find
     from reports.write import write
 
+    one_of(baseline, first)
     with gating.mistakes():
         judge_by = find(policy)
+        if baseline is not None:
+            read(there(baseline))  # before anything runs, not after
     if address and engine is not EngineChoice.ray:
         raise PlanError("--address: names a Ray cluster; say --engine ray too")
     subject = subjects.load(plan, root=root, quick=quick, device=device)
@@ -97,9 +108,10 @@ def run(
     if outcome.computed == 0:
         terminal.say("Everything was done already; nothing was computed.", tell)
     with gating.mistakes():
-        for path in write(folder, policy=judge_by):
+        formats = ["html", "csv", *(["parquet"] if parquet.available() else [])]
+        for path in write(folder, formats, policy=judge_by, baseline=baseline, first=first):
             terminal.say(f"Wrote {path}", tell)
-        _headline(folder, judge_by, tell)
+        _headline(folder, judge_by, baseline, first, tell)
     if outcome.failed:
         raise IncompleteError(
             f"{outcome.failed} of {outcome.planned} units failed; the report shows them. "
@@ -122,10 +134,10 @@ def _cut(subject: "Subject", budget: str, jobs: int | None, to: Console) -> tupl
     return subject, left
 
 
-def _headline(folder: Path, policy: Any, to: Console) -> None:
+def _headline(folder: Path, policy: Any, baseline: Path | None, first: bool, to: Console) -> None:
     """The report's own first sentences and key figures, so that the terminal says the same as the page."""
     from audit import gating
     from reports.write import judged
 
-    found = judged(folder, policy)
+    found = judged(folder, policy, baseline, first=first)
     gating.summary(found.results, found.verdicts, to)

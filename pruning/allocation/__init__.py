@@ -93,8 +93,7 @@ def order(layers: Mapping[str, Layer], rule: str) -> list[tuple[int, int]]:
         places = torch.sort(layer.scores if chosen.by_rank else key, stable=True).indices
         rising = key if chosen.by_rank else key[places]
         _, ties = torch.unique_consecutive(rising, return_counts=True)
-        turns = torch.cat([_turns(number) for number in ties.tolist()])
-        rows = (rising, turns, torch.full_like(places, group), places)
+        rows = (rising, _turns(ties), torch.full_like(places, group), places)
         ranked += zip(*(row.tolist() for row in rows), strict=True)
     ranked.sort()  # ties in turn, then in the order of groups and ranks
     return [(group, unit) for *_, group, unit in ranked]
@@ -173,18 +172,22 @@ def _with_ties(counts: list[int], ties: Sequence[int], left: int) -> list[int]:
     """The counts and so many of the ties that each layer has: the same share of every layer's."""
     if left == sum(ties):
         return [count + number for count, number in zip(counts, ties, strict=True)]
-    order = torch.cat([_turns(number) for number in ties]).argsort(stable=True)
-    owners = torch.arange(len(ties)).repeat_interleave(torch.tensor(ties))
+    each = torch.tensor(ties)
+    order = _turns(each).argsort(stable=True)
+    owners = torch.arange(len(ties)).repeat_interleave(each)
     more = owners[order[:left]].bincount(minlength=len(ties))
     return [count + int(extra) for count, extra in zip(counts, more, strict=True)]
 
 
-def _turns(ties: int) -> Tensor:
+def _turns(ties: Tensor) -> Tensor:
     """When each of a layer's equals goes, between 0 and 1: spread evenly, so that layers lose equal shares.
 
-    The turns do not depend on how many go: masks nest.
+    ``ties``: how many equals there are, layer by layer or value by value. The turns do not depend on how many
+    go: masks nest.
     """
-    return (torch.arange(ties, dtype=torch.float64) + 0.5) / max(1, ties)
+    of = ties.repeat_interleave(ties).double()
+    first = (ties.cumsum(0) - ties).repeat_interleave(ties)
+    return (torch.arange(len(of), dtype=torch.float64) - first + 0.5) / of
 
 
 def _without_lowest(key: Tensor, count: int) -> Tensor:

@@ -81,8 +81,10 @@ def flow(
     found = {}
     for (name, weight), slope in zip(weights.items(), slopes, strict=True):
         with torch.no_grad():
-            product = slope.mul_(weight).abs_()  # in place: there may be gigabytes
-        found[name] = product if places is None else product.flatten()[places[name]]
+            factor: Tensor = weight
+            if places is not None:
+                slope, factor = (t.flatten().index_select(0, places[name]) for t in (slope, weight))
+            found[name] = slope.mul_(factor).abs_()  # in place: there may be gigabytes
         if not torch.isfinite(found[name].max()):
             raise PruningError(
                 f"synflow: the flow of absolute weights through {name.removesuffix('.weight')} is not "
@@ -125,21 +127,20 @@ def _take(
 
     ``flows``: of the weights at the places ``alive`` only, so that later rounds cost less.
     """
-    best = {name: (score.argmax(), score.max()) for name, score in flows.items()}
-    for name, (place, _) in best.items():
+    best = {name: score.max(0) for name, score in flows.items()}
+    for name, (_, place) in best.items():
         flows[name][place] = torch.inf
     threshold = kth(torch.cat(list(flows.values())), going, spoil=True)
-    for name, (place, value) in best.items():
+    for name, (value, place) in best.items():
         score = flows[name]
-        score[place] = value
         below = score <= threshold
-        below[place] = False
+        score[place], below[place] = value, False
         gone = below.nonzero().flatten()
-        places = alive[name][gone]
+        places = alive[name].index_select(0, gone)
         scores[name][places] = step + (score[gone].double() / threshold if threshold > 0 else 0.0) / 2
         with torch.no_grad():
             weights[name].view(-1)[places] = 0
-        alive[name] = alive[name][~below]
+        alive[name] = alive[name].index_select(0, below.logical_not_().nonzero().flatten())
 
 
 def _absolute(model: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:

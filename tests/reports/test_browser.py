@@ -278,8 +278,22 @@ def test_the_script_picks_out_two_variants_in_every_chart_and_table(
         assert page.locator("svg .faint").count() > 20
         rows = page.locator("#against-dense ~ .scroll").first.locator("tbody tr[data-v]")
         assert len([row for row in rows.all() if row.is_visible()]) == 2
+        between = page.locator(".pick output")
+        fold = page.locator("details.pairs")
+        row = fold.locator("tr", has_text="filter-l2 at 95% minus filter-l2 at 90%")
+        told = between.inner_text()
+        assert told.startswith("filter-l2 at 95% minus filter-l2 at 90%:")
+        for cell in row.locator("td data").all():
+            assert cell.text_content() in told
+        assert fold.locator("tbody tr:not(.aside)").count() == 1
+        assert violations(page) == []
+        picks.nth(1).select_option(label="dense")
+        dense = page.locator("#against-dense ~ .scroll").first.locator("tr", has_text="filter-l2@0.9").first
+        assert "filter-l2 at 90% minus dense:" in between.inner_text()
+        assert dense.locator("td data").nth(1).text_content() in between.inner_text()
         picks.nth(0).select_option(index=0)
         picks.nth(1).select_option(index=0)
+        assert between.is_hidden()
         assert page.locator(".faint, tr.aside").count() == 0
 
 

@@ -4,11 +4,13 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from gate_lab_run import Make, row
 from sklearn.metrics import precision_score, roc_auc_score, roc_curve
 
+from attacks import intervals
 from reports.data.exposure import by_class, evidence, null_band, order, precision, roc, stability
 from reports.data.results import Results
-from reports.draw.charts import charts
+from reports.draw.charts import charts, membership_leakage
 from reports.language.words import attack, conditions
 
 
@@ -97,3 +99,38 @@ def test_an_attacker_is_said_once() -> None:
     assert conditions(at).count("dense model too") == 1
     assert "attacker" not in conditions(at)
     assert attack("mine@somebody") == "mine, somebody"
+
+
+def test_low_false_positive_rates_are_drawn_each_or_it_is_said_what_they_need(
+    results: Results, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert membership_leakage.FEWEST == intervals.MIN_FALSE_POSITIVES
+    drawn = membership_leakage.draw(results)
+    assert drawn is not None
+    assert any("True positives at 1% false positives" in panel.title for panel in drawn.panels)
+    assert "At 0.1% false positives nothing is known: that needs 5,000 non-members" in drawn.caption
+    monkeypatch.setattr(membership_leakage, "FEWEST", 0.1)
+    assert "the plan does not ask for it (fpr), though 200 non-members would do" in (
+        membership_leakage.draw(results).caption
+    )
+    rows = [
+        row(
+            "membership_tpr",
+            (0.02 + fpr, fpr, 0.05 + fpr),
+            variant,
+            0,
+            probe="membership",
+            attack="loss",
+            fpr=fpr,
+        )
+        for variant in ("dense", "m@0.5", "m@0.9")
+        for fpr in (0.1, 0.01, 0.001)
+    ]
+    rows += [
+        row("membership_auc", (0.6, 0.5, 0.7), variant, 0, probe="membership", attack="loss")
+        for variant in ("dense", "m@0.5", "m@0.9")
+    ]
+    both = membership_leakage.draw(make(rows))
+    titles = [panel.title.partition(",")[0] for panel in both.panels]
+    assert titles[1:] == ["True positives at 1% false positives", "True positives at 0.1% false positives"]
+    assert "nothing is known" not in both.caption

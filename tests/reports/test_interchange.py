@@ -108,7 +108,7 @@ def validate() -> dict[str, Callable[[str], None]]:
 
 
 def test_every_format_is_tested_here_or_as_a_page() -> None:
-    assert set(names()) == {*FORMATS, "html", "pdf", "png"}
+    assert set(names()) == {*FORMATS, "html", "parquet", "pdf", "png"}
 
 
 @pytest.mark.parametrize("case", CASES)
