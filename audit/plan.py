@@ -129,6 +129,8 @@ class DataPlan(Section):
     """A table's column."""
     class_order: tuple[str, ...] = ()
     """The classes in the order of the model's outputs, where it is not the data's."""
+    read: Mapping[Split, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """At most so many of each are read and held in memory, a fixed random choice; by default all."""
     train_examples: Annotated[int, Field(ge=1)] | None = None
     audit_examples: Annotated[int, Field(ge=1)] = 1000
 

@@ -62,7 +62,9 @@ def main() -> None:
     parser.add_argument("--write", type=Path, metavar="DOCUMENT", help="put both tables into it")
     options = parser.parse_args()
     zoo_of = loaded()
-    zoo, wrong, plain = zoo_of.zoo(), [], ()
+    zoo = zoo_of.zoo()
+    wrong: list[str] = []
+    plain: tuple[float, ...] = ()
     maskers = {**zoo.masked, **zoo.held_out}
     groups = {"the zoo": [*zoo.masked, *zoo.honest], "held out": list(zoo.held_out)}
     known = [name for names in groups.values() for name in names]

@@ -14,6 +14,7 @@ from attacks._techniques import techniques
 from attacks.evasion import _adaptive, _corruptions, _costs, _transfer, _union, health
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._cure import cure
+from attacks.evasion._effort import Effort
 from attacks.evasion._features import in_own_units, in_units
 from attacks.evasion._inner import worst
 from attacks.evasion._means import looked_for
@@ -29,6 +30,7 @@ __all__ = [
     "CARD",
     "CUT",
     "Batch",
+    "Effort",
     "Epsilon",
     "EvasionAttack",
     "Settings",

@@ -28,8 +28,11 @@ def odds(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """
     label = y.unsqueeze(1)
     others = logits.scatter(1, label, -torch.inf)
-    loss = others.logsumexp(dim=1) - logits.gather(1, label).squeeze(1)
-    return loss, others.softmax(dim=1).scatter_(1, label, -1.0)
+    top = others.amax(dim=1, keepdim=True)
+    shares = (others - top).exp_()
+    total = shares.sum(dim=1, keepdim=True)
+    loss = (total.log() + top - logits.gather(1, label)).squeeze(1)
+    return loss, shares.div_(total).scatter_(1, label, -1.0)
 
 
 def gap(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,9 +39,8 @@ def picked(values: Tensor, index: Tensor) -> Tensor:
 
 def pieces(x: Tensor) -> tuple[Tensor, ...]:
     """What to send through the model at a time."""
-    values = max(1, x.shape[1:].numel())
-    size = max(1, min(PIECE, VALUES // values))
-    if x.device.type != "cpu" or len(x) <= size or values < SMALL:
+    count, values = x.shape[0], x.shape[1:].numel()
+    if values < SMALL or x.device.type != "cpu" or count <= (size := max(1, min(PIECE, VALUES // values))):
         return (x,)
     return torch.split(x, size)
 

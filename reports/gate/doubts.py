@@ -29,7 +29,7 @@ class Doubts:
         self._fallen = collapsed(results)
         self._chance = chance(results)
         self._clean = set(results.select("accuracy", {"split": "test"})["variant"])
-        self._probe = dict(zip(results.measurements["metric"], results.measurements["probe"], strict=True))
+        self._probe = {metric: str(rows.iloc[0]["probe"]) for metric, rows in results.by_metric.items()}
         self._health = healths(results)
 
     def about(self, rule: Rule, variant: str, readings: Iterable[Reading]) -> str:

@@ -235,7 +235,7 @@ def evidence_of(results: Results, metric: str, at: str) -> Mapping[str, Mapping[
     for variant, seed, outcomes in zip(rows["variant"], rows["seed"], rows["outcomes"], strict=True):
         if isinstance(outcomes, bytes):
             kept = unpack(outcomes, PAIRED) or {}
-            found.setdefault(variant, {})[int(seed)] = kept | _placed(kept)
+            found.setdefault(variant, {})[int(seed)] = {**kept, **_placed(kept)}
     return found
 
 

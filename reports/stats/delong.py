@@ -114,7 +114,7 @@ class _Moved:
         """
         place = int(np.searchsorted(_GRID, delta)) - (delta < self.value)
         beyond = self._far[place] if 0 <= place < len(_GRID) else math.inf
-        return min(self._distance(float(delta), _NUMBER), beyond)
+        return min(float(self._distance(float(delta), _NUMBER)), beyond)
 
     def _distance(self, delta: Any, by: _Arithmetic) -> Any:
         """From a number, or from each of an array."""

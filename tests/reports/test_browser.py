@@ -305,6 +305,23 @@ def test_the_first_screen_has_the_answer_and_the_matrix(opened: Callable[..., An
         assert page.locator(".answer + h3 + .scroll .matrix").count() == 1
 
 
+def test_on_a_phone_the_answer_is_followed_by_the_matrix_at_once(
+    opened: Callable[..., Any], report: Path
+) -> None:
+    """At 360×740; and charts name their lines in a legend, since their labels find no place."""
+    with opened(report, 360) as page:
+        box = page.locator(".matrix tbody tr").first.bounding_box()
+        assert box["y"] + box["height"] <= 740
+        below = page.locator(".answer").bounding_box()
+        assert page.locator(".matrix").first.bounding_box()["y"] - below["y"] - below["height"] < 60
+        legends = page.locator("#findings .legend.narrow")
+        assert legends.count() > 0
+        assert legends.first.is_visible()
+        assert "filter-l2" in legends.first.inner_text()
+    with opened(report, 1280) as page:
+        assert page.locator("#findings .legend.narrow").first.is_hidden()
+
+
 def test_folds_are_open_in_print(opened: Callable[..., Any], report: Path) -> None:
     count_hidden = """[...document.querySelectorAll('details:not(.bulk) > :not(summary, .bulk)')]
         .filter(e => !e.checkVisibility({contentVisibilityAuto: true})).length"""

@@ -5,6 +5,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from gate_lab_run import Make, row
+from scipy import stats
 from sklearn.metrics import precision_score, roc_auc_score, roc_curve
 
 from attacks import intervals
@@ -42,10 +43,22 @@ def test_the_null_band_holds_guessing_attackers_at_the_rate_promised() -> None:
     assert roc(seen(leak=3.0))[1][3] > high[1]
 
 
+@pytest.mark.parametrize(("members", "others"), [(1, 1), (5, 7), (100, 1697), (4500, 300)])
+def test_the_null_band_is_scipys_negative_hypergeometric(members: int, others: int) -> None:
+    ranks = np.unique(np.geomspace(1, others, 12).round().astype(int))
+    theirs = [
+        stats.nhypergeom(members + others, members, int(k)).ppf([0.025, 0.975]) / members for k in ranks
+    ]
+    assert null_band(members, others, ranks) == pytest.approx(np.array(theirs).T)
+
+
 def test_stability_finds_the_same_members_and_not_others() -> None:
     one, other = seen(0), seen(1)
     rank, overlap, top = stability(one, {**one, "score": 2 * one["score"] + 1})
     assert (rank, overlap, top) == (pytest.approx(1.0), 1.0, 2)
+    tied = {**other, "score": np.round(other["score"]), "index": one["index"]}
+    theirs = stats.spearmanr(one["score"][one["member"]], tied["score"][one["member"]]).statistic
+    assert stability(one, tied)[0] == pytest.approx(theirs)
     assert abs(stability(one, {**other, "index": one["index"]})[0]) < 0.3
     assert stability(one, {**one, "member": ~one["member"]}) is None
     assert stability(one, {**one, "score": np.zeros(200, np.float32)}) is None
