@@ -1,6 +1,7 @@
 """The audit from Python: a model and arrays in, a run out, by the same plan and units as the command line."""
 
 import html
+import inspect
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from audit import gating, handed, plan, preflight, runner
-from audit.errors import PlanError
 from audit.subject import torch_data
 from reports.data.results import Results
-from reports.exports import exports
+from reports.exports import exports, parquet
 from reports.gate import status
 from reports.gate.judge import Verdicts
 from reports.gate.policy import find
@@ -71,12 +71,7 @@ class Run:
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row a measurement, one column a condition (split, norm, eps, attack, …); NaN where none is."""
-        rows = self.results.measurements
-        conditions = pd.DataFrame(list(rows["conditions"]), index=rows.index)
-        fixed = ["variant", "method", "sparsity", "achieved_sparsity", "seed", "probe", "metric"]
-        return pd.concat(
-            [rows[fixed], conditions, rows[["value", "low", "high", "n", "status", "note"]]], axis=1
-        )
+        return parquet.table(self.results)
 
     def figure(self, name: str) -> Any:
         """A matplotlib figure: robustness over ε, accuracy and membership over sparsity, extraction over
@@ -103,15 +98,9 @@ class Run:
         return figure
 
     def save(self, path: str | Path) -> Path:
-        """Write the run as the file's name says: report.html, .csv, .json, .md, .pdf …; measurements.parquet
-        has one column a condition. Raises ValueError for an ending that nothing is written as."""
+        """Write the run as the file's name says: report.html, .csv, .json, .md, .pdf, .parquet …
+        Raises ValueError for an ending that nothing is written as."""
         path = Path(path)
-        if path.suffix == ".parquet":
-            try:
-                self.table.to_parquet(path, index=False)
-            except ImportError:
-                raise PlanError("parquet needs pyarrow: pip install 'prune-audit[parquet]'") from None
-            return path
         known = {export.file: export for export in exports().values()}
         by_ending = {Path(file).suffix: export for file, export in reversed(known.items())}
         by_ending |= {".html": exports()["html"], ".json": exports()["json"]}
@@ -120,7 +109,8 @@ class Run:
             raise ValueError(
                 f"{path.name}: nothing is written as that: choose from {', '.join(sorted(known))}"
             )
-        replace(path.resolve(), export.render(self.results, self.verdicts, None))
+        with gating.mistakes():
+            replace(path.resolve(), export.render(self.results, self.verdicts, None))
         return path
 
     def __str__(self) -> str:
@@ -145,6 +135,7 @@ def audit(
     sparsities: Sequence[float] = (),
     methods: Sequence[str | Mapping[str, Any]] = ("global-magnitude",),
     recipe: Mapping[str, Any] | None = None,
+    fit: Callable[..., Any] | None = None,
     seeds: Sequence[int] = (0,),
     probes: Mapping[str, Any] | None = None,
     audit_examples: int = 1000,
@@ -156,7 +147,8 @@ def audit(
     """Audit a model that this program holds, and its pruned versions; in this process.
 
     ``model``: a trained module; or a function or class that builds it, with its ``weights`` (without: trained
-    by ``recipe``, the plan's [train]). ``test``, ``train``: (inputs, labels), a Dataset or a DataLoader;
+    by ``recipe``, the plan's [train]). ``fit``: a training of your own in place of ours, as a plan's [train]
+    fit, which hears of ``epochs`` alone. ``test``, ``train``: (inputs, labels), a Dataset or a DataLoader;
     inputs float in ``bounds`` or uint8, ``train`` the very examples of the training. ``normalise``: mean and
     std. ``probes``: as in a plan. ``out``: the run's folder, by default a new one; given one that holds this
     subject's run, what is done there is not done again. Raises PlanError and RefusedError, as the command
@@ -185,13 +177,17 @@ def audit(
         table["model"]["normalise"] = dict(zip(("mean", "std"), map(list, normalise), strict=True))
     if recipe is not None:
         table["train"] = dict(recipe)
+    functions: dict[str, Callable[..., Any]] = {f"model_{shape}": build, "data": lambda: named}
+    if fit is not None:
+        functions[own := f"fit_{_source(fit)}"] = fit
+        table["train"] = {**table.get("train", {}), "fit": f"audit.handed:{own}"}
     if sparsities:
         table["pruning"] = {
             "methods": list(methods), "sparsities": list(sparsities), "seeds": list(seeds),
-            **({} if recipe is not None else {"finetune_epochs": 0}),
+            **({} if "train" in table else {"finetune_epochs": 0}),
         }  # fmt: skip
     with (
-        handed.held(**{f"model_{shape}": build, "data": lambda: named}),
+        handed.held(**functions),
         tempfile.TemporaryDirectory() as kept,
     ):
         if state is not None:
@@ -209,6 +205,15 @@ def audit(
     return Run(folder, policy)
 
 
-def _name(function: Callable[[], nn.Module]) -> str:
+def _source(function: Callable[..., Any]) -> str:
+    """A name for a function that changes with its source, where that can be read."""
+    try:
+        text = inspect.getsource(function)
+    except (OSError, TypeError):
+        text = _name(function)
+    return sha256(text.encode()).hexdigest()[:12]
+
+
+def _name(function: Callable[..., Any]) -> str:
     """A name for what builds a model, the same in another program."""
     return "".join(c if c.isalnum() else "_" for c in getattr(function, "__qualname__", "model"))

@@ -2,8 +2,8 @@
 
 A task is sent what its unit needs of the run's folder (models, scores, references, each put once in the
 cluster's object store), works in a folder of its own, and sends back what it left; only this process writes
-the run's folder. What the plan names of the user's own code and weights travels too. prune-audit must be
-installed on every node, in the same version: a node with another refuses.
+the run's folder. What the plan names of the user's own code, weights and other files travels too.
+prune-audit must be installed on every node, in the same version: a node with another refuses.
 """
 
 import importlib.util
@@ -22,6 +22,7 @@ from audit import references, scores
 from audit.engine import WorkerDied
 from audit.errors import IncompleteError, PlanError
 from audit.plan import Plan, WeightsPlan
+from audit.subject import black_box
 from audit.unit import Unit, code_version
 from audit.work import Context, Given, Result, model_file, perform, perturbations_file
 from pruning.modes import one_thread
@@ -46,7 +47,6 @@ class Cluster:
 
     def __init__(self, context: Context, jobs: int | None, *, address: str | None, memory: int) -> None:
         """``memory``: bytes that a task needs."""
-        _refuse_what_does_not_travel(context.plan)
         self._ray = ray = _ray()
         self._context, self._jobs = context, jobs
         started = {"address": address} if address else {"num_cpus": jobs, "include_dashboard": False}
@@ -133,16 +133,6 @@ class Cluster:
             self._flying.pop(future, None)
 
 
-def _refuse_what_does_not_travel(plan: Plan) -> None:
-    """Programs and folders that a plan names as its model, and a trigger's file, are not sent to nodes:
-    without them every unit there would fail."""
-    kind = plan.model.build.partition(":")[0]
-    trigger = plan.probes.get("tampering", {}).get("trigger")
-    if plan.model.black_box or kind == "hf" or trigger:
-        what = "[probes.tampering] trigger" if trigger else f"[model] build {plan.model.build!r}"
-        raise PlanError(f"--engine ray: {what} names files that are not sent to nodes; use --engine local")
-
-
 def _ray() -> Any:
     if importlib.util.find_spec("ray") is None:
         raise PlanError("--engine ray: Ray is not installed; pip install 'prune-audit[ray]'")
@@ -175,49 +165,81 @@ class _Baggage:
     code: str
     beside: Mapping[str, bytes]
     """Files of the plan's folder, by their names in it."""
-    weights: Mapping[str, bytes]
-    """Files of weights, by their names in the plan."""
+    named: Mapping[Path, bytes]
+    """Other files that the plan names, by their paths here."""
 
     @classmethod
     def of(cls, context: Context) -> "_Baggage":
         plan = context.plan
-        files = [spec.file for spec in _weights(plan)]
-        weights = {str(file): plan.path(file).read_bytes() for file in files}
-        return cls(context, code_version(), dict(_beside(plan, context.out)), weights)
+        named = {path.absolute(): path.read_bytes() for path in _named(plan)}
+        return cls(context, code_version(), dict(_beside(plan, context.out)), named)
 
     def unpacked(self, folder: Path) -> Context:
         """The context of a task that works in ``folder``."""
-        plan, home = self.context.plan, folder / "plan"
+        home = folder / "plan"
         home.mkdir()
         for name, content in self.beside.items():
             _write(home / name, content)
-        moved = {}
-        for number, (name, content) in enumerate(self.weights.items()):
-            moved[name] = folder / "weights" / str(number) / Path(name).name
-            _write(moved[name], content)
-
-        def there(spec: WeightsPlan) -> WeightsPlan:
-            return spec.model_copy(update={"file": moved[str(spec.file)]})
-
-        model = plan.model
-        if model.weights is not None:
-            model = model.model_copy(update={"weights": there(model.weights)})
-        variants = tuple(v.model_copy(update={"weights": there(v.weights)}) for v in plan.variant)
-        rehomed = plan.model_copy(update={"folder": home, "model": model, "variant": variants})
-        return replace(self.context, plan=rehomed, out=folder)
+        moved: dict[Path, Path] = {}
+        for (
+            path,
+            content,
+        ) in self.named.items():  # those of one folder stay together: they may need each other
+            moved.setdefault(path.parent, folder / "named" / str(len(moved)))
+            moved[path] = moved[path.parent] / path.name
+            _write(moved[path], content)
+        plan = _rehomed(self.context.plan, home, moved)
+        return replace(self.context, plan=plan, out=folder)
 
 
-def _weights(plan: Plan) -> Iterator[WeightsPlan]:
-    if plan.model.weights is not None:
-        yield plan.model.weights
-    yield from (variant.weights for variant in plan.variant)
+def _named(plan: Plan) -> Iterator[Path]:
+    """Files that a plan names beside its data and its code: weights, programs, what describes an ``hf:``
+    model, a trigger."""
+    for spec in (plan.model.weights, *(variant.weights for variant in plan.variant)):
+        if spec is not None:
+            yield plan.path(spec.file)
+    kind, _, name = plan.model.build.partition(":")
+    if plan.model.black_box:
+        yield from black_box.files(plan.path(Path(name)))
+    elif kind == "hf":
+        yield from sorted(plan.path(Path(name)).glob("*.json"))
+    trigger = _trigger(plan)
+    if trigger and ":" not in trigger:
+        yield plan.path(Path(trigger))
+
+
+def _rehomed(plan: Plan, home: Path, moved: Mapping[Path, Path]) -> Plan:
+    """The plan, in the folder ``home``, naming its files by where they have been moved to."""
+
+    def there(name: str | Path) -> Path:
+        return moved[plan.path(Path(name)).absolute()]
+
+    def weights(spec: WeightsPlan) -> WeightsPlan:
+        return spec.model_copy(update={"file": there(spec.file)})
+
+    model, probes = plan.model, dict(plan.probes)
+    kind, _, name = model.build.partition(":")
+    if model.weights is not None:
+        model = model.model_copy(update={"weights": weights(model.weights)})
+    if model.black_box or kind == "hf":
+        model = model.model_copy(update={"build": f"{kind}:{there(name)}"})
+    trigger = _trigger(plan)
+    if trigger and ":" not in trigger:
+        probes["tampering"] = {**probes["tampering"], "trigger": str(there(trigger))}
+    variants = tuple(v.model_copy(update={"weights": weights(v.weights)}) for v in plan.variant)
+    return plan.model_copy(update={"folder": home, "model": model, "variant": variants, "probes": probes})
+
+
+def _trigger(plan: Plan) -> str:
+    return plan.probes.get("tampering", {}).get("trigger") or ""
 
 
 def _beside(plan: Plan, out: Path) -> Iterator[tuple[str, bytes]]:
     """Python files of the plan's folder, and small files, for the user's own code: what is not hidden, not a
     run's, and not more than :data:`TOGETHER`. None where the plan names no file of code."""
-    specs = [plan.model.build, plan.probes.get("evasion", {}).get("adaptive") or ""]
+    specs = [plan.model.build, plan.probes.get("evasion", {}).get("adaptive") or "", _trigger(plan)]
     specs += [variant.build or "" for variant in plan.variant]
+    specs += [(plan.train and plan.train.fit) or ""]
     if not any(spec.partition(":")[0].endswith(".py") for spec in specs):
         return
     total = 0

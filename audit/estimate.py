@@ -25,6 +25,8 @@ BATCH = 64
 ENOUGH = 5.0
 """Seconds after which a pass is not timed again."""
 OPAQUE = "a black box: no attack climbs its gradients, and nothing is known of its size"
+LEAST = 0.2
+"""Seconds that a unit takes, however small its model: reading, writing, what is done once."""
 LONG = 3600.0
 """Seconds beyond which it is told what would make a run shorter."""
 
@@ -65,9 +67,8 @@ def times(work: list[Unit], seconds: float) -> dict[str, float]:
     """Seconds that models, and each probe, take on one core, roughly; ``seconds``: of a pass."""
     each: defaultdict[str, float] = defaultdict(float)
     for unit in work:
-        each["models" if unit.kind in (*MODELS, "reference", "score") else unit.family] += (
-            unit.passes * seconds
-        )
+        family = "models" if unit.kind in (*MODELS, "reference", "score") else unit.family
+        each[family] += max(LEAST, unit.passes * seconds) if unit.passes else 0.0
     return each
 
 
@@ -106,6 +107,7 @@ def design(plan: Plan) -> sizes.Design:
         ),
         "membership_auc": len(list(membership.plays(leaks))) if isinstance(leaks, membership.Settings) else 0,
         "extraction_fidelity": len(extraction.get("queries", ())),
+        "tampering_accuracy": int("tampering" in plan.probes),
     }
     pruning = plan.pruning
     methods = len(pruning.recipes if pruning else ()) + len(plan.variant)

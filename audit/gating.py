@@ -13,6 +13,7 @@ from audit.errors import IncompleteError, PlanError
 from reports.data.key import method_title
 from reports.data.ledger import LedgerError
 from reports.data.results import Results
+from reports.exports.parquet import NoParquetError
 from reports.exports.pdf import NoBrowserError
 from reports.gate import status
 from reports.gate.baseline import NotComparableError
@@ -32,7 +33,7 @@ def mistakes() -> Iterator[None]:
     """A user's mistake about a run, a policy or a baseline gets its message and its exit code."""
     try:
         yield
-    except (LedgerError, PolicyError, NoBrowserError) as error:
+    except (LedgerError, PolicyError, NoBrowserError, NoParquetError) as error:
         raise PlanError(str(error)) from None
     except NotComparableError as error:
         raise IncompleteError(str(error)) from None

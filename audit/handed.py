@@ -10,10 +10,10 @@ from torch import nn
 
 from audit.errors import PlanError
 
-_held: dict[str, Callable[[], Any]] = {}
+_held: dict[str, Callable[..., Any]] = {}
 
 
-def __getattr__(name: str) -> Callable[[], Any]:
+def __getattr__(name: str) -> Callable[..., Any]:
     """A held function, as a plan's ``audit.handed:NAME`` looks it up."""
     try:
         return _held[name]
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Callable[[], Any]:
 
 
 @contextmanager
-def held(**functions: Callable[[], Any]) -> Iterator[None]:
+def held(**functions: Callable[..., Any]) -> Iterator[None]:
     """Within the block ``audit.handed:NAME`` names these functions."""
     _held.update(functions)
     try:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from audit.plan import Plan
-from audit.subject import models, training
+from audit.subject import fitting, models, training
 from audit.subject.data import Data
 from pruning import schedule
 from pruning.defence import posterior_balancing
@@ -43,6 +43,8 @@ def trained(
             "the data has no training examples to train or fine-tune on; set [pruning] finetune_epochs = 0"
         )
 
+    if (function := fitting.fit_of(plan)) is not None:
+        return _fitted(function, plan, data, device, seed=seed, epochs=epochs, further=further)
     besides = None if balancing is None else partial(posterior_balancing, weight=balancing)
 
     def run(inner: nn.Module, start: int, stop: int, prepare: Prepare) -> None:
@@ -54,6 +56,26 @@ def trained(
         inner.to("cpu")
 
     return Training(run, training.steps(len(examples), recipe, epochs), epochs)
+
+
+def _fitted(
+    function: fitting.Fit, plan: Plan, data: Data, device: str, *, seed: int, epochs: int, further: bool
+) -> Training:
+    """A training of the user's own: its steps are epochs, and each part is a training by itself."""
+    examples = data.train
+    assert examples is not None
+
+    def run(inner: nn.Module, start: int, stop: int, prepare: Prepare) -> None:
+        if start >= stop:
+            return
+        whole = models.wrap(inner, plan, data).requires_grad_(True).to(device)
+        fitting.fit(
+            function, whole, examples,
+            epochs=stop - start, seed=seed + start, further=further, prepare=prepare,
+        )  # fmt: skip
+        inner.to("cpu")
+
+    return Training(run, epochs, epochs, carries=False)
 
 
 def means(
@@ -112,6 +134,11 @@ def problems(plan: Plan, data: Data) -> list[str]:
                 f"{name}: its schedule starts with sparsity {recipe.initial:g}, above the wanted "
                 f"{min(plan.pruning.sparsities):g}: lower initial, or leave that sparsity out"
             )
+        elif plan.train is not None and plan.train.fit is not None and (recipe.rewind_to or recipe.balancing):
+            what = "starts in the midst of" if recipe.rewind_to else "adds to the loss of"
+            found.append(
+                f"{name}: {what} the training, and [train] fit is a whole that cannot be entered: drop it"
+            )
         elif recipe.rewind is not None and plan.train is None:
             found.append(f"{name}: repeats the training that made the model: say in [train] how it was made")
         elif (recipe.rewind is not None or recipe.recovery == "batch-norm") and data.train is None:
@@ -121,12 +148,14 @@ def problems(plan: Plan, data: Data) -> list[str]:
 
 def trained_for(plan: Plan, recipe: Recipe | None, made: Means | None = None) -> str:
     """How a variant was trained after its dense model was, for people; None: ``dense-finetuned``."""
+    by = " by [train] fit" if plan.train is not None and plan.train.fit is not None else ""
     if recipe is None:
-        return f"{plan.control_epochs} further epochs"
+        return f"{plan.control_epochs} further epochs{by}"
     if recipe.rewind is not None and made is not None and made.original is not None:
         rounds, steps = recipe.steps or 1, made.original.steps
         first = round((recipe.rewind_to or 0.0) * steps)
-        return f"{rounds} × optimiser steps {first} to {steps} of the dense training again"
+        unit = "epochs" if by else "optimiser steps"
+        return f"{rounds} × {unit} {first} to {steps} of the dense training again{by}"
     epochs = schedule.epochs(recipe, plan.finetune_epochs)
     how = "" if recipe.balancing is None else f" with posteriors balanced in pairs, λ = {recipe.balancing:g}"
-    return f"{epochs} further epochs{how}" if epochs else "not fine-tuned"
+    return f"{epochs} further epochs{by}{how}" if epochs else "not fine-tuned"

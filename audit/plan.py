@@ -129,6 +129,8 @@ class DataPlan(Section):
     """A table's column."""
     class_order: tuple[str, ...] = ()
     """The classes in the order of the model's outputs, where it is not the data's."""
+    read: Mapping[Split, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """At most so many of each are read and held in memory, a fixed random choice; by default all."""
     train_examples: Annotated[int, Field(ge=1)] | None = None
     audit_examples: Annotated[int, Field(ge=1)] = 1000
 
@@ -176,6 +178,19 @@ class TrainPlan(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     adversarial: AdversarialPlan | None = None
     """Trains against an attacker. Absent: on the examples as they are."""
+    fit: str | None = None
+    """A training of the user's own in place of all that (:mod:`audit.subject.fitting`): FILE.py:FUNCTION."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "TrainPlan":
+        ours = set(type(self).model_fields) - {"fit", "epochs"}
+        unheard = sorted(k for k in ours if getattr(self, k) != type(self).model_fields[k].default)
+        if self.fit is not None and unheard:
+            raise ValueError(
+                f"fit trains as it says itself, and would not hear of "
+                f"{', '.join(unheard)}: remove one of the two"
+            )
+        return self
 
     @property
     def passes(self) -> int:

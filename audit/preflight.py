@@ -13,7 +13,7 @@ from audit import epsilon, evidence, means, mistakes, normalising
 from audit.errors import PlanError, RefusedError
 from audit.mistakes import Mistake
 from audit.plan import Plan
-from audit.subject import black_box, models, training, vision
+from audit.subject import black_box, fitting, models, training, vision
 from audit.subject import data as subject_data
 from audit.subject.code import adaptive
 from audit.subject.data import Data
@@ -69,6 +69,7 @@ def preflight(plan: Plan, device: str = "cpu") -> Subject:
     models.check(models.wrap(inner, plan, data), data)
     if plan.train is not None and (why := training.problem(plan.train, plan.data)):
         raise PlanError(f"[train] adversarial: {why}")
+    fitting.fit_of(plan)
     if plan.control_epochs and data.train is None:
         raise PlanError(
             "[pruning] finetune_epochs: the data has no training examples to fine-tune on; set it to 0"

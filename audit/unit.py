@@ -156,7 +156,7 @@ def file_digest(path: Path) -> str:
 def _subject(plan: Plan, data: Data) -> dict[str, Any]:
     return {
         "model": {**plan.model.model_dump(mode="json"), "weights": _weights(plan)},
-        "sources": sources(plan, plan.model.build, plan.data.source),
+        "sources": sources(plan, plan.model.build, plan.data.source, (plan.train and plan.train.fit) or ""),
         "data": data.digest,
         "train": plan.train.model_dump(mode="json", exclude_none=True) if plan.train else None,
     }

@@ -1,33 +1,44 @@
 """Extraction fidelity against sparsity and queries, and what it costs beside ART's KnockoffNets.
 
     python benchmarks/extraction.py --root FOLDER_THAT_HOLDS_MNIST
-    python benchmarks/extraction.py --root FOLDER --table        # ours alone, three copies, every figure
-    python benchmarks/extraction.py --cifar FOLDER --table       # the same on a CIFAR-10 subset
+    python benchmarks/extraction.py --root FOLDER --table --out cells.jsonl     # ours alone, three copies
+    python benchmarks/extraction.py --cifar FOLDER --table --out cells.jsonl    # the same on CIFAR-10
     python benchmarks/extraction.py --stacking                   # surrogates stacked with vmap, or in turn
 
 Six sparsities by global magnitude × five budgets. ART trains one ``KnockoffNets`` a budget and sparsity, with
 batches of 64 and 10 epochs (more for small budgets); ours trains one copy a sparsity, which grows. Both are
 given the same weights, pool and answers, in one process and one thread; CPU time is compared. Exits with 1 if
 ours is less than six times cheaper, or less faithful by more than the interval of the paired difference.
+A table goes on where it stopped, if ``--out`` names the same file.
 """
 
 import argparse
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from cells import Cells, plain
 from torch import nn
 from torch.nn import functional as F
 
+from attacks._model import logits_of
 from attacks._replicates import gain
 from attacks.extraction import Settings, run
 from attacks.probe import Measurement, Target
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95, 0.98)
+FIGURES = (
+    ("extraction_fidelity", "knockoff"), ("extraction_fidelity", "same_data"),
+    ("extraction_gain", "knockoff"), ("extraction_error_fidelity", "knockoff"),
+    ("surrogate_accuracy", "knockoff"), ("extraction_adversarial_fidelity", "knockoff"),
+    ("surrogate_transfer", "knockoff"),
+)  # fmt: skip
+"""What the tables show, of which attack."""
 WANTED = 6.0
 
 
@@ -43,6 +54,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, nargs="+", help="budgets")
     parser.add_argument("--replicates", type=int, default=3, help="copies of each kind with --table (3)")
     parser.add_argument("--table", action="store_true", help="ours alone, with intervals")
+    parser.add_argument("--out", type=Path, help="file of finished cells of the table, to go on with")
     parser.add_argument("--stacking", action="store_true", help="surrogates stacked with vmap, or in turn")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -51,18 +63,15 @@ def main() -> None:
         return
     budgets = tuple(options.queries or ((100, 200, 300, 500, 900) if not (options.root or options.cifar)
                                         else (100, 316, 1000, 3162, 10_000)))  # fmt: skip
-    found = dict(victims(options))
     if options.table:
-        config = Settings(
-            queries=budgets, attacks=("knockoff",), adversarial=True, replicates=options.replicates
-        )
-        for sparsity, target in found.items():
-            table(sparsity, run(target, config, torch.Generator().manual_seed(0)))
+        table(options, budgets)
         return
-    compare(found, budgets)
+    compare(dict(victims(options)), budgets)
 
 
-def victims(options: argparse.Namespace, seed: int = 0) -> list[tuple[float, Target]]:
+def victims(
+    options: argparse.Namespace, seed: int = 0, sparsities: Sequence[float] = SPARSITIES
+) -> Iterator[tuple[float, Target]]:
     """The dense model and its pruned versions, each fine-tuned for one epoch, as targets."""
     from audit.plan import parse
     from audit.subject import data as subject_data
@@ -93,8 +102,7 @@ def victims(options: argparse.Namespace, seed: int = 0) -> list[tuple[float, Tar
     dense = models.fresh(builder, seed)
     training.train(dense, data.train, recipe, epochs=epochs, seed=seed)
     _, method = resolve("global-magnitude")
-    found = []
-    for sparsity in SPARSITIES:
+    for sparsity in sparsities:
         generator = torch.Generator().manual_seed(seed)
         pruned = prune(dense, method, sparsity, example_input=data.test.x[:1], generator=generator)
         hold = partial(masks.hold, model=pruned.model, masks=pruned.masks)
@@ -104,8 +112,7 @@ def victims(options: argparse.Namespace, seed: int = 0) -> list[tuple[float, Tar
             models.wrap(pruned.model, plan, data), len(data.classes), data.bounds, data.test, pool=data.pool,
             surrogate=lambda seed: models.wrap(models.fresh(builder, seed), plan, data),
         )  # fmt: skip
-        found.append((sparsity, target))
-    return found
+        yield sparsity, target
 
 
 def compare(found: dict[float, Target], budgets: tuple[int, ...]) -> None:
@@ -162,13 +169,53 @@ def baseline_seconds(target: Target, config: Settings) -> float:
     return seconds[-1]
 
 
-def table(sparsity: float, rows: Any) -> None:
-    """Every figure of one victim."""
-    for row in rows:
-        said = " ".join(f"{key}={value}" for key, value in row.at.items())
-        ends = (row.value, row.low, row.high)
-        figure = row.note if row.value is None else " ".join("–" if v is None else f"{v:.3f}" for v in ends)
-        print(f"{sparsity:<5} {row.metric:<32} {said:<44} {figure}", flush=True)
+def table(options: argparse.Namespace, budgets: tuple[int, ...]) -> None:
+    """Markdown: each figure by sparsity and budget, with the attacker's luck in its interval."""
+    config = Settings(queries=budgets, attacks=("knockoff",), adversarial=True, replicates=options.replicates)
+    kept = Cells(options.out)
+    of = {
+        s: {"data": data(options), "sparsity": s, "queries": budgets, "replicates": options.replicates}
+        for s in SPARSITIES
+    }
+    for sparsity, target in victims(options, sparsities=[s for s in SPARSITIES if of[s] not in kept]):
+        rows = run(target, config, torch.Generator().manual_seed(0))
+        accuracy = {"metric": "accuracy", "at": {}, "value": clean(target)}
+        kept.add(of[sparsity], [accuracy, *map(plain, rows)])
+    for metric, attack in FIGURES:
+        print(f"\n{metric}, {attack}\n\n| sparsity | " + " | ".join(f"{b:,}" for b in budgets) + " |")
+        print("|---" * (len(budgets) + 1) + "|")
+        for sparsity in SPARSITIES:
+            rows = [
+                r for r in kept[of[sparsity]] if r["metric"] == metric and r["at"].get("attack") == attack
+            ]
+            by = {r["at"].get("queries") or r["at"].get("labelled"): said(r) for r in rows}
+            print(f"| {sparsity:.0%} | " + " | ".join(by.get(b, "") for b in budgets) + " |")
+    print("\n| sparsity | clean accuracy | queries to 90% |\n|---|---|---|")
+    for sparsity in SPARSITIES:
+        rows = kept[of[sparsity]]
+        reach = next(said(r, "{:,.0f}", 1) for r in rows if r["metric"] == "extraction_queries")
+        print(f"| {sparsity:.0%} | {100 * rows[0]['value']:.1f} | {reach} |")
+
+
+def said(row: dict[str, Any], form: str = "{:.1f}", scale: float = 100.0) -> str:
+    """A figure with its interval, in per cent where nothing else is asked for."""
+    if row["value"] is None:
+        return "not reached" if "not reached" in row["note"] else "–"
+    value, low, high = (
+        "" if row[end] is None else form.format(scale * row[end]) for end in ("value", "low", "high")
+    )
+    return f"{value} ({low}–{high})"
+
+
+def data(options: argparse.Namespace) -> str:
+    """What the victims are trained on."""
+    return "MNIST" if options.root else "CIFAR-10" if options.cifar else "digits"
+
+
+def clean(target: Target) -> float:
+    """The victim's accuracy on the audit examples."""
+    answers = logits_of(target.model, target.test.x, batch_size=256, device=target.device).argmax(dim=1)
+    return float((answers == target.test.y).float().mean())
 
 
 def stacking() -> None:

@@ -2,19 +2,25 @@
 
     python benchmarks/membership.py score          # seconds to score 10⁵ examples by 64 references
     python benchmarks/membership.py art            # against ART's ShadowModels with as many references
+    python benchmarks/membership.py cost           # the probes beside their references; references in common,
+        [--sparsities …] [--finetune 1]            # beside references of each variant's own from scratch
     python benchmarks/membership.py leakage        # attacker × attack × sparsity; digits by default
         [--root FOLDER_THAT_HOLDS_MNIST] [--cifar FOLDER_OF_CIFAR-10_CLASS_FOLDERS] [--seeds 0 1 2]
     python benchmarks/membership.py orderings      # the literature's, on an overfitted net; same folders
 
-Times are of one core's (user) time. ``orderings`` exits with 1 where one does not hold.
+Times are of one core's (user) time; those of ``cost`` are the run's own, one unit at a time. ``cost`` exits
+with 1 where the probes take more than a tenth of their references' time, ``orderings`` where one does not
+hold.
 """
 
 import argparse
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +43,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["score", "art", "leakage", "orderings"])
+    parser.add_argument("what", choices=["score", "art", "cost", "leakage", "orderings"])
     parser.add_argument("--root", type=Path, help="folder that holds MNIST")
     parser.add_argument("--cifar", type=Path, help="folder of CIFAR-10's class folders")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="training seeds (0)")
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.5, 0.75, 0.9, 0.95])
+    parser.add_argument("--finetune", type=int, help="epochs after pruning (a third of the training)")
     parser.add_argument("--attacks", nargs="+", default=ATTACKS)
     parser.add_argument("--attackers", nargs="*", default=ATTACKERS)
     parser.add_argument("--out", type=Path, help="keep the run here, and go on with it")
     options = parser.parse_args()
-    {"score": score, "art": art, "leakage": leakage, "orderings": orderings}[options.what](options)
+    commands = {"score": score, "art": art, "cost": cost, "leakage": leakage, "orderings": orderings}
+    commands[options.what](options)
 
 
 def user_seconds() -> float:
@@ -85,6 +93,33 @@ def score(options: argparse.Namespace) -> None:
     print(f"LiRA {lira_time:.2f} s, RMIA {rmia_time:.2f} s for {examples:,} examples × {models} references")
 
 
+# What membership costs a run
+
+
+def cost(options: argparse.Namespace) -> None:
+    """Seconds of references and probes; and what references of each variant's own would have cost."""
+    membership = {"references": REFERENCES, "fpr": [0.1, 0.01]}
+    with tempfile.TemporaryDirectory() as name:
+        folder = options.out or Path(name)
+        audited(options, folder, membership, pruned=True)
+        with closing(sqlite3.connect(folder / "run" / "run.sqlite")) as db:
+            units = db.execute("SELECT kind, label, seconds FROM unit WHERE seconds IS NOT NULL").fetchall()
+    of = [(label, s) for kind, label, s in units if kind == "reference"]
+    dense = sum(s for label, s in of if " of dense seed " in label)
+    own = sum(s for label, s in of if "@" in label)
+    control = sum(s for _, s in of) - dense - own
+    probes = sum(s for kind, _, s in units if kind == "membership")
+    variants = len(options.sparsities)
+    made, scratch = dense + own, variants * dense + own
+    print(
+        f"{REFERENCES} references: {dense:.0f} s dense; {own:.0f} s to prune and fine-tune them for "
+        f"{variants} variants, {control:.0f} s the control; probes of all models {probes:.1f} s"
+    )
+    print(f"probes: {probes / (made + control):.1%} of their references' time")
+    print(f"references from scratch for each variant: {scratch / made:.1f} times as long")
+    sys.exit(0 if probes <= 0.1 * (made + control) else 1)
+
+
 # Leakage against sparsity, by the tool itself
 
 
@@ -118,7 +153,7 @@ def audited(options: argparse.Namespace, out: Path, membership: dict[str, Any], 
 
     table = subject(options)
     table["probes"] = {"skip": ["evasion", "extraction"], "membership": membership}
-    epochs = max(1, table["train"]["epochs"] // 3)
+    epochs = options.finetune or max(1, table["train"]["epochs"] // 3)
     if pruned:
         table["pruning"] = {
             "methods": ["global-magnitude"], "sparsities": options.sparsities,

@@ -5,6 +5,8 @@
     python benchmarks/tampering.py --root FOLDER_THAT_HOLDS_MNIST --seeds 3     # flips against sparsity
     python benchmarks/tampering.py --cifar FOLDER_OF_CLASS_FOLDERS --seeds 3    # on a subset of CIFAR-10
 
+Both tables go on where they stopped, if ``--out`` names the same file.
+
 Victims are those of extraction.py: dense, and pruned by global magnitude and fine-tuned for one epoch. Exits
 with 1 where the search needs more than a tenth of the random flips for the same damage, or where the twenty
 flips take more than two minutes on two threads.
@@ -15,10 +17,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from extraction import victims
+from cells import Cells, plain
+from extraction import SPARSITIES, clean, data, victims
 
 from attacks.probe import Examples, Measurement
 from attacks.tampering import Settings, run
@@ -42,6 +46,7 @@ def main() -> None:
         "--seeds", type=int, default=1, help="dense models, trained from seeds of their own (1)"
     )
     parser.add_argument("--flips", type=int, default=60, help="flips of a search, at most (60)")
+    parser.add_argument("--out", type=Path, help="file of finished cells of the tables, to go on with")
     parser.add_argument("--resnet", action="store_true", help="time the search on a ResNet-18")
     options = parser.parse_args()
     if options.resnet:
@@ -93,27 +98,50 @@ def against_random(options: argparse.Namespace) -> None:
 def against_sparsity(options: argparse.Namespace) -> None:
     """A table of flips for every damage: in the model, and per million surviving weights; mean over seeds."""
     config = Settings(attacks=("progressive",), flips=options.flips, replicates=3, examples=2000)
-    found: dict[float, list[tuple[Sequence[Measurement], int]]] = {}
+    kept = Cells(options.out)
+
+    def of(seed: int, sparsity: float) -> dict[str, Any]:
+        return {"data": data(options), "flips": options.flips, "seed": seed, "sparsity": sparsity}
+
     for seed in range(options.seeds):
-        for sparsity, target in victims(options, seed):
-            rows = run(target, config, torch.Generator().manual_seed(seed))
-            found.setdefault(sparsity, []).append((rows, survivors(target.model)))
-    print("sparsity  weights " + "".join(f"{goal + ': flips (per seed), per million':>48}" for goal in GOALS))
-    for sparsity, each in found.items():
-        weights = round(np.mean([left for _, left in each]))
-        cells = "".join(f"{cell(each, goal):>48}" for goal in GOALS)
-        print(f"{sparsity:<8}{weights:>9,} {cells}")
+        missing = [s for s in SPARSITIES if of(seed, s) not in kept]
+        for sparsity, target in victims(options, seed, missing) if missing else ():
+            rows = [plain(r) for r in run(target, config, torch.Generator().manual_seed(seed))]
+            left = {"metric": "survivors", "at": {}, "value": survivors(target.model)}
+            accuracy = {"metric": "accuracy", "at": {}, "value": clean(target)}
+            kept.add(of(seed, sparsity), [left, accuracy, *rows])
+    heads = [f"{goal}: flips (each seed) | per million" for goal in GOALS]
+    print(f"| sparsity | weights | accuracy | {' | '.join(heads)} |\n{'|---' * (3 + 2 * len(GOALS))}|")
+    for sparsity in SPARSITIES:
+        each = [kept[of(seed, sparsity)] for seed in range(options.seeds)]
+        left, accuracy = (np.mean([rows[i]["value"] for rows in each]) for i in range(2))
+        cells = " | ".join(cell(each, goal) for goal in GOALS)
+        print(f"| {sparsity:.0%} | {left:,.0f} | {100 * accuracy:.1f} | {cells} |")
 
 
-def cell(each: Sequence[tuple[Sequence[Measurement], int]], goal: str) -> str:
-    """Mean over the seeds that reach the goal, each seed's own figure, and the mean per million."""
-    rows = [(figure(found, goal, "progressive"), left) for found, left in each]
-    values = [(row.value, left) for row, left in rows if row is not None and row.value is not None]
-    own = " ".join(said(row) for row, _ in rows)
-    if len(values) < len(rows):
-        return f"({own})"
-    mean = np.mean([value for value, _ in values])
-    return f"{mean:.1f} ({own}), {np.mean([1e6 * v / left for v, left in values]):,.0f}"
+def cell(each: Sequence[list[dict[str, Any]]], goal: str) -> str:
+    """Mean over the seeds, each seed's own figure with its interval, and the mean per million; without a mean
+    where some seed does not reach the goal."""
+    found = [
+        next(r for r in rows if r["metric"] == "tampering_flips" and r["at"].get("goal") == goal)
+        for rows in each
+    ]
+    own = "; ".join(flips(row) for row in found)
+    if any(row["value"] is None for row in found):
+        return f"{own} | –"
+    values = np.array([row["value"] for row in found])
+    left = np.array([rows[0]["value"] for rows in each])
+    return f"**{values.mean():.1f}** ({own}) | {(1e6 * values / left).mean():,.0f}"
+
+
+def flips(row: dict[str, Any]) -> str:
+    """One seed's figure with its interval, or why there is none."""
+    if row["value"] is None:
+        return (
+            "not reached" if "not reached" in row["note"] else "at chance" if "chance" in row["note"] else "–"
+        )
+    high = "" if row["high"] is None else f"{row['high']:.0f}"
+    return f"{row['value']:.0f} [{row['low']:.0f}–{high}]"
 
 
 def figure(rows: Sequence[Measurement], goal: str, attack: str) -> Measurement | None:

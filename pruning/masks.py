@@ -32,6 +32,11 @@ def hold(optimiser: Optimizer, model: nn.Module, masks: Masks) -> RemovableHandl
     return optimiser.register_step_post_hook(after_step)
 
 
+def revived(model: nn.Module, masks: Masks) -> int:
+    """How many weights that the masks drop are not zero. Raises PruningError if a mask does not fit."""
+    return sum(int((weight[dropped] != 0).sum()) for weight, dropped in _dropped(model, masks))
+
+
 def rescored(scores: Masks, kept: Masks) -> dict[str, Tensor]:
     """Scores in which what earlier masks dropped comes before everything else, so that it goes again.
 

@@ -38,6 +38,8 @@ class Training:
     steps: int
     """Optimiser steps in all."""
     epochs: int
+    carries: bool = True
+    """Whether an optimiser can go on where it stopped in an earlier part; else each part has a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class _Session:
         if self.training is None or start >= stop:
             return
         optimisers: list[Optimizer] = []
+        carry = carry and self.training.carries
 
         def prepare(optimiser: Optimizer) -> None:
             optimisers.append(optimiser)
@@ -76,6 +79,11 @@ class _Session:
                 masks.hold(optimiser, model, kept)
 
         self.training.run(model, start, stop, prepare)
+        if revived := masks.revived(model, kept):
+            raise PruningError(
+                f"{revived} pruned weights are no longer zero after a training: train with a torch "
+                "optimiser, whose every step is followed by setting them back, and write no weights past it"
+            )
         if carry:
             self.gathered = optimisers[0].state_dict()
 

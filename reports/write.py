@@ -25,18 +25,24 @@ class Judged:
 
 
 def judged(
-    folder: Path, policy: Policy | None = None, baseline: Path | None = None, today: date | None = None
+    folder: Path,
+    policy: Policy | None = None,
+    baseline: Path | None = None,
+    today: date | None = None,
+    *,
+    first: bool = False,
 ) -> Judged:
     """Read the run in ``folder`` and judge it, by the preset ``standard`` where no policy is given.
 
     ``today``: the day of judgement, which decides what waivers count; the calendar's where none is given.
+    ``first``: there is no earlier run yet, and rules against one are not asked.
 
     Raises :class:`reports.data.ledger.LedgerError` where there is no run, and
     :class:`reports.gate.baseline.NotComparableError` where the baseline cannot be one.
     """
     results = read(folder)
     old = None if baseline is None else read_baseline(results, baseline)
-    verdicts = judge(results, policy or preset(DEFAULT), old, today)
+    verdicts = judge(results, policy or preset(DEFAULT), old, today, first=first)
     if old is not None:
         verdicts = dataclasses.replace(verdicts, remarks=(*cautions(results, old), *verdicts.remarks))
     return Judged(results, verdicts, old)
@@ -49,6 +55,7 @@ def write(
     policy: Policy | None = None,
     baseline: Path | None = None,
     today: date | None = None,
+    first: bool = False,
 ) -> list[Path]:
     """Render the run in ``folder`` and write it there, each file whole or not at all; returns their paths.
 
@@ -56,7 +63,7 @@ def write(
     :class:`reports.exports.pdf.NoBrowserError`, and OSError where the folder cannot be written to.
     """
     chosen = [export(name) for name in formats]
-    run = judged(folder, policy, baseline, today)
+    run = judged(folder, policy, baseline, today, first=first)
     contents = {folder / one.file: one.render(run.results, run.verdicts, run.baseline) for one in chosen}
     for path, content in contents.items():
         replace(path, content)

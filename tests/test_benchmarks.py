@@ -124,3 +124,13 @@ def test_membership_scores_many_examples_and_beats_shadow_models() -> None:
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
         assert said in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_mask_tells_of_few_examples_and_nothing_where_models_start_apart() -> None:
+    """It exits with 1 if the one is not found or the other is."""
+    command = [sys.executable, "benchmarks/mask.py", "--members", "12", "--models", "16"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("| 12 |") == 2

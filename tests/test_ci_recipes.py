@@ -1,6 +1,7 @@
 """The CI recipes in examples/ci: they parse, their commands are ours, and what they upload is made."""
 
 import importlib.util
+import os
 import re
 import shlex
 import shutil
@@ -64,12 +65,35 @@ BASELINE = "--baseline audit-baseline"
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_gate_and_report_get_the_baseline_where_there_is_one(name: str) -> None:
+def test_every_command_gets_the_baseline_where_there_is_one(name: str) -> None:
     assert f'BASELINE={BASELINE}"' in "".join(scripts(read(name))).replace('="', "=")
     for one in map(parsed, commands(name, BASELINE)):
-        if one["command"] != "run":
-            assert one["baseline"] == Path("audit-baseline")
-    assert all(one.get("baseline") is None for one in map(parsed, commands(name)))
+        assert one["baseline"] == Path("audit-baseline")
+    assert all(one["baseline"] is None and not one["first"] for one in map(parsed, commands(name)))
+    assert all(one["first"] for one in map(parsed, commands(name, "--first")))
+
+
+@pytest.mark.parametrize("branch", ["main", "feature"])
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_default_branch_alone_may_begin_without_a_baseline(
+    name: str, there: bool, branch: str, tmp_path: Path
+) -> None:
+    if there:
+        (tmp_path / "audit-baseline").mkdir()
+        (tmp_path / "audit-baseline" / "run.sqlite").touch()
+    naming = next(text for text in scripts(read(name)) if "elif [" in text)
+    environment = {
+        "GITHUB_ENV": str(tmp_path / "env"),
+        "GITHUB_EVENT_NAME": "push" if branch == "main" else "pull_request",
+        "CI_COMMIT_BRANCH": branch, "CI_DEFAULT_BRANCH": "main",
+    }  # fmt: skip
+    told = 'if [ -f "$GITHUB_ENV" ]; then cat "$GITHUB_ENV"; else echo "BASELINE=$BASELINE"; fi'
+    said = subprocess.run(
+        ["sh", "-c", f"{naming}\n{told}"], cwd=tmp_path, env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert said.strip() == "BASELINE=" + (BASELINE if there else "--first" if branch == "main" else "")
 
 
 @pytest.mark.parametrize("name", RECIPES)

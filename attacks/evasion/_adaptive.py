@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from attacks._isolation import global_seed
 from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
+from attacks.evasion._effort import Effort
 from attacks.evasion._features import InUnits
 from attacks.evasion._losses import climb
 from attacks.evasion._search import check
-from attacks.evasion._settings import Settings
 from attacks.evasion.apgd_ce import apgd_ce
 from attacks.evasion.apgd_t import apgd_t
 from attacks.evasion.pgd import pgd
@@ -57,13 +57,13 @@ def adapted(function: Function | None, model: nn.Module) -> EvasionAttack:
     own = model if units is None else units.inner
     follows = function is not None and "x" not in inspect.signature(function).parameters
 
-    def run(batch: Batch, settings: Settings) -> Tensor:
+    def run(batch: Batch, effort: Effort) -> Tensor:
         try:
             if function is None:
                 raise AttackFailedError("the target has no such function")
             if wrong := problem(function):
                 raise AttackFailedError(wrong)
-            return _follow(twin(), batch, settings) if follows else _candidates(function, own, batch, units)
+            return _follow(twin(), batch, effort) if follows else _candidates(function, own, batch, units)
         except AttackFailedError as error:
             raise AttackFailedError(f"the adaptive attack: {error}") from error
         except Exception as error:  # whatever the user's code raises becomes a visible row
@@ -79,6 +79,7 @@ def adapted(function: Function | None, model: nn.Module) -> EvasionAttack:
         run,
         search="smallest" if follows else "each",
         sees="anything",
+        together=not follows,
         paper="Tramèr et al. 2020, On adaptive attacks to adversarial example defenses",
         cost=30_000,
     )
@@ -153,7 +154,7 @@ def _twin(function: Function, model: nn.Module) -> nn.Module:
     return made.eval().requires_grad_(False)
 
 
-def _follow(twin: nn.Module, batch: Batch, settings: Settings) -> Tensor:
+def _follow(twin: nn.Module, batch: Batch, effort: Effort) -> Tensor:
     """The first candidate of any climber on any view that fools the model itself, else the last."""
     found, left = batch.x.clone(), torch.arange(len(batch), device=batch.x.device)
     for view in (twin, _Backward(batch.model, twin)):
@@ -161,7 +162,7 @@ def _follow(twin: nn.Module, batch: Batch, settings: Settings) -> Tensor:
         logits, _, gradient = climb(view, part.x, part.y)
         seen = replace(part, model=view, logits=logits, gradient=gradient)
         for climber in CLIMBERS:
-            found[left] = climber(seen, settings)
+            found[left] = climber(seen, effort)
             standing = ~check(batch.at(left, batch.eps[left]), found[left]).broken
             left, seen = left[standing], seen.at(torch.nonzero(standing).squeeze(1), seen.eps[standing])
             if len(left) == 0:

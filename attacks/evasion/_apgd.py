@@ -8,7 +8,7 @@ from torch import Tensor
 from attacks.evasion._attack import Batch
 from attacks.evasion._balls import column
 from attacks.evasion._losses import Loss, climb
-from attacks.evasion._passes import predict
+from attacks.evasion._passes import picked, predict
 
 MOMENTUM = 0.25
 """Share of the previous move in the next."""
@@ -24,7 +24,7 @@ class _Climber:
     """Positions in the batch."""
     x: Tensor
     y: Tensor
-    aims: Tensor
+    targets: Tensor
     eps: Tensor
     point: Tensor
     before: Tensor
@@ -43,27 +43,27 @@ class _Climber:
     halved: Tensor
     """Whether the step was halved there."""
 
-    def keep(self, standing: Tensor) -> "_Climber":
+    def keep(self, places: Tensor) -> "_Climber":
         """Those examples only."""
-        return _Climber(**{field.name: getattr(self, field.name)[standing] for field in fields(self)})
+        return _Climber(**{field.name: picked(getattr(self, field.name), places) for field in fields(self)})
 
 
-def ascend(batch: Batch, start: Tensor, loss: Loss, aims: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def ascend(batch: Batch, start: Tensor, loss: Loss, targets: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Climb ``loss`` from ``start``: (candidates (N, …), whether each fools the model, bool (N,)).
 
-    ``aims`` (N,) or (N, 2) are what the loss is given. Every iterate is tested, and an example that is broken
-    takes no further step.
+    ``targets``, (N,) or (N, 2), are what the loss is given. Every iterate is tested, and an example that is
+    broken takes no further step.
     """
     result, fooled = start.clone(), torch.zeros(len(batch), dtype=torch.bool, device=start.device)
-    state = _begin(batch, start, aims)
+    state = _begin(batch, start, targets)
     marks = checkpoints(steps)
     for step in range(steps + 1):
-        logits, value, gradient = _look(batch, state, loss, last=step == steps)
+        logits, value, gradient = _evaluated(batch, state, loss, last=step == steps)
         standing = logits.argmax(dim=1) == state.y
         if not bool(standing.all()):
-            gone = ~standing
-            result[state.place[gone]], fooled[state.place[gone]] = state.point[gone], True
-            state, value, gradient = state.keep(standing), value[standing], gradient[standing]
+            gone, kept = (torch.nonzero(some).squeeze(1) for some in (~standing, standing))
+            result[state.place[gone]], fooled[state.place[gone]] = picked(state.point, gone), True
+            state, value, gradient = state.keep(kept), value[kept], picked(gradient, kept)
         if step == steps or len(state.place) == 0:
             break
         _note(state, value, gradient)
@@ -85,11 +85,11 @@ def checkpoints(steps: int) -> dict[int, int]:
     return marks
 
 
-def _begin(batch: Batch, start: Tensor, aims: Tensor) -> _Climber:
+def _begin(batch: Batch, start: Tensor, targets: Tensor) -> _Climber:
     n, device = len(batch), start.device
     least = torch.full((n,), -torch.inf, device=device, dtype=start.dtype)
     return _Climber(
-        place=torch.arange(n, device=device), x=batch.x, y=batch.y, aims=aims, eps=batch.eps,
+        place=torch.arange(n, device=device), x=batch.x, y=batch.y, targets=targets, eps=batch.eps,
         point=start, before=start, gradient=start, loss=least,
         best=start, best_gradient=start, best_loss=least, length=2 * batch.eps,
         rises=torch.zeros(n, dtype=torch.int64, device=device), checked_loss=least,
@@ -97,10 +97,10 @@ def _begin(batch: Batch, start: Tensor, aims: Tensor) -> _Climber:
     )  # fmt: skip
 
 
-def _look(batch: Batch, state: _Climber, loss: Loss, *, last: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _evaluated(batch: Batch, state: _Climber, loss: Loss, *, last: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Logits, losses and gradients at the points; the last point is only tested."""
     if not last:
-        return climb(batch.model, state.point, state.aims, loss)
+        return climb(batch.model, state.point, state.targets, loss)
     return predict(batch.model, state.point), state.loss, state.gradient
 
 

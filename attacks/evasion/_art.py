@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from attacks._isolation import global_seed
 from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack
-from attacks.evasion._settings import Settings
+from attacks.evasion._effort import Effort
 
 OURS = ("estimator", "classifier", "eps", "norm", "batch_size", "targeted", "verbose", "summary_writer")
 """Parameters that the audit sets: from the plan's norms and radii, or to what it needs."""
@@ -81,8 +81,8 @@ def adapted(name: str, given: Mapping[str, Any]) -> EvasionAttack:
         need is LossGradientsMixin or "Gradient" in getattr(need, "__name__", "") for need in needs
     )
 
-    def run(batch: Batch, settings: Settings) -> Tensor:
-        del settings
+    def run(batch: Batch, effort: Effort) -> Tensor:
+        del effort
         if len(batch) == 0:
             return batch.x.clone()
         if batch.ball.features is not None:
@@ -101,7 +101,7 @@ def adapted(name: str, given: Mapping[str, Any]) -> EvasionAttack:
         paper=f"{name} of the Adversarial Robustness Toolbox (Nicolae et al. 2018)",
         cost=20_000,
         sees="gradients" if gradients else "scores",
-        whole=True,
+        together=True,
     )
 
 

@@ -1,16 +1,16 @@
 """What an evasion attack is given, and what it says of itself."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
 from attacks.evasion._balls import Ball
+from attacks.evasion._effort import Effort
 from attacks.evasion._losses import margin
-
-if TYPE_CHECKING:
-    from attacks.evasion._settings import Settings
+from attacks.evasion._passes import picked
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class Batch:
         """Those examples, with these radii."""
         return replace(
             self,
-            x=self.x[index],
+            x=picked(self.x, index),
             y=self.y[index],
             logits=self.logits[index],
-            gradient=self.gradient[index],
+            gradient=picked(self.gradient, index),
             seeds=self.seeds[index],
             eps=eps.to(self.x),
         )
@@ -74,8 +74,8 @@ def reason(error: Exception) -> str:
 class EvasionAttack:
     """One technique: its module's name is its name in plan and report."""
 
-    run: Callable[[Batch, "Settings"], Tensor]
-    """(batch, settings) → one candidate per example, inside its ball and the bounds. A candidate need not
+    run: Callable[[Batch, Effort], Tensor]
+    """(batch, effort) → one candidate per example, inside its ball and the bounds. A candidate need not
     fool the model: the sweep checks each one afresh."""
     search: Literal["each", "smallest", "distance"]
     """How a curve over ε is taken. "each": attack every ε on its own, and report it plainly. "smallest":
@@ -99,19 +99,22 @@ class EvasionAttack:
     gradients mislead."""
     steps: str = ""
     """The setting that says how many steps or queries it takes, if one does."""
-    whole: bool = False
-    """Whether it is given all examples at once, since what it does to one depends on the others."""
+    rounds: str = ""
+    """The setting that says how often it takes them, if one does."""
+    together: bool = False
+    """Whether it is given all examples of a block at once, whatever the batch size, since what it does to one
+    may depend on the others."""
 
-    def passes(self, settings: "Settings") -> float:
+    def passes(self, effort: Effort) -> float:
         """Forward and backward passes of an example at one ε under these settings, roughly."""
         if self.sees in ("scores", "labels") and self.steps:
-            return float(getattr(settings, self.steps)) / 3  # queries are forward passes alone
-        usual = type(settings).model_fields[self.steps].default if self.steps else 1
-        times = getattr(settings, self.steps) / usual if self.steps else 1
-        return float(self.cost * times * settings.restarts)
+            return float(getattr(effort, self.steps)) / 3  # queries are forward passes alone
+        usual = type(effort).model_fields
+        times = [getattr(effort, key) / usual[key].default for key in (self.steps, self.rounds) if key]
+        return float(self.cost * math.prod(times) * effort.restarts)
 
-    def longer(self, settings: "Settings", times: int) -> "Settings":
-        """The settings under which it takes ``times`` as many steps; as they are if it takes none."""
+    def longer(self, effort: Effort, times: int) -> Effort:
+        """The effort under which it takes ``times`` as many steps; as it is if it takes none."""
         if not self.steps:
-            return settings
-        return settings.model_copy(update={self.steps: times * getattr(settings, self.steps)})
+            return effort
+        return effort.model_copy(update={self.steps: times * getattr(effort, self.steps)})

@@ -37,7 +37,7 @@ def attacked(
             continue
         alone = attack.on == "all"
         known = nothing if alone else worst
-        size = max(len(batch), 1) if attack.whole else batch_size
+        size = max(len(batch), 1) if attack.together else batch_size
         try:
             broken, guessed, distance = _curves(attack, batch, grid, known, settings, size)
         except NotFiniteError:

@@ -62,10 +62,12 @@ def half_cosine(step: int, steps: int) -> float:
     return (1 + math.cos(math.pi * step / steps)) / 2
 
 
-def slack(centre: Tensor, eps: Tensor) -> Tensor:
-    """The rounding allowed around each input, (N,) float64: inputs of large entries round more coarsely."""
+def slack(centre: Tensor, *lengths: Tensor) -> tuple[Tensor, ...]:
+    """For each of some lengths (N,), ε or distances, the rounding allowed around inputs, (N,) float64: inputs
+    of large entries round more coarsely."""
     tolerance = 1e-12 if centre.dtype == torch.float64 else TOLERANCE
-    return tolerance * (centre.flatten(1).abs().amax(dim=1).double() + eps.double())
+    size = centre.flatten(1).abs().amax(dim=1).double()
+    return tuple(tolerance * (size + length.double()) for length in lengths)
 
 
 def _linf_project(moved: Tensor, centre: Tensor, eps: Tensor, bounds: Bounds) -> Tensor:
@@ -80,7 +82,7 @@ def _linf_sample(seeds: Tensor, centre: Tensor, eps: Tensor, bounds: Bounds) -> 
 
 
 def _linf_distance(a: Tensor, b: Tensor) -> Tensor:
-    return (a.double() - b.double()).flatten(1).abs().amax(dim=1)
+    return (a.double() - b).flatten(1).abs_().amax(dim=1)
 
 
 def _l1_norm(gradient: Tensor) -> Tensor:

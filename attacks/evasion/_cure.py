@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from attacks.evasion import _search
 from attacks.evasion._attack import AttackFailedError, Batch, EvasionAttack, reason
 from attacks.evasion._curves import among_all
+from attacks.evasion._effort import Effort
 from attacks.evasion._means import Means, found_again, raised_in
 from attacks.evasion._pieces import Ground, key
 from attacks.evasion._settings import Settings
@@ -42,7 +43,7 @@ class Try:
 
     name: str
     attack: EvasionAttack
-    settings: Settings
+    settings: Effort
     view: nn.Module | None = None
     """What it sees in place of the model; None: the model itself, without gradients."""
     price: float = 0.0
@@ -67,9 +68,9 @@ class Cure:
     blind: set[int] = field(default_factory=set)
     """Examples that gradients left standing at an ε and an attack without gradients broke."""
 
-    def __call__(self, batch: Batch, settings: Settings) -> Tensor:
+    def __call__(self, batch: Batch, effort: Effort) -> Tensor:
         """Each attack in turn on what those before it left standing. Raises AttackFailedError if none ran."""
-        del settings  # each has its own
+        del effort  # each has its own
         found, left, fine = batch.x.clone(), torch.arange(len(batch), device=batch.x.device), False
         for one in self.tries:
             within = self._within(one, batch.seeds[left, 0])
@@ -128,9 +129,9 @@ def cured(ground: Ground, norm: str, block: range) -> Part:
     how = found_again(ground, norm)
     view = how.view(ground.start.model, batch) if len(batch) else None
     cure = Cure(tries(how, view, ground, norm), settings.cure_passes)
-    together = any(one.attack.whole for one in cure.tries)
+    together = any(one.attack.together for one in cure.tries)
     size = max(len(batch), 1) if together else ground.target.batch_size
-    attack = EvasionAttack(cure, search="smallest", paper="Athalye et al. 2018", whole=together)
+    attack = EvasionAttack(cure, search="smallest", paper="Athalye et al. 2018", together=together)
     known = found.worst[:, here][:, right]
     arrays: dict[str, NDArray[np.generic]] = {}
     try:
@@ -172,7 +173,7 @@ def tries(how: Means, view: nn.Module | None, ground: Ground, norm: str) -> list
     found, settings = ground.sweeps[norm], ground.settings
     harder = settings.model_copy(update={"restarts": max(STARTS, settings.restarts)})
 
-    def harder_of(name: str, attack: EvasionAttack) -> Settings:
+    def harder_of(name: str, attack: EvasionAttack) -> Effort:
         known = name in found.curves or name == "pgd"
         slow = how.random or how.estimated or not known
         return attack.longer(harder if known else settings, 1 if slow else LONGER)

@@ -72,8 +72,8 @@ class Sweep:
 
 def among_all(values: Tensor, right: Tensor, natural_error: float) -> Tensor:
     """Values of the examples that the model gets right, (…, right), put back among all, (…, n)."""
-    whole = torch.full(
+    placed = torch.full(
         (*values.shape[:-1], len(right)), natural_error, dtype=values.dtype, device=right.device
     )
-    whole[..., right] = values
-    return whole
+    placed[..., right] = values
+    return placed

@@ -43,7 +43,7 @@ def sample(inferred: Tensor) -> tuple[Tensor, Tensor]:
 
 def inferring(attacks: Mapping[str, EvasionAttack]) -> list[EvasionAttack]:
     """Those that infer, from cheap to dear."""
-    return [attack for attack in attacks.values() if attack.search == "smallest" and not attack.whole]
+    return [attack for attack in attacks.values() if attack.search == "smallest" and not attack.together]
 
 
 def tried(attack: EvasionAttack, batch: Batch, settings: Settings, batch_size: int) -> Tensor:

@@ -1,6 +1,7 @@
 """What an attacker climbs. Each loss gives its gradient with respect to the logits, so that one forward and
 one backward pass yield the logits, every example's loss and the input gradient."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -14,8 +15,8 @@ TIED = 1e-12
 may be equal."""
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(logits (N, C), aims) → each example's loss (N,), and its gradient with respect to the logits (N, C). Aims
-are labels (N,), or (N, 2) labels and the classes aimed at."""
+"""(logits (N, C), targets) → each example's loss (N,), and its gradient with respect to the logits (N, C).
+Targets are labels (N,), or (N, 2) labels and the classes that the attacker wants."""
 
 
 def odds(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,8 +28,11 @@ def odds(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """
     label = y.unsqueeze(1)
     others = logits.scatter(1, label, -torch.inf)
-    loss = others.logsumexp(dim=1) - logits.gather(1, label).squeeze(1)
-    return loss, others.softmax(dim=1).scatter_(1, label, -1.0)
+    top = others.amax(dim=1, keepdim=True)
+    shares = (others - top).exp_()
+    total = shares.sum(dim=1, keepdim=True)
+    loss = (total.log() + top - logits.gather(1, label)).squeeze(1)
+    return loss, shares.div_(total).scatter_(1, label, -1.0)
 
 
 def gap(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,21 +43,21 @@ def gap(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return -margin(logits, y), weights
 
 
-def lead(logits: Tensor, aims: Tensor) -> tuple[Tensor, Tensor]:
-    """L = z_t − z_y. ``aims``: (N, 2), label y and target t."""
-    label, target = aims[:, :1], aims[:, 1:]
+def lead(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """L = z_t − z_y. ``targets``: (N, 2), label y and target t."""
+    label, target = targets[:, :1], targets[:, 1:]
     weights = torch.zeros_like(logits).scatter_(1, target, 1.0).scatter_(1, label, -1.0)
     return (logits.gather(1, target) - logits.gather(1, label)).squeeze(1), weights
 
 
-def dlr_targeted(logits: Tensor, aims: Tensor) -> tuple[Tensor, Tensor]:
+def dlr_targeted(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """L = (z_t − z_y) / (z_(1) − (z_(3) + z_(4)) / 2), z_(k) the k-th largest (Croce & Hein 2020, eq. 7).
 
-    The difference of logits ratio: no scale or shift of the logits changes it. ``aims``: (N, 2), label y and
-    target t. With two or three classes no such divisor is left (z_(1) − z_(3) would be |z_t − z_y| itself
+    The difference of logits ratio: no scale or shift of the logits changes it. ``targets``: (N, 2), label y
+    and target t. With two or three classes no such divisor is left (z_(1) − z_(3) would be |z_t − z_y| itself
     where t is the least likely, and L constant): L is z_t − z_y then.
     """
-    rise, direction = lead(logits, aims)
+    rise, direction = lead(logits, targets)
     if logits.shape[1] < 4:
         return rise, direction
     top, places = logits.topk(4, dim=1)
@@ -83,7 +87,9 @@ def climb(model: nn.Module, x: Tensor, y: Tensor, loss: Loss = odds) -> tuple[Te
 
 def _climb(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
     logits, values, gradient = raw_gradient(model, laid_out(x), y, loss)
-    return logits, values, gradient.nan_to_num(nan=0.0)
+    if not math.isfinite(float(gradient.sum())):
+        gradient = gradient.nan_to_num(nan=0.0)
+    return logits, values, gradient
 
 
 def raw_gradient(model: nn.Module, x: Tensor, y: Tensor, loss: Loss = odds) -> tuple[Tensor, Tensor, Tensor]:

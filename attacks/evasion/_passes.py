@@ -16,15 +16,33 @@ VALUES = 2**20
 def laid_out(x: Tensor) -> Tensor:
     """Images with their channels last: convolutions, and above all their backward passes, are much faster
     so on a CPU, and layers keep the layout. Everything else as it is. (`contiguous` would call images of
-    one channel laid out as they are; layers would not.)"""
-    return x.to(memory_format=torch.channels_last) if x.ndim == 4 else x
+    one channel laid out as they are; layers would not. Those need no copy.)"""
+    if x.ndim != 4:
+        return x
+    count, channels, height, width = x.shape
+    if channels == 1 and x.is_contiguous():
+        return x.view(count, height, width, 1).permute(0, 3, 1, 2)
+    return x.to(memory_format=torch.channels_last)
+
+
+def picked(values: Tensor, index: Tensor) -> Tensor:
+    """Those of values (N, …), by place or bool, as ``values[index]``: which copies images with their channels
+    last value by value, where whole rows can be copied."""
+    places = torch.nonzero(index).squeeze(1) if index.dtype == torch.bool else index
+    places = places.to(values.device)
+    if values.ndim != 4 or not values.is_contiguous(memory_format=torch.channels_last):
+        return values.index_select(0, places)
+    last = values.permute(0, 2, 3, 1)
+    rows = last.flatten(1).index_select(0, places)
+    return rows.view(len(places), *last.shape[1:]).permute(0, 3, 1, 2)
 
 
 def pieces(x: Tensor) -> tuple[Tensor, ...]:
     """What to send through the model at a time."""
-    size = max(1, min(PIECE, VALUES // x[0].numel())) if len(x) else PIECE
-    whole = x.device.type != "cpu" or len(x) <= size or x[0].numel() < SMALL
-    return (x,) if whole else torch.split(x, size)
+    count, values = x.shape[0], x.shape[1:].numel()
+    if values < SMALL or x.device.type != "cpu" or count <= (size := max(1, min(PIECE, VALUES // values))):
+        return (x,)
+    return torch.split(x, size)
 
 
 @torch.no_grad()

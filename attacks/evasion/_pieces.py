@@ -1,8 +1,9 @@
 """Evasion in pieces: what is done to some of the examples, left as arrays, and put together again.
 
 An example's fate depends on its own seed, and in the last bits of a float on the examples that stand in one
-batch with it. So examples are attacked in blocks that are the same wherever they are attacked: pieces are
-whole blocks, and any cut into pieces gives the same figures, bit for bit.
+batch with it; under foreign attacks, which draw from global generators, on what those are. So examples are
+attacked in blocks that are the same wherever they are attacked: pieces are whole blocks, and any cut into
+pieces gives the same figures, bit for bit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +28,6 @@ from attacks.probe import Part, Target, merged
 
 RIGHT, WORST, DEAD, SOURCES, FROM = "right", "worst", "dead", "sources", "from"
 TRIED, REST, PICTURES = "tried", "rest", "pictures"
-
-
-def cuttable(attacks: Mapping[str, EvasionAttack]) -> bool:
-    """Whether what is done to one example leaves the others alone. The user's own attack, too, meets all at
-    once: it may not bear a batch of few."""
-    return not any(attack.whole or attack.sees == "anything" for attack in attacks.values())
 
 
 def key(*parts: str | int) -> str:
@@ -102,7 +97,7 @@ class Ground:
 
     def blocks(self, examples: range) -> list[range]:
         """Ranges of test examples that are gone through together."""
-        return blocks(examples, self.target.block if cuttable(self.attacks) else len(self.target.test))
+        return blocks(examples, self.target.block)
 
     def places(self, some: range) -> slice:
         """Where those of some test examples that the model gets right stand among all such."""
@@ -219,11 +214,11 @@ def _settled(found: Sweep, known: Part) -> Sweep:
         return replace(found, untried=why[0])
     if len(hits) == 0:
         return found
-    worst = _inference.taken_in(found.worst[:, right], *_inference.sample(found.inferred[:, right]), hits)
-    whole = among_all(worst, right, True)
+    ours = _inference.taken_in(found.worst[:, right], *_inference.sample(found.inferred[:, right]), hits)
+    worst = among_all(ours, right, True)
     if key(norm, REST, "worst") in known:
-        whole = torch.from_numpy(known[key(norm, REST, "worst")]).to(right.device)
-    return replace(found, worst=whole, trial=_inference.Trial(hits))
+        worst = torch.from_numpy(known[key(norm, REST, "worst")]).to(right.device)
+    return replace(found, worst=worst, trial=_inference.Trial(hits))
 
 
 def _shown(found: Sweep, known: Part) -> Sweep:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.evasion._attack import Batch, EvasionAttack
-from attacks.evasion._balls import slack
+from attacks.evasion._balls import column, slack
 from attacks.evasion._losses import margin
 from attacks.evasion._passes import predict
 from attacks.evasion._settings import Settings
@@ -47,20 +47,20 @@ def check(batch: Batch, candidates: Tensor) -> Checked:
     more: of hundreds of candidates an attack tries, some meet a lucky draw.
     """
     logits = predict(batch.model, candidates)
-    allowed = slack(batch.x, batch.eps)
     distance = batch.ball.distance(candidates, batch.x)
-    values = candidates.flatten(1).double()
+    allowed, rounded = slack(batch.x, batch.eps, distance)
+    values = candidates.flatten(1)
     inside = (
         (distance <= batch.eps.double() + allowed)
-        & (values.amin(dim=1) >= batch.bounds[0] - allowed)
-        & (values.amax(dim=1) <= batch.bounds[1] + allowed)
+        & (values.amin(dim=1).double() >= batch.bounds[0] - allowed)
+        & (values.amax(dim=1).double() <= batch.bounds[1] + allowed)
     )
     wrong = inside & (logits.argmax(dim=1) != batch.y)
     if batch.draws > 1 and bool(wrong.any()):
         again, y = candidates[wrong], batch.y[wrong]
         erred = torch.stack([predict(batch.model, again).argmax(dim=1) != y for _ in range(batch.draws)])
         wrong = wrong.masked_scatter(wrong, 2 * erred.sum(dim=0) > batch.draws)
-    return Checked(wrong, distance - slack(batch.x, distance), margin(logits, batch.y))
+    return Checked(wrong, distance - rounded, margin(logits, batch.y))
 
 
 def each(
@@ -146,6 +146,17 @@ def distances(
         seen = check(part, attack.run(part, settings))
         found[index] = torch.where(seen.broken, seen.distance.clamp(min=0), torch.inf)
     return found
+
+
+def bisected(batch: Batch, finds: Tensor, wanted: Tensor, halvings: int) -> Tensor:
+    """Finds (N, …), those ``wanted``, bool (N,), drawn along the straight line towards their inputs by
+    bisection: where the line crosses the boundary, if it does so once; misclassified in any case."""
+    near, far = batch.x, finds
+    for _ in range(halvings):
+        middle = (near + far) / 2
+        fools = column((predict(batch.model, middle).argmax(dim=1) != batch.y) & wanted, far)
+        near, far = torch.where(fools, near, middle), torch.where(fools, middle, far)
+    return far
 
 
 def _parts(wanted: Tensor, batch_size: int) -> list[Tensor]:

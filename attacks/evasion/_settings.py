@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from attacks._techniques import chosen, techniques
 from attacks.evasion._attack import EvasionAttack
-from attacks.settings import ProbeSettings
+from attacks.evasion._effort import Effort
 
 PACKAGE = "attacks.evasion"
 
@@ -63,7 +63,7 @@ def attacks_of(level: str) -> tuple[str, ...]:
     return tuple(sorted((n for n, a in known.items() if a.level in reach), key=lambda n: (known[n].cost, n)))
 
 
-class Settings(ProbeSettings):
+class Settings(Effort):
     """Which perturbations are allowed, and how hard the attacker tries."""
 
     eps: Radii | dict[Norm, Radii] = (0.05, 0.1, 0.15, 0.2)
@@ -104,26 +104,6 @@ class Settings(ProbeSettings):
     corruptions: bool = False
     """Whether accuracy is measured under common corruptions of images: noise, blur, contrast, brightness,
     JPEG."""
-
-    queries: int = Field(default=1000, ge=1, le=1_000_000)
-    """Queries of an attack without gradients, for each example and ε."""
-
-    steps: int = Field(default=20, ge=1, le=10_000)
-    """Steps of ``pgd``, of falling length: 20 of them break what 40 steps of one length break, or more."""
-
-    restarts: int = Field(default=1, ge=1, le=1_000)
-    """Starts of an iterative attack: of ``pgd`` the first from the clean input, all others at random in the
-    ball."""
-
-    apgd_steps: int = Field(default=100, ge=1, le=10_000)
-    """Steps of ``apgd_ce``, and of ``apgd_t`` for each target; 100 as in the reference AutoAttack. Fewer are
-    faster, and now and then leave an example standing that 100 break."""
-
-    targets: int = Field(default=9, ge=1)
-    """Classes that ``apgd_t`` aims at, the likeliest first; where there are fewer, all of them."""
-
-    fmn_steps: int = Field(default=50, ge=1, le=10_000)
-    """Steps of ``fmn``."""
 
     cure_passes: int = Field(default=300_000, ge=1)
     """Passes through the model, forward and backward, that an example may take in the cure: where attacks are

@@ -16,6 +16,7 @@ from attacks.evasion import _search
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import Ball, column
 from attacks.evasion._curves import Curve, Sweep, among_all
+from attacks.evasion._effort import Effort
 from attacks.evasion._features import ball_of
 from attacks.evasion._losses import climb
 from attacks.evasion._passes import predict
@@ -75,8 +76,8 @@ def _iterates(
 def from_twin(read: Callable[[], nn.Module]) -> EvasionAttack:
     """An attack that climbs another model, and tries every iterate on the one under attack."""
 
-    def run(batch: Batch, settings: Settings) -> Tensor:
-        del settings
+    def run(batch: Batch, effort: Effort) -> Tensor:
+        del effort
         found, standing, twin = batch.x.clone(), torch.ones_like(batch.y, dtype=torch.bool), read()
         for iterate in _iterates(twin, batch.ball, batch.x, batch.y, batch.eps, batch.bounds):
             fools = standing & (predict(batch.model, iterate).argmax(dim=1) != batch.y)
@@ -132,9 +133,9 @@ class _Replay:
         self._directions = [direction[right] for shifts in models for direction in shifts.get(found.norm, ())]
 
     @torch.no_grad()
-    def __call__(self, batch: Batch, settings: Settings) -> Tensor:
+    def __call__(self, batch: Batch, effort: Effort) -> Tensor:
         """One candidate per example; the clean input where nothing fools the model."""
-        del settings
+        del effort
         place = self._order[torch.searchsorted(self._keys, batch.seeds[:, 0].contiguous())].cpu()
         found, left = batch.x.clone(), torch.arange(len(batch), device=batch.x.device)
         for direction in self._directions:

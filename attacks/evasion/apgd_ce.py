@@ -5,18 +5,18 @@ from torch import Tensor
 
 from attacks.evasion._apgd import ascend
 from attacks.evasion._attack import Batch, EvasionAttack
+from attacks.evasion._effort import Effort
 from attacks.evasion._losses import odds
-from attacks.evasion._settings import Settings
 
 
-def apgd_ce(batch: Batch, settings: Settings) -> Tensor:
+def apgd_ce(batch: Batch, effort: Effort) -> Tensor:
     """From random starts; what one start breaks, the next need not."""
     result = batch.x.clone()
     pending = torch.arange(len(batch), device=batch.x.device)
-    for start in range(settings.restarts):
+    for start in range(effort.restarts):
         part = batch.at(pending, batch.eps[pending])
         origin = part.ball.sample(part.seeds[:, start], part.x, part.eps, part.bounds)
-        result[pending], fooled = ascend(part, origin, odds, part.y, settings.apgd_steps)
+        result[pending], fooled = ascend(part, origin, odds, part.y, effort.apgd_steps)
         pending = pending[~fooled]
         if len(pending) == 0:
             break

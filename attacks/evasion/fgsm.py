@@ -3,13 +3,13 @@
 from torch import Tensor
 
 from attacks.evasion._attack import Batch, EvasionAttack
-from attacks.evasion._settings import Settings
+from attacks.evasion._effort import Effort
 
 
-def fgsm(batch: Batch, settings: Settings) -> Tensor:
+def fgsm(batch: Batch, effort: Effort) -> Tensor:
     """One step of length ε along the steepest direction at the clean input: the gradient's sign in L∞, the
     gradient itself in L2."""
-    del settings
+    del effort
     return batch.ball.step(batch.x, batch.gradient, batch.eps, batch.x, batch.eps, batch.bounds)
 
 

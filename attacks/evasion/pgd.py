@@ -5,12 +5,12 @@ from torch import Tensor
 
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import half_cosine
+from attacks.evasion._effort import Effort
 from attacks.evasion._losses import climb
-from attacks.evasion._passes import predict
-from attacks.evasion._settings import Settings
+from attacks.evasion._passes import picked, predict
 
 
-def pgd(batch: Batch, settings: Settings) -> Tensor:
+def pgd(batch: Batch, effort: Effort) -> Tensor:
     """The first iterate of any start that fools the model, else the last iterate of the last start.
 
     The first start is the clean input, the others are drawn at random in the ball. Every iterate is
@@ -19,13 +19,13 @@ def pgd(batch: Batch, settings: Settings) -> Tensor:
     """
     result = batch.x.clone()
     pending = torch.arange(len(batch), device=batch.x.device)
-    for start in range(settings.restarts):
+    for start in range(effort.restarts):
         part = batch if len(pending) == len(batch) else batch.at(pending, batch.eps[pending])
         if start == 0:
             iterate = part.x
         else:
             iterate = part.ball.sample(part.seeds[:, start], part.x, part.eps, part.bounds)
-        pending = _ascend(part, pending, iterate, settings.steps, result, from_clean=start == 0)
+        pending = _ascend(part, pending, iterate, effort.steps, result, from_clean=start == 0)
         if len(pending) == 0:
             break
     return result
@@ -45,9 +45,9 @@ def _ascend(
             standing = logits.argmax(dim=1) == y
             if not bool(standing.all()):
                 gone, kept = (torch.nonzero(some).squeeze(1) for some in (~standing, standing))
-                result[pending[gone]] = iterate[gone]
+                result[pending[gone]] = picked(iterate, gone)
                 pending, iterate, x, y, eps, gradient = (
-                    tensor[kept] for tensor in (pending, iterate, x, y, eps, gradient)
+                    picked(tensor, kept) for tensor in (pending, iterate, x, y, eps, gradient)
                 )
                 if len(pending) == 0:
                     return pending

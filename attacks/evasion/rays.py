@@ -16,7 +16,7 @@ from torch import Tensor
 from attacks._model import checked
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import column
-from attacks.evasion._settings import Settings
+from attacks.evasion._effort import Effort
 
 PRECISION = 0.01
 """Bisection ends when the bracket is this share of the distance."""
@@ -41,12 +41,12 @@ class _State:
 
 
 @torch.no_grad()
-def rays(batch: Batch, settings: Settings) -> Tensor:
+def rays(batch: Batch, effort: Effort) -> Tensor:
     """The closest misclassified input found along any ray; the clean input where none was."""
     if len(batch) == 0:
         return batch.x.clone()
     state, values = _begin(batch), 3 if batch.ball.name == "l2" else 2
-    for _ in range(settings.queries):
+    for _ in range(effort.queries):
         reach = torch.where(
             state.bisecting, (state.low + state.high) / 2, torch.minimum(state.radius, batch.eps)
         )

@@ -13,9 +13,9 @@ from torch import Tensor
 from attacks._model import checked
 from attacks.evasion._attack import Batch, EvasionAttack
 from attacks.evasion._balls import column
+from attacks.evasion._effort import Effort
 from attacks.evasion._losses import margin
 from attacks.evasion._random import uniform
-from attacks.evasion._settings import Settings
 
 FIRST_SHARE = 0.8
 """Of the places of an input that the first windows repaint; the value that AutoAttack uses."""
@@ -26,14 +26,14 @@ START, COIN = 1 << 20, 1 << 21
 
 
 @torch.no_grad()
-def square(batch: Batch, settings: Settings) -> Tensor:
+def square(batch: Batch, effort: Effort) -> Tensor:
     """The input of smallest margin found in each ball; what is broken takes no further query."""
     found = torch.empty_like(batch.x)
     pending = torch.arange(len(batch), device=batch.x.device)
     start, step = (_tiles, _move_mass) if batch.ball.name == "l2" else (_stripes, _repaint)
     part, current = batch, _inside(batch, start(batch))
     lowest = margin(checked(part.model(current)), part.y)
-    for query in range(1, settings.queries):
+    for query in range(1, effort.queries):
         standing = lowest >= 0
         if not bool(standing.all()):
             found[pending[~standing]] = current[~standing]
@@ -41,7 +41,7 @@ def square(batch: Batch, settings: Settings) -> Tensor:
             if len(pending) == 0:
                 return found
             part = part.at(torch.nonzero(standing).squeeze(1), part.eps[standing])
-        moved = _inside(part, step(part, current, _share(query, settings.queries), query))
+        moved = _inside(part, step(part, current, _share(query, effort.queries), query))
         reached = margin(checked(part.model(moved)), part.y)
         better = reached < lowest
         current = torch.where(column(better, current), moved, current)

@@ -19,7 +19,7 @@ from attacks.evasion._clean import Start, begin, fit, luck
 from attacks.evasion._curves import Sweep, among_all
 from attacks.evasion._examples import broken_examples
 from attacks.evasion._features import ball_of, in_units
-from attacks.evasion._pieces import PICTURES, REST, RIGHT, TRIED, Ground, blocks, cuttable, key, left
+from attacks.evasion._pieces import PICTURES, REST, RIGHT, TRIED, Ground, blocks, key, left
 from attacks.evasion._rows import rows
 from attacks.evasion._settings import Settings
 from attacks.probe import Measurement, Part, Target, merged
@@ -77,8 +77,7 @@ def tried_out(
         start = Start.of(target)
     shifts = _shifts(target, settings, examples)
     parts = []
-    size = target.block if cuttable(attacks) else len(target.test)
-    for block in blocks(examples, size):
+    for block in blocks(examples, target.block):
         local = range(block.start - examples.start, block.stop - examples.start)
         with global_seed(int(seeds[block.start, 0]) % 2**31, target.device):
             found = _block(target, settings, attacks, seeds, start, _some(shifts, local), block)
@@ -209,7 +208,7 @@ def pictures(ground: Ground, some: range) -> Part:
         usable = {  # on a few examples alone; the user's own attack may not bear so small a batch
             name: attack
             for name, attack in ground.ran(norm).items()
-            if not attack.whole and attack.sees != "anything"
+            if not attack.together and attack.sees != "anything"
         }
         shown = broken_examples(
             usable, ground.target.test.x.shape[1:], lambda index: ground.batch(norm, index), found.grid,

@@ -17,6 +17,9 @@ BATCH = 32
 """Inputs made at a time."""
 LESSONS = 4
 """Batches that the copy learns from for each one that teaches the generator."""
+SPREAD = 1.5
+"""Of what is made before it is squeezed into the bounds, in standard deviations of a batch: as in the papers'
+generators, whose last layer is normalised. Without it all queries lie near the middle, and look alike."""
 PROBE = 0.01
 """Length of the step by which the victim's gradient is estimated, as a share of the bounds' width."""
 
@@ -85,7 +88,10 @@ class _Generator:
     def __call__(self, noise: Tensor) -> Tensor:
         """Inputs (N, …) for noise (N, NOISE), with gradients to the generator."""
         with torch.enable_grad():
-            flat = self._low + self._width * (3 * self._net(noise)).sigmoid()
+            values = self._net(noise)
+            if len(values) > 1:
+                values = F.batch_norm(values, None, None, training=True)
+            flat = self._low + self._width * (SPREAD * values).sigmoid()
             made: Tensor = flat.view(-1, *self._shape)
             return made
 

@@ -12,6 +12,7 @@ from attacks.membership._settings import Settings
 from attacks.probe import Measurement, Status
 
 AUC, BALANCED_ACCURACY, TPR = "membership_auc", "membership_balanced_accuracy", "membership_tpr"
+LUCK = "one attacker: the interval lacks the luck of what it learnt, and from whom"
 
 At = Mapping[str, str | int | float]
 Outcomes = Mapping[str, NDArray[np.generic]]
@@ -43,6 +44,8 @@ def rows(
     ranked = unseen if judged.learnt else np.ones_like(unseen)
     score = judged.score[ranked].astype(np.float32)  # as kept, for the figures to be taken again from it
     member, decision, truth = evidence.member[ranked], judged.decision[unseen], evidence.member[unseen]
+    if judged.learnt:
+        note = "; ".join(filter(None, (note, LUCK)))
     whole: dict[str, NDArray[np.generic]] = {"score": score, "member": member}
     decided = {"correct": decision == truth, "member": truth}
     if "attacker" not in at:  # the others' examples are the same

@@ -5,10 +5,12 @@ import typer
 from audit.commands import options, terminal
 
 
+@terminal.brisk()
 def gate(
     folder: options.RunArgument,
     policy: options.PolicyOption = "standard",
     baseline: options.BaselineOption = None,
+    first: options.FirstOption = False,
     day: options.DateOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -21,8 +23,9 @@ def gate(
     from reports.gate.policy import find
     from reports.write import judged
 
+    options.one_of(baseline, first)
     with gating.mistakes():
-        verdicts = judged(folder, find(policy), baseline, options.day(day)).verdicts
+        verdicts = judged(folder, find(policy), baseline, options.day(day), first=first).verdicts
     if as_json:
         terminal.as_json(gating.decisions(verdicts))
     else:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from audit.errors import PlanError
+
 DEMO = Path(__file__).parents[1] / "plans" / "demo.toml"
 
 
@@ -32,7 +34,21 @@ PolicyOption = Annotated[
     typer.Option(metavar="FILE", help="A policy file, or one of the presets lenient, standard, strict."),
 ]
 BaselineOption = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder of an earlier run to compare with.")
+    Path | None,
+    typer.Option(metavar="DIR|FILE", help="Folder, or results file, of an earlier run to compare with."),
+]
+FirstOption = Annotated[
+    bool,
+    typer.Option(
+        "--first",
+        help="There is no earlier run yet: rules against a baseline are not asked, and the verdict says so.",
+    ),
+]
+MlflowOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", help="Log it to MLflow too: a tracking server, or a folder (needs the extra)."
+    ),
 ]
 DateOption = Annotated[
     datetime | None,
@@ -54,6 +70,14 @@ QuickOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+def one_of(baseline: Path | None, first: bool) -> None:
+    """Raises PlanError where both are said."""
+    if baseline is not None and first:
+        raise PlanError(
+            "--first: says that there is no earlier run, and --baseline names one: remove one of the two"
+        )
 
 
 def day(found: datetime | None) -> date | None:

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,13 +11,17 @@ from rich.console import Console
 from audit.commands import subject as subjects
 from audit.commands import terminal
 from audit.commands.options import (
+    BaselineOption,
     DeviceChoice,
     DeviceOption,
     EngineChoice,
+    FirstOption,
+    MlflowOption,
     PlanArgument,
     PolicyOption,
     QuickOption,
     RootOption,
+    one_of,
 )
 from audit.errors import IncompleteError, PlanError
 
@@ -43,6 +47,9 @@ def run(
     quick: QuickOption = False,
     root: RootOption = None,
     policy: PolicyOption = "standard",
+    baseline: BaselineOption = None,
+    first: FirstOption = False,
+    mlflow: MlflowOption = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -55,17 +62,25 @@ def run(
         bool, typer.Option("--log-json", help="Progress as JSON, one object a line, for programs.")
     ] = False,
 ) -> None:
-    """Run a plan, or resume it, and write report.html and measurements.csv.
+    """Run a plan, or resume it; write report.html, measurements.csv and, with pyarrow, measurements.parquet.
 
     A run that was stopped goes on where it stopped; a finished one computes nothing. A folder belongs to the
     model and its data: after a change of what is pruned or measured, only what is new is computed.
     """
-    from audit import gating, runner
+    from audit import gating, runner, tracking
+    from reports.data.results import read
+    from reports.exports import parquet
+    from reports.gate.baseline import there
     from reports.gate.policy import find
-    from reports.write import write
+    from reports.write import judged, write
 
+    one_of(baseline, first)
     with gating.mistakes():
         judge_by = find(policy)
+        if baseline is not None:
+            read(there(baseline))  # before anything runs, not after
+    if mlflow is not None:
+        tracking.needed()
     if address and engine is not EngineChoice.ray:
         raise PlanError("--address: names a Ray cluster; say --engine ray too")
     subject = subjects.load(plan, root=root, quick=quick, device=device)
@@ -97,9 +112,14 @@ def run(
     if outcome.computed == 0:
         terminal.say("Everything was done already; nothing was computed.", tell)
     with gating.mistakes():
-        for path in write(folder, policy=judge_by):
+        formats = ["html", "csv", *(["parquet"] if parquet.available() else [])]
+        paths = write(folder, formats, policy=judge_by, baseline=baseline, first=first)
+        for path in paths:
             terminal.say(f"Wrote {path}", tell)
-        _headline(folder, judge_by, tell)
+        found = judged(folder, judge_by, baseline, first=first)
+        gating.summary(found.results, found.verdicts, tell)  # what the terminal says is what the page says
+    if mlflow is not None:
+        terminal.say(f"Logged to {mlflow} as run {tracking.log(folder, found, paths, mlflow)}", tell)
     if outcome.failed:
         raise IncompleteError(
             f"{outcome.failed} of {outcome.planned} units failed; the report shows them. "
@@ -120,12 +140,3 @@ def _cut(subject: "Subject", budget: str, jobs: int | None, to: Console) -> tupl
     for words in left:
         terminal.say(f"- {words}", to)
     return subject, left
-
-
-def _headline(folder: Path, policy: Any, to: Console) -> None:
-    """The report's own first sentences and key figures, so that the terminal says the same as the page."""
-    from audit import gating
-    from reports.write import judged
-
-    found = judged(folder, policy)
-    gating.summary(found.results, found.verdicts, to)

@@ -1,7 +1,9 @@
 """What commands say: plain lines on standard output, complaints on standard error, JSON for programs."""
 
+import gc
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -10,6 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 console = Console(soft_wrap=True)
+
+
+@contextmanager
+def brisk() -> Iterator[None]:
+    """A short command, without the collector: all that it makes stays, and looking for what does not is a
+    tenth of its time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def say(line: str, to: Console | None = None) -> None:

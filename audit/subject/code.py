@@ -82,11 +82,19 @@ def _loaded(folder: Path, source: str) -> Any:
     ours mended (preflight then says how to mend it for good)."""
     try:
         return _module(folder / source) if source.endswith(".py") else importlib.import_module(source)
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
+    except (RuntimeError, ImportError) as error:
+        if not _of_torchvision(error):
             raise
         vision.torchvision()
         return _module(folder / source) if source.endswith(".py") else importlib.import_module(source)
+
+
+def _of_torchvision(error: BaseException | None) -> bool:
+    """Whether an import failed since torchvision does not fit this torch; transformers says so only in what
+    its own error came from."""
+    return error is not None and (
+        "torchvision::nms" in str(error) or _of_torchvision(error.__cause__ or error.__context__)
+    )
 
 
 def _module(path: Path) -> Any:

@@ -1,5 +1,6 @@
 """The subject's data: loaded from any of five sources, checked, and split among auditor and attackers."""
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 
 from attacks.probe import Examples
 from audit.errors import AuditError, PlanError, RefusedError
-from audit.plan import DataPlan, Plan
+from audit.plan import DataPlan, Plan, Split
 from audit.subject import folder, tables, torch_data, vision
 from audit.subject.code import function_of
 from audit.subject.folder import Arrays
+from audit.subject.reading import Reading
 
 MOST_CLASSES = 1_000_000
 """Beyond it a label is not the number of a class."""
@@ -54,9 +56,11 @@ class Data:
 
 def load(plan: Plan) -> Data:
     """Load, check and split the plan's data. Raises PlanError (a wrong key) or RefusedError (bad data)."""
-    arrays, classes, notes = _read(plan)
+    reading = Reading(plan.data)
+    arrays, classes, notes = _read(plan, reading)
     if "test" not in arrays:
         raise RefusedError(f"[data] source {plan.data.source!r}: has no test examples")
+    arrays = {split: _some(split, x, y, reading) for split, (x, y) in arrays.items()}
     checked = {split: _check(split, x, y, plan.data) for split, (x, y) in arrays.items()}
     shapes = {split: tuple(examples.x.shape[1:]) for split, examples in checked.items()}
     if len(set(shapes.values())) > 1:
@@ -98,11 +102,11 @@ def load(plan: Plan) -> Data:
         classes=classes,
         bounds=plan.data.bounds,
         digest=_digest(train, test, rest, classes, plan.data.bounds),
-        notes=tuple(notes),
+        notes=(*notes, *reading.notes),
     )
 
 
-def _read(plan: Plan) -> tuple[Arrays, Sequence[str], Sequence[str]]:
+def _read(plan: Plan, reading: Reading) -> tuple[Arrays, Sequence[str], Sequence[str]]:
     """The source's arrays; its classes, where it names them; what is to be told of it."""
     kind, _, rest = plan.data.source.partition(":")
     root = plan.path(plan.data.root)
@@ -111,7 +115,7 @@ def _read(plan: Plan) -> tuple[Arrays, Sequence[str], Sequence[str]]:
         given, classes = _digits() if not rest else vision.dataset(rest, root, download=plan.data.download)
         return {split: (folder.again(x, plan.data), y) for split, (x, y) in given.items()}, classes, ()
     if kind == "folder" and rest:
-        return folder.read(root / rest, plan.data)
+        return folder.read(root / rest, plan.data, reading)
     if kind in ("csv", "parquet") and rest:
         return tables.read(kind, root / rest, plan.data)
     if kind == "npz" and rest:
@@ -119,11 +123,21 @@ def _read(plan: Plan) -> tuple[Arrays, Sequence[str], Sequence[str]]:
     if rest and (kind.endswith(".py") or kind.replace(".", "").isidentifier()):
         found = _called(plan)
         classes = found.get("classes", ()) if isinstance(found, Mapping) else ()
-        return _named(found, plan.data.source), [str(name) for name in classes], ()
+        return _named(found, plan.data.source, reading), [str(name) for name in classes], ()
     raise PlanError(
         f"[data] source {plan.data.source!r}: must be 'digits', 'torchvision:NAME', 'folder:PATH', "
         "'npz:PATH', 'csv:PATH', 'parquet:PATH' or 'FILE.py:FUNCTION'"
     )
+
+
+def _some(
+    split: str, x: NDArray[Any], y: NDArray[Any], reading: Reading
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What is to be read of arrays that are there whole; as they are where it was read already."""
+    if not x.ndim or len(x) != len(y):
+        return x, y  # the check says what is wrong
+    numbers = reading.chosen("train" if split == "train" else "test", len(x))
+    return (x, y) if len(numbers) == len(x) else (x[list(numbers)], y[list(numbers)])
 
 
 def _images_only(plan: DataPlan, kind: str) -> None:
@@ -176,7 +190,7 @@ def _npz(path: Path) -> Arrays:
     """An npz file with x_test, y_test and, where known, x_train, y_train. Pickled arrays are refused."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            return _named({name: held[name] for name in held.files}, str(path))
+            return _named({name: held[name] for name in held.files}, str(path), None)
     except FileNotFoundError:
         raise RefusedError(f"[data] source: {path}: no such file") from None
     except (OSError, ValueError, EOFError) as error:
@@ -185,16 +199,21 @@ def _npz(path: Path) -> Arrays:
         raise RefusedError(f"[data] source: {path}: damaged: {error}") from None
 
 
-def _named(value: Any, source: str) -> Arrays:
+def _named(value: Any, source: str, reading: Reading | None) -> Arrays:
     """What a function or an npz file gives, as splits: {"x_train": …, "y_train": …, "x_test": …, …};
     or {"train": …, "test": …}, or a pair of the two, of torch's data sets or loaders."""
     where = f"[data] source {source!r}"
     if isinstance(value, tuple) and len(value) == 2:
         value = {"train": value[0], "test": value[1]}
     if isinstance(value, Mapping) and "test" in value:
+        both: tuple[Split, ...] = ("train", "test")
         return {
-            split: torch_data.arrays(value[split], f"{where}, {split}")
-            for split in ("train", "test")
+            split: torch_data.arrays(
+                value[split],
+                f"{where}, {split}",
+                range if reading is None else functools.partial(reading.chosen, split),
+            )
+            for split in both
             if value.get(split) is not None
         }
     if not isinstance(value, Mapping) or not {"x_test", "y_test"} <= set(value):

@@ -9,17 +9,20 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from audit.errors import RefusedError
-from audit.plan import DataPlan
+from audit.plan import DataPlan, Split
+from audit.subject.reading import Reading, fits
 
 Arrays = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 
 
-def read(path: Path, plan: DataPlan) -> tuple[Arrays, Sequence[str], list[str]]:
-    """Images uint8 N×C×H×W and labels by split; class names, by the alphabet; what was left out.
+def read(path: Path, plan: DataPlan, reading: Reading) -> tuple[Arrays, Sequence[str], list[str]]:
+    """Images uint8 N×C×H×W and labels by split; class names, by the alphabet; what was left out. Only the
+    images that ``reading`` chooses are opened.
 
     Raises RefusedError for images that cannot be read or are not alike.
     """
-    splits = {split: path / plan.splits.get(split, split) for split in ("train", "test")}
+    both: tuple[Split, ...] = ("train", "test")
+    splits = {split: path / plan.splits.get(split, split) for split in both}
     names = sorted(e.name for e in splits["test"].glob("*") if e.is_dir() and not e.name.startswith("."))
     if not names:
         there = sorted(e.name for e in path.glob("*") if e.is_dir())
@@ -28,7 +31,8 @@ def read(path: Path, plan: DataPlan) -> tuple[Arrays, Sequence[str], list[str]]:
             f"{path} has {', '.join(there[:8]) or 'no folders'}: if held-out images have another name, "
             'say splits = { train = "…", test = "…" }'
         )
-    arrays, junk = {}, 0
+    arrays: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
+    junk = 0
     for split, folder in splits.items():
         if not folder.is_dir():
             continue
@@ -38,24 +42,31 @@ def read(path: Path, plan: DataPlan) -> tuple[Arrays, Sequence[str], list[str]]:
             raise RefusedError(
                 f"[data] source: {path}: classes in {split} that test lacks: {', '.join(extra)}"
             )
-        images, labels = [], []
-        for label, name in enumerate(names):
-            for file in sorted((folder / name).glob("*")):
-                if not _is_image(file):
-                    junk += 1
-                    continue
-                images.append(image(file, plan))
-                labels.append(label)
-                if images[-1].shape != images[0].shape:
-                    raise RefusedError(
-                        f"[data] source: {file}: is {_shape(images[-1])}, others are {_shape(images[0])}: "
-                        'say resize = 224 (the shorter side), crop = 224 and mode = "RGB" in [data], as the '
-                        "model was trained; or resize all images first"
-                    )
-        if not images:
+        entries = [(file, i) for i, name in enumerate(names) for file in sorted((folder / name).glob("*"))]
+        files = [(file, label) for file, label in entries if _is_image(file)]
+        junk += len(entries) - len(files)
+        if not files:
             raise RefusedError(f"[data] source: {folder}: there are no images in it")
-        arrays[split] = (stacked(images), np.asarray(labels, dtype=np.int64))
+        arrays[split] = _opened([files[i] for i in reading.chosen(split, len(files))], plan, folder)
     return arrays, names, [f"{junk} files in {path} are no images and were left out"] * bool(junk)
+
+
+def _opened(
+    files: Sequence[tuple[Path, int]], plan: DataPlan, folder: Path
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Images and labels of some files."""
+    images: list[NDArray[np.uint8]] = []
+    for file, _ in files:
+        images.append(image(file, plan))
+        if len(images) == 1:
+            fits(len(files), images[0].size, f"[data] source: {folder}")
+        if images[-1].shape != images[0].shape:
+            raise RefusedError(
+                f"[data] source: {file}: is {_shape(images[-1])}, others are {_shape(images[0])}: "
+                'say resize = 224 (the shorter side), crop = 224 and mode = "RGB" in [data], as the '
+                "model was trained; or resize all images first"
+            )
+    return stacked(images), np.asarray([label for _, label in files], dtype=np.int64)
 
 
 def image(file: Any, plan: DataPlan, name: str = "") -> NDArray[np.uint8]:

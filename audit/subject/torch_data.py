@@ -1,6 +1,6 @@
 """torch's own data sets and loaders, as a user's function returns them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,31 +9,41 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from audit.errors import RefusedError
+from audit.subject.reading import fits
 
 INPUTS = ("image", "pixel_values", "img", "x", "input", "inputs", "input_values")
 LABELS = ("label", "labels", "y", "target")
 
 
-def arrays(found: Any, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
+def arrays(
+    found: Any, where: str, chosen: Callable[[int], Sequence[int]] = range
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Inputs and labels of a Dataset (by index or iterable), a DataLoader, or a pair of arrays.
 
-    Of a loader the data set is read, so that neither shuffling nor ``drop_last`` changes what is audited.
-    Raises RefusedError for what cannot be read, and for one that augments at random.
+    ``chosen``: of so many items, the numbers of those to read; others are never asked for. Of a loader the
+    data set is read, so that neither shuffling nor ``drop_last`` changes what is audited. Raises RefusedError
+    for what cannot be read or is more than memory holds, and for what augments at random.
     """
     if isinstance(found, tuple) and len(found) == 2 and all(hasattr(part, "__len__") for part in found):
         return np.asarray(found[0]), np.asarray(found[1])
     if isinstance(found, DataLoader):
         found = found.dataset
+    indexed = _indexed(found)
     try:
-        items = [found[i] for i in range(len(found))] if _indexed(found) else list(found)
+        numbers = chosen(len(found)) if indexed else ()
+        items = (found[i] for i in numbers) if indexed else iter(found)
     except TypeError:
         raise RefusedError(
             f"{where}: is {type(found).__name__}: want a torch Dataset, a DataLoader or a pair of arrays"
         ) from None
-    if not items:
+    pairs = []
+    for item in items:
+        pairs.append(_pair(item, where))
+        if len(pairs) == 1 and indexed:
+            fits(len(numbers), pairs[0][0].size, where)
+    if not pairs:
         raise RefusedError(f"{where}: is empty")
-    pairs = [_pair(item, where) for item in items]
-    if _indexed(found) and not np.array_equal(_pair(found[0], where)[0], pairs[0][0]):
+    if indexed and not np.array_equal(_pair(found[numbers[0]], where)[0], pairs[0][0]):
         raise RefusedError(
             f"{where}: gives another first input each time: it augments at random; give the data set "
             "without, or membership and pairs mean nothing"

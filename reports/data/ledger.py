@@ -9,7 +9,7 @@ import math
 import sqlite3
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,13 +126,16 @@ def pack(outcomes: Mapping[str, NDArray[np.generic]] | None) -> bytes | None:
     return buffer.getvalue()
 
 
-def unpack(blob: bytes | None) -> dict[str, NDArray[np.generic]] | None:
-    """The inverse of :func:`pack`. Raises LedgerError for bytes that are no arrays."""
+def unpack(blob: bytes | None, only: Collection[str] | None = None) -> dict[str, NDArray[np.generic]] | None:
+    """The inverse of :func:`pack`, of all arrays or of those named ``only``.
+
+    Raises LedgerError for bytes that are no arrays.
+    """
     if blob is None:
         return None
     try:
         with np.load(io.BytesIO(blob), allow_pickle=False) as data:
-            return {name: data[name] for name in data.files}
+            return {name: data[name] for name in data.files if only is None or name in only}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, AttributeError) as error:
         raise LedgerError(
             f"the results file is damaged: evidence of examples in it cannot be read: {error}"

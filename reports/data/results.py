@@ -142,18 +142,19 @@ def probe_rank(name: str) -> tuple[int, str]:
 
 
 def read(folder: Path) -> Results:
-    """Read the run in a folder. Raises :class:`reports.data.ledger.LedgerError` where there is none, or
-    it is damaged."""
-    about, tables = read_tables(folder / FILE)
+    """Read the run in a folder, or in a results file by itself. Raises
+    :class:`reports.data.ledger.LedgerError` where there is none, or it is damaged."""
+    folder, name = (folder.parent, folder.name) if folder.is_file() else (folder, FILE)
+    about, tables = read_tables(folder / name)
     units = pd.DataFrame(tables["unit"], columns=list(_UNIT))
     try:
         variants = _variants(tables["variant"])
         measurements = _measurements(tables["measurement"], variants)
     except (ValueError, TypeError, AttributeError) as error:
-        raise LedgerError(f"{folder / FILE} is damaged: a row cannot be read: {error}") from error
+        raise LedgerError(f"{folder / name} is damaged: a row cannot be read: {error}") from error
     measured = set(measurements.loc[measurements["status"] == "ok", "variant"])
     if lost := measured - set(variants["variant"]):
-        raise LedgerError(f"{folder / FILE} is damaged: it has figures of {min(lost)}, and not the model")
+        raise LedgerError(f"{folder / name} is damaged: it has figures of {min(lost)}, and not the model")
     status = units["status"].value_counts()
     completeness = Completeness(
         planned=len(units),

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reports.data.results import Results, read
+from reports.data.ledger import LedgerError
+from reports.data.results import FILE, Results, read
 from reports.language.words import listing, shown
 
 SUBJECT = {
@@ -38,7 +39,7 @@ def read_baseline(results: Results, folder: Path) -> Results:
 
     Raises NotComparableError with every reason, LedgerError where there is no run.
     """
-    old = read(folder)
+    old = read(there(folder))
     if reasons := obstacles(results, old):
         raise NotComparableError(
             f"{folder} cannot be the baseline of this run: {'; '.join(reasons)}. "
@@ -47,6 +48,16 @@ def read_baseline(results: Results, folder: Path) -> Results:
     rows = old.measurements[~old.measurements["probe"].isin(_otherwise(results, old).keys())]
     by_metric = {str(metric): part for metric, part in rows.groupby("metric", sort=False)}
     return replace(old, measurements=rows, by_metric=by_metric)
+
+
+def there(folder: Path) -> Path:
+    """The same where it can hold an earlier run; raises LedgerError where there is none."""
+    if not folder.is_file() and not (folder / FILE).is_file():
+        raise LedgerError(
+            f"{folder / FILE} does not exist: --baseline names an earlier run; where there is none yet, say "
+            "--first"
+        )
+    return folder
 
 
 def obstacles(new: Results, old: Results) -> list[str]:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from reports.data.health import Health, healths, title
-from reports.data.key import collapsed
+from reports.data.key import KEPT_MARGIN, chance, collapsed
 from reports.data.results import Results
 from reports.gate.policy import Rule
 from reports.gate.rows import Reading
@@ -27,8 +27,9 @@ class Doubts:
 
     def __init__(self, results: Results) -> None:
         self._fallen = collapsed(results)
+        self._chance = chance(results)
         self._clean = set(results.select("accuracy", {"split": "test"})["variant"])
-        self._probe = dict(zip(results.measurements["metric"], results.measurements["probe"], strict=True))
+        self._probe = {metric: str(rows.iloc[0]["probe"]) for metric, rows in results.by_metric.items()}
         self._health = healths(results)
 
     def about(self, rule: Rule, variant: str, readings: Iterable[Reading]) -> str:
@@ -39,6 +40,19 @@ class Doubts:
             return fallen
         allowed = rule.unchecked == "allow"
         return next((why for r in readings if (why := self.health(variant, r.at, unchecked=allowed))), "")
+
+    def destroyed(self, rule: Rule, readings: Iterable[Reading]) -> str:
+        """Whether a change passes because nothing is left to lose: a model that tampering leaves near chance
+        has lost no more than another that it leaves there, which says nothing in its favour."""
+        if rule.metric != "tampering_accuracy" or not rule.compares or self._chance is None:
+            return ""
+        least = min((r.value for r in readings), default=1.0)
+        if least - self._chance >= KEPT_MARGIN * (1 - self._chance):
+            return ""
+        return (
+            f"the damage leaves it near chance ({words.number(least, 'share')}): that the reference fares no "
+            "better is no pass; judge it by fewer flips"
+        )
 
     def collapse(self, variant: str) -> str:
         """Whether the model is near chance, or cannot be told from one that is."""

@@ -21,6 +21,9 @@ from reports.stats.difference import TAIL
 __all__ = ["EXIT_CODES", "WORST_FIRST", "Decision", "Status", "Verdicts", "judge", "three_way"]
 
 
+FIRST = "not asked: there is no baseline yet, by --first"
+
+
 def three_way(low: float, high: float, limit: float, *, upper: bool) -> Status:
     """The whole interval against the limit, which itself is allowed. ``upper``: the limit is from above."""
     if upper:
@@ -31,19 +34,28 @@ def three_way(low: float, high: float, limit: float, *, upper: bool) -> Status:
 
 
 def judge(
-    results: Results, policy: Policy, baseline: Results | None = None, today: date | None = None
+    results: Results,
+    policy: Policy,
+    baseline: Results | None = None,
+    today: date | None = None,
+    *,
+    first: bool = False,
 ) -> Verdicts:
     """Every rule of the policy on every variant that it is for.
 
     ``baseline``: an earlier run for the rules that compare with one; whether the two can be compared is for
     :func:`reports.gate.baseline.obstacles` to say first. ``today``: the day of judgement, which decides what
-    waivers count; the calendar's where none is given. Raises PolicyError where a waiver lasts too long.
+    waivers count; the calendar's where none is given. ``first``: there is no earlier run yet, so that rules
+    against one are not asked, which the verdict says. Raises PolicyError where a waiver lasts too long.
     """
     judged_on = today or date.today()
     doubts, before = doubts_of(results), None if baseline is None else doubts_of(baseline)
     decisions: list[Decision] = []
     for rule in policy.rules:
-        decisions += _asked(results, policy, rule, _judge_rule(results, rule, baseline, doubts, before))
+        judged = _judge_rule(results, rule, baseline, doubts, before)
+        if first and baseline is None and rule.compares and rule.reference == "baseline":
+            judged = [replace(d, status="not_applicable", reason=FIRST, asked=False) for d in judged]
+        decisions += _asked(results, policy, rule, judged)
     known = {*results.names(), *results.measurements["variant"]}
     waived, remarks = waive(decisions, policy, judged_on, known)
     if all(decision.status in ("not_run", "not_applicable") for decision in waived):
@@ -181,7 +193,9 @@ def _decide(
         status, why = ("not_run" if gap.status == "not_run" else "inconclusive"), gap.text
     elif status != "fail" and (short := _short(rule, found, reading)):
         status, why = "inconclusive", short
-    elif status == "pass" and (doubt := doubts.about(rule, variant, found.readings)):
+    elif status == "pass" and (
+        doubt := doubts.about(rule, variant, found.readings) or doubts.destroyed(rule, found.readings)
+    ):
         status, why = "inconclusive", doubt
     return Decision(
         rule,

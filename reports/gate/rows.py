@@ -146,7 +146,8 @@ def _expected(results: Results, rule: Rule) -> dict[str, set[int]]:
     """
     expected: dict[str, set[int]] = {}
     for frame in (results.variants, results.measurements):
-        for name, seed in zip(frame["variant"], frame["seed"], strict=True):
+        models = frame[["variant", "seed"]].drop_duplicates()
+        for name, seed in zip(models["variant"], models["seed"], strict=True):
             if rule.seed in (None, int(seed)):
                 expected.setdefault(name, set()).add(int(seed))
     pruned = [n for n, made in results.made.items() if made.pruned and made.method != "checkpoint"]

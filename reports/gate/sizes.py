@@ -16,7 +16,9 @@ from reports.stats import tango
 from reports.stats.difference import TAIL
 from reports.stats.power import POWER
 
-DIFFER = {"accuracy": 0.05, "robust_accuracy": 0.10, "extraction_fidelity": 0.07}
+DIFFER = {
+    "accuracy": 0.05, "robust_accuracy": 0.10, "extraction_fidelity": 0.07, "tampering_accuracy": 0.30,
+}  # fmt: skip
 """Share of examples that a pruned model answers otherwise than dense where its rate is the same, as the
 demo's models do at 90% sparsity: the variance of a drop, times n."""
 OTHERWISE = 0.10

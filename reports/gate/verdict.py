@@ -107,7 +107,8 @@ class Verdicts:
 
     @property
     def unasked(self) -> tuple[str, ...]:
-        """Rules of a preset about what the plan leaves out, by id."""
+        """Rules that were not asked, by id: a preset's about what the plan leaves out; those against a
+        baseline that there is not yet."""
         return tuple(dict.fromkeys(d.rule.id for d in self.decisions if not d.asked))
 
     @property

@@ -10,7 +10,7 @@ from reports.gate import status
 from reports.gate.judge import Verdicts, judge
 from reports.gate.policy import DEFAULT, preset
 from reports.language import glossary, words
-from reports.page import findings, frame, sections, since, strip, tables, tiles
+from reports.page import findings, frame, pairs, sections, since, strip, tables, tiles
 from reports.page.matrix import matrix
 from reports.story import standards
 from reports.story.analysis import analyse
@@ -35,11 +35,12 @@ def render(results: Results, verdicts: Verdicts | None = None, baseline: Results
     style, script = frame.file("style.css"), frame.file("script.js")
     found = findings.findings(results, verdicts)
     shown_in = {f.shows: f.anchor for f in reversed(found) if f.shows is not None}
+    chosen = pairs.pairs(results)
     return frame.environment().get_template("page.html").render(
         csp=frame.csp(style, script),
         style=Markup(style),  # noqa: S704 (our own file)
         script=Markup(script),  # noqa: S704 (our own file)
-        number_of=tables.row_numbers(results),
+        number_of={**tables.row_numbers(results), **pairs.row_numbers(results, chosen)},
         title=words.shown(about.get("plan_name") or "run", 120),
         subject_line=tables.subject_line(results),
         verdicts=verdicts,
@@ -65,6 +66,8 @@ def render(results: Results, verdicts: Verdicts | None = None, baseline: Results
         comparison=tables.comparison_table(analysis),
         retraining=tables.retraining_table(analysis),
         against_control=analysis.control and tables.comparison_table(analysis, analysis.control),
+        pairs=pairs.pairs_table(analysis, chosen),
+        left_out=pairs.left_out(results, chosen),
         sections=_anchored(sections.sections(results, verdicts, anchors, shown_in)),
         standards=standards.relevance(results),
         catalogues=standards.catalogues(),

@@ -10,9 +10,16 @@ from reports.gate.status import MARKS
 from reports.language import words
 from reports.page.tables import differences_table
 from reports.stats.compare import Comparison, compare_all
-from reports.story.analysis import Analysis
+from reports.story.analysis import Analysis, word_on
+from reports.story.headline import DOUBTED
 
 CAPTION = "This run minus the baseline on the same examples (95% interval)"
+LEADS = {
+    "worse": "Worse than the baseline",
+    "better": "Better than the baseline",
+    "in doubt": f"Nothing is known, {DOUBTED}",
+}
+"""What each word on a difference begins a sentence with."""
 SHORT = 12
 """Digits of the baseline's hash that are shown."""
 
@@ -48,7 +55,7 @@ def since(analysis: Analysis, verdicts: Verdicts, baseline: Results) -> Since:
         words.shown(about["plan_digest"])[:SHORT],
         tuple(_summary(analysis, compared, moved if alone else None, baseline, both)),
         Table("Verdicts that changed", ("Variant", "Baseline", "Now"), tuple(moved)) if moved else None,
-        differences_table(analysis, compared, CAPTION),
+        differences_table(analysis, compared, CAPTION, baseline=baseline),
     )
 
 
@@ -71,18 +78,18 @@ def _summary(
     baseline: Results,
     both: list[str],
 ) -> list[str]:
-    """What changed, in at most four sentences. ``moved``: None where no rule judges the baseline."""
+    """What changed, in at most five sentences. ``moved``: None where no rule judges the baseline."""
     said = []
-    for direction in ("worse", "better"):
+    for word, lead in LEADS.items():
         names = [
             f"{key.label} of {method_title(analysis.results, name)}"
             for key in analysis.keys
             for name, comparison in compared[key.metric].items()
-            if comparison.direction == direction
+            if word_on(analysis, key, comparison, comparison.direction, baseline) == word
         ]
         if names:
             listed = words.listing(names if len(names) <= 4 else [*names[:4], f"{len(names) - 4} more"])
-            said.append(f"{direction.capitalize()} than the baseline: {listed}.")
+            said.append(f"{lead}: {listed}.")
     if not said and any(compared.values()):
         said.append("No figure is shown to differ from the baseline’s.")
     if both and moved == []:

@@ -12,7 +12,7 @@ from reports.language import words
 from reports.language.metrics import metric as about_metric
 from reports.page.tiles import change_of, retraining_of
 from reports.stats.compare import Comparison
-from reports.story.analysis import Analysis
+from reports.story.analysis import Analysis, word_on
 
 LISTED = 4
 """More models than this are not listed one by one in a cell."""
@@ -44,10 +44,12 @@ def differences_table(
     compared: Mapping[str, Mapping[str, Comparison]],
     caption: str,
     told: Callable[[str, Comparison | None], tuple[str, str]] = change_of,
+    baseline: Results | None = None,
 ) -> Table | None:
     """One row a variant, one column a figure, from paired differences by metric and variant.
 
-    ``told``: what a cell says of a metric's comparison, and its verdict in words.
+    ``told``: what a cell says of a metric's comparison, and its verdict in words. ``baseline``: the run that
+    the references are of, where it is another.
     """
     if not any(compared.values()):
         return None
@@ -57,16 +59,28 @@ def differences_table(
         if not any(variant in by for by in compared.values()):
             continue
         sparsity = analysis.results.made[variant].achieved_sparsity
-        cells = [name_cell(variant), Cell(words.percent(sparsity), sparsity)]
-        for key in analysis.keys:
-            comparison = compared[key.metric].get(variant)
-            text, verdict = told(key.metric, comparison)
-            if variant in analysis.collapsed and key.family != "accuracy" and verdict:
-                verdict = "collapsed"
-            value = None if comparison is None else comparison.pooled.value
-            cells.append(Cell(text.replace(" points", "") or words.DASH, value, verdict))
-        rows.append(tuple(cells))
+        told_of = {metric: by.get(variant) for metric, by in compared.items()}
+        cells = differences_of(analysis, told_of, told, baseline)
+        rows.append((name_cell(variant), Cell(words.percent(sparsity), sparsity), *cells))
     return Table(caption, tuple(heads), tuple(rows))
+
+
+def differences_of(
+    analysis: Analysis,
+    compared: Mapping[str, Comparison | None],
+    told: Callable[[str, Comparison | None], tuple[str, str]] = change_of,
+    baseline: Results | None = None,
+) -> list[Cell]:
+    """A cell a key figure, from the comparisons of one variant with one reference, by metric."""
+    cells = []
+    for key in analysis.keys:
+        one = compared.get(key.metric)
+        text, verdict = told(key.metric, one)
+        if one is not None:
+            verdict = word_on(analysis, key, one, verdict, baseline)
+        value = None if one is None else one.pooled.value
+        cells.append(Cell(text.replace(" points", "") or words.DASH, value, verdict))
+    return cells
 
 
 def row_numbers(results: Results) -> dict[str, int]:

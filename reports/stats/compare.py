@@ -17,7 +17,7 @@ from reports.data.ledger import canonical, unpack
 from reports.data.results import Results
 from reports.language.metrics import metric as about_metric
 from reports.stats.cluster import these_models
-from reports.stats.delong import auc_difference
+from reports.stats.delong import from_arms, placements
 from reports.stats.difference import LEVEL, TAIL, Difference
 from reports.stats.holm import holm
 from reports.stats.moderated import Retraining, retrainings
@@ -163,33 +163,67 @@ def _table(
     results: Results, metric: str, at: str, against: str, baseline: Results | None
 ) -> Mapping[str, Comparison]:
     """Kept, since gate, summary, tables and tiles ask for the same ones."""
-    conditions = json.loads(at)
     evidence = evidence_of(results, metric, at)
     references = evidence if baseline is None else evidence_of(baseline, metric, at)
-    pairs: dict[str, dict[int, Difference]] = {}
+    pairs = {}
     for variant, own in evidence.items():
         if baseline is None and variant in (against, "dense"):
             continue
-        reference = references.get(against if baseline is None else variant, {})
-        only = next(iter(reference.values())) if len(reference) == 1 else None
-        for seed, ours in own.items():
-            theirs = reference.get(seed, only)
-            paired = None if theirs is None else difference(metric, ours, theirs)
-            if paired is not None:
-                pairs.setdefault(variant, {})[seed] = paired
-    groups = [tuple(each.values()) for each in pairs.values()]
-    pooled = [these_models(group) for group in groups]
-    fallen = holm([breaks(g, p, 0.0, rise=False) for g, p in zip(groups, pooled, strict=True)])
-    risen = holm([breaks(g, p, 0.0, rise=True) for g, p in zip(groups, pooled, strict=True)])
-    trained = retrainings(groups)
-    corrected = iter(holm([t.p for t in trained if t is not None]))
+        reference = against if baseline is None else variant
+        pairs[variant, reference] = _paired(metric, own, references.get(reference, {}))
+    return {one.variant: one for one in _compared(pairs, metric, json.loads(at))}
+
+
+def compare_pairs(
+    results: Results, pairs: Sequence[tuple[str, str]], metric: str, at: Mapping[str, Any], among: int = 0
+) -> dict[tuple[str, str], Comparison]:
+    """The paired difference first − second of every pair of variants that can be compared, by pair.
+
+    Seeds pair as in :func:`compare_all`. p-values are corrected for all the pairs given, among which a reader
+    may choose by what looks interesting; for ``among`` pairs, where these are picked from more.
+    """
+    evidence = evidence_of(results, metric, canonical(dict(at)))
+    found = {(a, b): _paired(metric, evidence.get(a, {}), evidence.get(b, {})) for a, b in pairs}
+    return {(one.variant, one.against): one for one in _compared(found, metric, at, among)}
+
+
+def _paired(
+    metric: str, own: Mapping[int, Evidence], reference: Mapping[int, Evidence]
+) -> dict[int, Difference]:
+    """Differences by seed; where the reference has one seed only, with that one."""
+    only = next(iter(reference.values())) if len(reference) == 1 else None
     found = {}
-    for i, (variant, each) in enumerate(pairs.items()):
+    for seed, ours in own.items():
+        theirs = reference.get(seed, only)
+        one = None if theirs is None else difference(metric, ours, theirs)
+        if one is not None:
+            found[seed] = one
+    return found
+
+
+def _compared(
+    pairs: Mapping[tuple[str, str], Mapping[int, Difference]],
+    metric: str,
+    at: Mapping[str, Any],
+    among: int = 0,
+) -> list[Comparison]:
+    """Of each (variant, reference) with a difference, corrected for all of them, or for ``among`` (Holm)."""
+    known = {names: each for names, each in pairs.items() if each}
+    groups = [tuple(each.values()) for each in known.values()]
+    pooled = [these_models(group) for group in groups]
+    unseen = [1.0] * (among - len(groups))
+    fallen = holm([*(breaks(g, p, 0.0, rise=False) for g, p in zip(groups, pooled, strict=True)), *unseen])
+    risen = holm([*(breaks(g, p, 0.0, rise=True) for g, p in zip(groups, pooled, strict=True)), *unseen])
+    trained = retrainings(groups)
+    corrected = iter(holm([*(t.p for t in trained if t is not None), *unseen]))
+    found = []
+    for i, ((variant, against), each) in enumerate(known.items()):
         again = trained[i]
-        found[variant] = Comparison(
-            variant, against if baseline is None else variant, metric, conditions, tuple(each), groups[i],
-            pooled[i], again, fallen[i], risen[i], None if again is None else next(corrected),
+        one = Comparison(
+            variant, against, metric, at, tuple(each), groups[i], pooled[i], again, fallen[i], risen[i],
+            None if again is None else next(corrected),
         )  # fmt: skip
+        found.append(one)
     return found
 
 
@@ -197,25 +231,36 @@ def _table(
 def evidence_of(results: Results, metric: str, at: str) -> Mapping[str, Mapping[int, Evidence]]:
     """Per-example evidence of every row that has some, by variant and seed."""
     found: dict[str, dict[int, Evidence]] = {}
-    for row in results.select(metric, json.loads(at)).to_dict("records"):
-        if isinstance(row["outcomes"], bytes):
-            found.setdefault(row["variant"], {})[int(row["seed"])] = unpack(row["outcomes"]) or {}
+    rows = results.select(metric, json.loads(at))
+    for variant, seed, outcomes in zip(rows["variant"], rows["seed"], rows["outcomes"], strict=True):
+        if isinstance(outcomes, bytes):
+            kept = unpack(outcomes, PAIRED) or {}
+            found.setdefault(variant, {})[int(seed)] = {**kept, **_placed(kept)}
     return found
+
+
+def _placed(evidence: Evidence) -> Evidence:
+    """An AUC's contributions (``above``, ``below``), worked out once for all that it is compared with."""
+    if "score" not in evidence:
+        return {}
+    member = evidence["member"].astype(bool)
+    if min(member.sum(), (~member).sum()) < 2:
+        return {}
+    return dict(zip(ARMS, placements(evidence["score"].astype(float), member), strict=True))
+
+
+PAIRED = ("correct", "agree", "score", "member")
+"""What of a row's evidence is compared."""
+ARMS = ("above", "below")
 
 
 def difference(metric: str, ours: Evidence, theirs: Evidence) -> Difference | None:
     """The paired difference of two rows' evidence, or None if it does not pair."""
     if metric == "membership_auc":
-        if (
-            "score" not in ours
-            or "score" not in theirs
-            or not np.array_equal(ours["member"], theirs["member"])
-        ):
+        if not np.array_equal(ours.get("member", ()), theirs.get("member", ())):
             return None
-        member = ours["member"].astype(bool)
-        if min(member.sum(), (~member).sum()) < 2:
-            return None
-        return auc_difference(ours["score"].astype(float), theirs["score"].astype(float), member)
+        new, old = (one if ARMS[0] in one else _placed(one) for one in (ours, theirs))
+        return from_arms(*(tuple(one[arm] for arm in ARMS) for one in (new, old))) if new and old else None
     for kind in ("correct", "agree"):
         if kind in ours and kind in theirs and ours[kind].shape == theirs[kind].shape and len(ours[kind]):
             return rate_difference(ours[kind].astype(bool), theirs[kind].astype(bool))

@@ -8,6 +8,7 @@ from reports.data.aggregate import Figure, figures
 from reports.data.key import Collapse, Key, collapsed
 from reports.data.results import Results
 from reports.families import keys
+from reports.gate.doubts import doubts_of
 from reports.stats.compare import Comparison, compare_all
 
 KEEPS = 0.02
@@ -41,6 +42,24 @@ class Analysis:
         return (
             ours is not None and dense is not None and variant not in self.collapsed and ours >= dense - KEEPS
         )
+
+
+def doubted(results: Results, key: Key, variant: str) -> bool:
+    """Whether a figure may flatter the variant: its attacks show signs of failure, or nobody looked."""
+    return key.metric == "robust_accuracy" and bool(doubts_of(results).health(variant, key.at))
+
+
+def word_on(
+    analysis: Analysis, key: Key, one: Comparison, verdict: str, baseline: Results | None = None
+) -> str:
+    """``verdict``, unless something is wrong with the figures: ``collapsed``, ``in doubt``."""
+    before = baseline or analysis.results
+    fallen = collapsed(before) if baseline else analysis.collapsed
+    if key.family != "accuracy" and (one.variant in analysis.collapsed or one.against in fallen):
+        return "collapsed"
+    # A figure in doubt is too high: the variant's own can only be worse than it looks.
+    own = doubted(analysis.results, key, one.variant) and not verdict.startswith("worse")
+    return "in doubt" if own or doubted(before, key, one.against) else verdict
 
 
 @lru_cache(maxsize=4)

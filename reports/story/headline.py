@@ -9,7 +9,7 @@ from reports.language import words
 from reports.language.metrics import metric as about_metric
 from reports.stats.compare import Comparison
 from reports.story import savings
-from reports.story.analysis import Analysis
+from reports.story.analysis import Analysis, word_on
 from reports.story.reach import MET, Reach, reaches, shown_variant, worst
 
 
@@ -80,6 +80,7 @@ def _crashed(verdicts: Verdicts, variant: str) -> str:
     return f"{words.listing(probes).capitalize()} crashed" if probes else ""
 
 
+DOUBTED = "since attacks show signs of failure or were not checked"
 NOTABLE = 0.005
 """By how much a variant is sparser in figures shown as whole per cent."""
 
@@ -153,16 +154,19 @@ def _sparser(a: Analysis, best: str, met: list[str]) -> Iterator[str]:
 
 def _losses(a: Analysis, name: str) -> str:
     """``it costs 1.2 points of clean accuracy``: what is worse than dense, told apart from it or leaning."""
-    lost = []
+    lost, unknown = [], []
     for key in a.keys:
         one = a.against_dense[key.metric].get(name)
-        if one is not None and "worse" in (one.direction, one.leans):
+        if one is not None and word_on(a, key, one, one.direction) == "in doubt":
+            unknown.append(key.label)
+        elif one is not None and "worse" in (one.direction, one.leans):
             loss, where = _loss(one)
             change = words.change(loss, about_metric(key.metric).unit).removeprefix("+")
             lost.append(
                 f"{change} of {key.label}{where}{'' if one.direction == 'worse' else ' (uncorrected)'}"
             )
-    return f"it costs {words.listing(lost)}" if lost else "no loss against dense is shown"
+    said = f"it costs {words.listing(lost)}" if lost else "no loss against dense is shown"
+    return f"{said}; nothing is known of {words.listing(unknown)}, {DOUBTED}" if unknown else said
 
 
 def _loss(one: Comparison) -> tuple[float, str]:
@@ -210,11 +214,14 @@ def at_variant(a: Analysis, name: str) -> list[str]:
     moved: list[str] = []
     leaning: list[str] = []
     still: list[str] = []
+    unknown: list[str] = []
     for key in a.keys:
         comparison = a.against_dense[key.metric].get(name)
         if comparison is None:
             continue
-        if comparison.direction != "same":
+        if word_on(a, key, comparison, comparison.direction) == "in doubt":
+            unknown.append(key.label)
+        elif comparison.direction != "same":
             moved.append(moves(key, comparison))
         elif comparison.leans != "same":
             leaning.append(moves(key, comparison))
@@ -229,6 +236,8 @@ def at_variant(a: Analysis, name: str) -> list[str]:
         )
     if still:
         parts.append(f"no difference can be shown in {words.listing(still)}")
+    if unknown:
+        parts.append(f"nothing is known of {words.listing(unknown)}, {DOUBTED}")
     if not parts:
         return []
     lead = f"{method_title(a.results, name)} against dense, on average over seeds"

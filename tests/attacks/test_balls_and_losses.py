@@ -12,6 +12,7 @@ from torch import Tensor
 from attacks.evasion._apgd import checkpoints
 from attacks.evasion._balls import BALLS
 from attacks.evasion._losses import dlr_targeted, gap, odds
+from attacks.evasion._passes import laid_out, picked
 from attacks.evasion._random import normal, uniform
 
 NORMS = pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -182,3 +183,25 @@ def test_checkpoints_are_the_papers():
         marks = checkpoints(steps)
         assert math.isclose(sum(marks.values()), max(marks))
         assert max(marks) <= steps
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (1, 4, 6), (3, 4, 6), (2, 1, 1)])
+@pytest.mark.parametrize("last", [True, False])
+def test_rows_are_picked_as_indexing_picks_them(shape: tuple[int, ...], last: bool):
+    values = torch.randn(9, *shape, generator=torch.Generator().manual_seed(0))
+    values = laid_out(values) if last else values
+    for index in (torch.tensor([5, 0, 5, 8]), values.flatten(0).view(9, -1)[:, 0] > 0, torch.zeros(9) > 0):
+        rows = picked(values, index)
+        assert torch.equal(rows, values[index])
+        if last and len(shape) == 3 and len(rows) > 1:
+            assert rows.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_laid_out_with_channels_last_and_one_channel_is_not_copied(channels: int):
+    images = torch.randn(5, channels, 4, 6)
+    found = laid_out(images)
+    assert torch.equal(found, images)
+    assert found.stride() == (24 * channels, 1, 6 * channels, channels)
+    assert laid_out(found).data_ptr() == found.data_ptr()
+    assert (found.data_ptr() == images.data_ptr()) == (channels == 1)

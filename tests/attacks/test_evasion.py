@@ -221,7 +221,7 @@ def test_a_find_nearer_than_a_failure_reopens_what_lies_below():
         def forward(self, x: Tensor) -> Tensor:
             return torch.cat((torch.ones(len(x), 1), 2.0 * (x.abs() > 0.06)), 1)
 
-    def moody(batch: Batch, config: evasion.Settings) -> Tensor:
+    def unlucky(batch: Batch, config: evasion.Settings) -> Tensor:
         tried.append(round(float(batch.eps), 3))
         return batch.x + (0.07 if tried[-1] == 0.3 else 0.0)
 
@@ -230,7 +230,7 @@ def test_a_find_nearer_than_a_failure_reopens_what_lies_below():
     gradient = torch.full((1, 1), 1 / 0.2)  # by which the search begins at 0.2
     batch = Batch(Beyond(), BALLS["linf"], (-1.0, 1.0), x, y, logits, gradient, y[:, None], x[0])
     grid = torch.tensor([0.05, 0.1, 0.2, 0.3], dtype=torch.float64)
-    attack = EvasionAttack(moody, "smallest", "")
+    attack = EvasionAttack(unlucky, "smallest", "")
     broken = smallest(attack, batch, grid, unknown(batch, grid), Settings(), 10)
     assert broken.squeeze(1).tolist() == [False, True, True, True]
     assert tried == [0.2, 0.3, 0.05]

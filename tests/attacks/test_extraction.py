@@ -94,17 +94,27 @@ def test_null_control_a_victim_without_knowledge_gives_none(make_target: Callabl
     )  # that much the data alone would give
 
 
+class Hash(nn.Module):
+    """Its answer is a hash of the input, so nothing learnt on some inputs carries to others."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        code = (x.flatten(1).double() * 16 * torch.arange(1, 65).double() ** 2).sum(1).round().long()
+        return 8.0 * torch.nn.functional.one_hot((code * 2654435761 >> 7) % 10, 10).float()
+
+
 def test_null_control_answers_unrelated_to_the_input_cannot_be_copied(make_target: Callable[..., Target]):
-    """The victim's answer is a hash of the input, so nothing learnt on some inputs carries to others."""
-
-    class Hash(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            code = (x.flatten(1).double() * 16 * torch.arange(1, 65).double() ** 2).sum(1).round().long()
-            return 8.0 * torch.nn.functional.one_hot((code * 2654435761 >> 7) % 10, 10).float()
-
     rows = list(run(make_target(Hash()), Settings(queries=(400,), level="quick"), generator()))
     stolen = pick(rows, "extraction_fidelity", "knockoff", 400)
     assert stolen.low <= 0.1 <= stolen.high
+
+
+def test_null_control_made_queries_find_nothing_in_unrelated_answers(make_target: Callable[..., Target]):
+    """Such a copy gives few classes: by chance it agrees at most as often as the commonest occurs."""
+    target = make_target(Hash())
+    config = Settings(queries=(400,), level="quick", attacks=("data_free",))
+    stolen = pick(list(run(target, config, generator())), "extraction_fidelity", "data_free", 400)
+    answers = target.model(target.test.x).argmax(dim=1)
+    assert stolen.low <= int(answers.bincount().max()) / len(answers)
 
 
 def theft_of(victim: nn.Module, target: Target, budgets: tuple[int, ...] = (64,), **config: object) -> Theft:
@@ -293,6 +303,33 @@ def test_positive_control_every_attacker_of_a_pool_copies_more_than_chance(name:
         run(large_pool, Settings(queries=(300,), attacks=(name,), level="quick", **FAST), generator())
     )
     assert pick(rows, "extraction_fidelity", name, 300).low > 0.5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_positive_control_a_victim_is_copied_without_any_data(seed: int):
+    """A linear victim of four classes: a generator's queries must spread over its inputs to copy it. While
+    they lay near the middle of the bounds, this gave a fidelity below 0.7."""
+
+    def made(of: int) -> nn.Module:
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(of)
+            return nn.Linear(8, 4)
+
+    victim = made(0)
+    with torch.no_grad():
+        weight = 4 * torch.randn(4, 8, generator=generator(seed))
+        victim.weight.copy_(weight)
+        victim.bias.copy_(-weight.sum(dim=1) / 2)
+    victim.eval().requires_grad_(False)
+    x = torch.rand(400, 8, generator=generator(9))
+    test = Examples(x, victim(x).argmax(dim=1))
+    target = Target(victim, 4, (0.0, 1.0), test, pool=test[:10], surrogate=made)
+    config = Settings(
+        attacks=("data_free",), queries=(600,), min_steps=600, learning_rate=3e-2, level="quick"
+    )
+    rows = list(run(target, config, generator(seed)))
+    assert pick(rows, "extraction_fidelity", "untrained").high < 0.5
+    assert pick(rows, "extraction_fidelity", "data_free", 600).low > 0.85
 
 
 @pytest.mark.parametrize("answers", ["probabilities", "label", "rounded"])

@@ -186,6 +186,12 @@ def test_what_was_learnt_is_told_of_the_other_half_only(target: Target):
     assert counted["loss", "membership_auc"] == counted["loss", "membership_tpr"] == (600, 1200)
 
 
+def test_a_row_of_what_was_learnt_says_that_its_interval_lacks_that_luck(target: Target):
+    for row in run(target, TWO.model_copy(update={"fpr": (0.1,)}), generator()):
+        assert row.status == "ok"
+        assert ("the interval lacks the luck" in row.note) is (row.at["attack"] != "loss")
+
+
 def test_the_judged_examples_do_not_depend_on_the_seed(target: Target):
     """Models of several seeds are compared example by example."""
     first, second = (

@@ -25,7 +25,7 @@ from attacks.evasion._settings import LEVELS, PACKAGE, attacks_of
 from attacks.evasion.rays import rays
 from attacks.evasion.square import square
 from attacks.evasion.sweep import robust_curves, sweep
-from attacks.probe import Examples, Measurement, Target
+from attacks.probe import Examples, Measurement, Target, merged
 
 Unattacked = Callable[[Target, evasion.Settings], Batch]
 
@@ -366,6 +366,35 @@ def test_the_same_art_rows_whatever_the_batch_size(target: Target):
     )
     first, second = (curves(replace(few, batch_size=n), wanted) for n in (7, 100))
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_foreign_attacks_find_the_same_whatever_the_cut(target: Target):
+    """ART draws from numpy's global generator, a user's function from torch's; what they find depends on the
+    block, which no cut changes."""
+
+    def noise(x: Tensor, eps: float) -> Tensor:
+        return x + eps * torch.randn(x.shape).sign() + 0 * x.mean()
+
+    few = replace(target, test=target.test[:30], block=8, adaptive=noise)
+    wanted = config(
+        eps=(0.1, 0.3),
+        attacks=("fgsm", "art:SquareAttack", "art:ProjectedGradientDescent"),
+        adaptive="mine.py:noise",
+        art={
+            "SquareAttack": {"max_iter": 10},
+            "ProjectedGradientDescent": {"max_iter": 3, "num_random_init": 1},
+        },
+    )
+    first = evasion.CUT.stages[0]
+    whole = first.piece(few, wanted, generator(), {}, range(30))
+    for size in (8, 16):
+        ranges = [range(start, min(start + size, 30)) for start in range(0, 30, size)]
+        cut = merged([first.piece(few, wanted, generator(), {}, some) for some in ranges])
+        assert set(cut) == set(whole)
+        assert all(np.array_equal(cut[name], values) for name, values in whole.items())
+    other = first.piece(replace(few, block=16), wanted, generator(), {}, range(30))
+    foreign = [name for name in whole if "art:" in name or "adaptive" in name]
+    assert any(not np.array_equal(other[name], whole[name]) for name in foreign)  # or nothing was drawn
 
 
 def test_an_art_attack_that_crashes_is_a_row_and_no_crash(target: Target):

@@ -17,7 +17,8 @@ from attacks import evasion
 from attacks._model import NotFiniteError
 from attacks._techniques import techniques
 from attacks.evasion._attack import Batch, EvasionAttack
-from attacks.evasion._losses import climb
+from attacks.evasion._losses import climb, margin
+from attacks.evasion._search import bisected
 from attacks.evasion._settings import PACKAGE
 from attacks.evasion.pgd import pgd
 from attacks.evasion.sweep import robust_curves, sweep
@@ -308,3 +309,25 @@ def test_pgd_reads_its_batch_only(target: Target, unattacked: Unattacked):
     pgd(batch, Settings())
     assert torch.equal(batch.x, before[0])
     assert torch.equal(batch.gradient, before[1])
+
+
+def test_a_find_is_drawn_to_where_its_line_crosses_the_boundary(unattacked: Unattacked):
+    """Closed form: z_y − z_other falls along the line at a known rate. What is not wanted stays where it was,
+    and what is returned is misclassified."""
+    target, _ = linear_case(2, 6, 3, "l2")
+    batch = unattacked(target, Settings(eps=(0.1,)))
+    weight = target.model.weight
+    ahead = (weight[1 - batch.y] - weight[batch.y]) * 5
+    finds = batch.x + ahead
+    crossing = margin(target.model(batch.x), batch.y) / -(
+        (weight[batch.y] - weight[1 - batch.y]) * ahead
+    ).sum(1)
+    assert (target.model(finds).argmax(1) != batch.y).all()
+    wanted = torch.arange(len(batch)) % 3 > 0
+    drawn = bisected(batch, finds, wanted, 12)
+    share = (drawn - batch.x).norm(dim=1) / ahead.norm(dim=1)
+    assert torch.equal(drawn[~wanted], finds[~wanted])
+    assert (target.model(drawn).argmax(1) != batch.y).all()
+    off = share[wanted] - crossing[wanted]
+    assert (off > -1e-4).all()
+    assert (off < 2**-12 + 1e-4).all()

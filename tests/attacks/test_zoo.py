@@ -57,6 +57,27 @@ def test_it_is_large_enough_and_the_truth_leaves_room_for_lies(zoo: Any):
     assert 0.3 < zoo.truth[-1] < 0.8
 
 
+def test_the_documents_tables_have_every_model_and_only_rows_that_may_stand(zoo: Any):
+    text = (Path(__file__).parents[2] / "docs" / "evasion.md").read_text(encoding="utf-8")
+    _, first, second = text.split("<!-- made by: python benchmarks/masking.py")
+    tables = [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if "|" in line][
+            2:
+        ]
+        for part in (first.partition("<!-- end -->")[0], second.partition("<!-- end -->")[0])
+    ]
+    assert [row[0] for row in tables[0]] == [*zoo.masked, *zoo.honest]
+    assert [row[0] for row in tables[1]] == list(zoo.held_out)
+    for name, truth, plain, cured, doubt, flags in tables[0] + tables[1]:
+        if name in zoo.masked or cured:
+            assert flags
+            assert float(cured) <= float(plain)
+            assert doubt or float(cured) <= float(truth) + POINT
+        if name in zoo.honest and name != "random":
+            assert not flags
+            assert not cured
+
+
 @pytest.mark.parametrize("name", some(MASKERS))
 def test_a_masker_is_flagged_and_cured_or_in_doubt(name: str, zoo: Any):
     found = ZOO.attacked(zoo.masked[name])

@@ -91,7 +91,6 @@ def test_a_run_is_shown_and_saved(run: Run, tmp_path: Path) -> None:
     assert len(pd.read_csv(run.save(tmp_path / "m.csv"))) == len(run.table)
     with pytest.raises(ValueError, match="nothing is written as that"):
         run.save(tmp_path / "report.docx")
-    pytest.importorskip("pyarrow")
     back = pd.read_parquet(run.save(tmp_path / "measurements.parquet"))
     assert list(back) == list(run.table)
     assert back["value"].equals(run.table["value"].reset_index(drop=True))

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
+import numpy as np
 import pytest
+import torch
 import typer.testing
 import yaml
 from rich.console import Console
@@ -20,8 +22,10 @@ from rich.console import Console
 from audit import cluster, runner
 from audit.cli import app, main
 from audit.errors import PlanError
-from audit.plan import load
+from audit.plan import WeightsPlan, load
 from audit.preflight import preflight
+from audit.subject import models
+from audit.subject.trigger import trigger
 from audit.work import Context
 
 ROOT = Path(__file__).parents[2]
@@ -73,23 +77,56 @@ def test_the_baggage_is_all_that_a_node_needs_of_the_plans_folder(
     assert preflight(unpacked.plan).parameters == subject.parameters
 
 
-@pytest.mark.parametrize("build", ["hf:folder", "onnx:model.onnx"])
-def test_models_that_do_not_travel_are_refused_before_ray_starts(
-    tiny: dict[str, Any], write_plan: Callable[[dict[str, Any]], Path], build: str
-) -> None:
-    plan = load(write_plan(tiny))
-    cluster._refuse_what_does_not_travel(plan)
-    other = plan.model_copy(update={"model": plan.model.model_copy(update={"build": build})})
-    with pytest.raises(PlanError, match=build):
-        cluster._refuse_what_does_not_travel(other)
+def unpacked(context: Context, folder: Path) -> Context:
+    """What a node would work with, after the plan's own folder is gone."""
+    baggage = cluster._Baggage.of(context)
+    context.plan.folder.rename(folder / "gone")
+    (folder / "there").mkdir()
+    return baggage.unpacked(folder / "there")
 
 
-def test_a_trigger_does_not_travel(
-    tiny: dict[str, Any], write_plan: Callable[[dict[str, Any]], Path]
+def test_a_program_and_the_inputs_of_a_trigger_travel(
+    tiny: dict[str, Any], write_plan: Callable[[dict[str, Any]], Path], tmp_path: Path
 ) -> None:
-    tiny["probes"]["tampering"]["trigger"] = "mine.py:trigger"
-    with pytest.raises(PlanError, match="trigger"):
-        cluster._refuse_what_does_not_travel(load(write_plan(tiny)))
+    here = tmp_path / "here"
+    here.mkdir()
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
+    torch.jit.trace(net, torch.zeros(2, 1, 8, 8)).save(here / "net.pt")  # type: ignore[no-untyped-call]
+    np.savez(here / "seen.npz", x=np.zeros((3, 1, 8, 8), np.float32), y=np.array([0, 1, 0]))
+    tiny["model"] = {"build": "torchscript:net.pt", "trust": True}
+    tiny["probes"]["tampering"]["trigger"] = "seen.npz"
+    del tiny["train"], tiny["pruning"], tiny["data"]["train_examples"]
+    plan_file = here / "plan.toml"
+    shutil.copy(write_plan(tiny), plan_file)
+    subject = preflight(load(plan_file))
+    there = unpacked(Context(subject.plan, subject.data, here / "out"), tmp_path)
+    model = models.builder(there.plan, subject.data)()
+    x = torch.rand(4, 1, 8, 8)
+    torch.testing.assert_close(model(x), net(x))
+    found = trigger(there.plan, subject.data)
+    assert found is not None
+    assert found().wanted.tolist() == [0, 1, 0]
+
+
+def test_a_saved_folder_travels_with_its_weights_beside_what_describes_them(
+    tiny: dict[str, Any], write_plan: Callable[[dict[str, Any]], Path], tmp_path: Path
+) -> None:
+    here = tmp_path / "here"
+    (here / "vit").mkdir(parents=True)
+    (here / "vit/config.json").write_text('{"model_type": "vit"}')
+    (here / "vit/model.safetensors").write_bytes(b"weights")
+    plan_file = here / "plan.toml"
+    shutil.copy(write_plan(tiny), plan_file)
+    plan = load(plan_file)
+    weights = WeightsPlan(file=Path("vit/model.safetensors"))
+    other = plan.model.model_copy(update={"build": "hf:vit", "weights": weights})
+    data = cast("Any", None)  # not looked at
+    context = Context(plan.model_copy(update={"model": other}), data, here / "out")
+    there = unpacked(context, tmp_path).plan
+    assert there.model.weights is not None
+    home = there.path(there.model.weights.file).parent
+    assert there.model.build == f"hf:{home}"
+    assert {file.name for file in home.iterdir()} == {"config.json", "model.safetensors"}
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,3 +102,19 @@ def test_a_users_import_of_torchvision_works_beside_any_torch_and_the_mismatch_i
     pair = subprocess.run(plain, capture_output=True, check=False).returncode == 0
     assert told.startswith("a pair" if pair else "this torchvision is built for another torch")
     assert pair or "pip install --force-reinstall torch==" in told
+
+
+def test_an_import_that_torchvision_broke_further_down_is_tried_again(
+    function: Callable[[str], Callable[..., Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "broken_at_first.py").write_text(
+        "from pathlib import Path\n"
+        "if not Path('tried').exists():\n"
+        "    Path('tried').touch()\n"
+        "    try:\n"
+        "        raise RuntimeError('operator torchvision::nms does not exist')\n"
+        "    except RuntimeError as error:\n"
+        "        raise ModuleNotFoundError('Could not import module Trainer') from error\n"
+        "def build(): return 1\n"
+    )
+    assert function("broken_at_first.py:build")() == 1

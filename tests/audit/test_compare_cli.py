@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,23 +37,27 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return call
 
 
-def folder(path: Path, right: int, *, n: int = 1000, labels: int = 10) -> Path:
-    """A run whose dense model gets the first so many of n examples right."""
+def folder(
+    path: Path, right: int, *, n: int = 1000, labels: int = 10, also: Mapping[str, int] | None = None
+) -> Path:
+    """A run whose dense model gets the first so many of n examples right, and other models as many."""
     path.mkdir()
     about = {
         "plan_digest": "d" * 20, "plan_name": path.name, "plan": {"probes": {"accuracy": {}}},
         "test_labels": [i % labels for i in range(n)],
         "subject": {"classes": [str(i) for i in range(labels)], "data_digest": f"data-{n}"},
     }  # fmt: skip
-    share = right / n
-    row = MeasurementRow(
-        "dense", 0, "accuracy", "accuracy", {"split": "test"}, share, share - 0.02, share + 0.02, n,
-        outcomes={"correct": np.arange(n) < right},
-    )  # fmt: skip
-    with Ledger.open(path / "run.sqlite", about, [UnitRow("u", "accuracy", "accuracy dense")]) as ledger:
-        ledger.append(
-            "u", variant=VariantRow("dense", 0, "dense", 0.0, 0.0), measurements=[row], seconds=1, finished=""
-        )
+    models = {"dense": right, **(also or {})}
+    units = [UnitRow(name, "accuracy", f"accuracy {name}") for name in models]
+    with Ledger.open(path / "run.sqlite", about, units) as ledger:
+        for name, hits in models.items():
+            share, (method, _, sparsity) = hits / n, name.partition("@")
+            row = MeasurementRow(
+                name, 0, "accuracy", "accuracy", {"split": "test"}, share, share - 0.02, share + 0.02, n,
+                outcomes={"correct": np.arange(n) < hits},
+            )  # fmt: skip
+            made = VariantRow(name, 0, method, float(sparsity or 0), float(sparsity or 0))
+            ledger.append(name, variant=made, measurements=[row], seconds=1, finished="")
     return path
 
 
@@ -68,6 +72,25 @@ def test_what_changed_between_two_runs_is_said_in_pairs(run: Run, tmp_path: Path
     assert told["baseline"]["plan"] == "a"
     assert "−10.0" in json.dumps(told["figures"], ensure_ascii=False)
     assert "No figure is shown to differ" in run("compare", a, folder(tmp_path / "c", 950))[1]
+
+
+def test_two_variants_of_one_run_are_compared_and_every_slip_is_told(run: Run, tmp_path: Path) -> None:
+    a = folder(tmp_path / "a", 950, also={"m@0.5": 900, "m@0.9": 950})
+    code, out, _ = run("compare", a, "--pair", "m@0.5", "m@0.9")
+    assert code == 0
+    assert "m at 90% minus m at 50%" in out
+    assert "+5.0 (+3.8 to +6.5) better" in out
+    told = json.loads(run("compare", a, "--pair", "m@0.5", "m@0.9", "--json")[1])
+    assert told["figures"][0]["Clean accuracy"].endswith("better")
+    for given, said in (
+        ((a,), "--pair"),
+        ((a, a, "--pair", "m@0.5", "m@0.9"), "one folder"),
+        ((a, "--pair", "m@0.5", "x"), "--pair x: the run has no such variant; it has: dense, m@0.5, m@0.9"),
+        ((a, "--pair", "dense", "dense"), "does not differ from itself"),
+    ):
+        code, out, err = run("compare", *given)
+        assert (code, out) == (2, "")
+        assert said in err
 
 
 def test_runs_on_other_examples_are_not_compared(run: Run, tmp_path: Path) -> None:

@@ -151,12 +151,11 @@ def test_a_piece_that_fails_fails_its_probe_as_the_whole_would(
     assert {row[9] for row in rows_of(tmp_path / "pieces") if row[2] == "accuracy"} == {"ok"}
 
 
-def test_attacks_that_need_all_examples_are_not_cut(deep: dict[str, Any], write_plan: Write) -> None:
+def test_foreign_attacks_are_cut_as_all_others(deep: dict[str, Any], write_plan: Write) -> None:
     deep["probes"]["evasion"]["attacks"] = ["fgsm", "art:DeepFool"]
     plan = load(write_plan(deep))
     planned = units(plan, preflight(plan).data, "cpu", replace(HUGE, seconds=1.0, aim=10.0))
-    assert not [unit for unit in planned if unit.kind == "piece" and unit.probe == "evasion"]
-    assert [unit for unit in planned if unit.kind == "piece" and unit.probe == "accuracy"]
+    assert [unit for unit in planned if unit.kind == "piece" and unit.probe == "evasion"]
 
 
 def test_names_do_not_depend_on_the_cut_and_the_longest_way_goes_first(

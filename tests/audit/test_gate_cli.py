@@ -193,6 +193,37 @@ def test_a_rule_against_the_baseline_is_judged_with_one(run: Run, folder: Path, 
     assert "against baseline is allowed" in out
 
 
+def test_the_baseline_may_be_a_results_file_by_itself(run: Run, folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "run.sqlite", tmp_path / "last-week.sqlite")
+    house = policy(tmp_path, "max_drop = 0.05", 'against = "baseline"')
+    assert run("gate", folder, "--policy", house, "--baseline", tmp_path / "last-week.sqlite")[0] == 0
+
+
+def test_the_first_week_is_told_apart_from_a_lost_baseline(run: Run, folder: Path, tmp_path: Path) -> None:
+    against = 'max_drop = 0.05\nagainst = "baseline"'
+    alone = policy(tmp_path, against)
+    both = tmp_path / "both.toml"
+    text = alone.read_text(encoding="utf-8") + "\n\n"
+    floor = text.replace(against, "min = 0.5").replace("house", "floor")
+    both.write_text(text + floor, encoding="utf-8")
+    code, out, _ = run("gate", folder, "--policy", both)
+    assert (code, out.splitlines()[-1][:8]) == (4, "NOT RUN:"), "without a word, a baseline is missing"
+    code, out, _ = run("gate", folder, "--policy", both, "--first")
+    assert code == 0, out
+    assert "1 of 2 rules applies, 1 not asked" in out.splitlines()[-1]
+    assert "Note: house: not asked: there is no baseline yet, by --first." in out
+    code, out, _ = run("gate", folder, "--policy", alone, "--first")
+    assert code == 4, "a policy of which nothing was judged is not met"
+    strict = tmp_path / "strict.toml"
+    strict.write_text(text + floor.replace("min = 0.5", "min = 0.9999"), encoding="utf-8")
+    assert run("gate", folder, "--policy", strict, "--first")[0] == 1
+    code, _, err = run("gate", folder, "--first", "--baseline", folder)
+    assert code == 2
+    assert "--first: says that there is no earlier run, and --baseline names one" in err
+    code, _, err = run("gate", folder, "--baseline", tmp_path / "none")
+    assert (code, "where there is none yet, say --first" in err) == (2, True)
+
+
 def test_help_of_the_gate_tells_its_exit_codes(run: Run) -> None:
     code, out, _ = run("gate", "--help")
     assert code == 0

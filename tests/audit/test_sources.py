@@ -286,3 +286,73 @@ def test_a_function_may_return_them(loaded: Callable[..., subject_data.Data], tm
         data = loaded(source)
         assert data.train is not None
         assert (len(data.train), len(data.test), data.input_shape) == (6, 6, (1, 4, 4))
+
+
+class Counted(Dataset[Any]):
+    """Ten thousand images, of which it is counted which are asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def __len__(self) -> int:
+        return 10_000
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        self.asked.append(i)
+        return torch.full((1, 4, 4), i / 10_000), i % 7
+
+
+def test_only_the_items_that_are_chosen_are_asked_for(
+    loaded: Callable[..., subject_data.Data], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = Counted(), Counted()
+    monkeypatch.setattr(subject_data, "_called", lambda plan: {"train": train, "test": test})
+    data = loaded("own.py:load", read={"train": 60, "test": 50}, audit_examples=40)
+    assert data.train is not None
+    assert data.pool is not None
+    assert (len(data.train), len(data.test), len(data.pool)) == (60, 40, 10)
+    assert (len(train.asked), len(set(train.asked))) == (61, 60), "the first once more, for augmentation"
+    assert len(set(test.asked)) == 50
+    assert max(train.asked) > 9_000, "a choice among all, not the first ones"
+    assert set((data.train.x[:, 0, 0, 0] * 10_000).round().int().tolist()) == set(train.asked)
+    assert "60 of 10,000 training examples are read" in data.notes[0]
+    again = loaded("own.py:load", read={"train": 60, "test": 50}, audit_examples=40)
+    assert again.digest == data.digest
+
+
+def test_only_the_images_that_are_chosen_are_opened(
+    loaded: Callable[..., subject_data.Data], photos: Path
+) -> None:
+    asked = {"splits": {"train": "training", "test": "val"}, "resize": 24, "crop": 20, "mode": "RGB"}
+    whole = loaded("folder:photos", **asked)
+    some = loaded("folder:photos", **asked, read={"train": 2})
+    assert whole.train is not None
+    assert some.train is not None
+    assert (len(some.train), len(some.test)) == (2, 9)
+    assert all(any(torch.equal(x, other) for other in whole.train.x) for x in some.train.x)
+    for file in (photos / "training").glob("*/*.png"):
+        file.write_bytes(b"damaged")
+    with pytest.raises(RefusedError, match="not a readable image"):
+        loaded("folder:photos", **asked, read={"train": 2})
+
+
+def test_what_is_in_memory_already_is_cut_likewise(
+    loaded: Callable[..., subject_data.Data], tmp_path: Path
+) -> None:
+    x, y = RNG.random((300, 5), dtype=np.float32), np.arange(300) % 3
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    data = loaded("npz:data.npz", read={"train": 100, "test": 30})
+    assert data.train is not None
+    assert (len(data.train), len(data.test)) == (100, 30)
+    place = [int(np.flatnonzero((x == row.numpy()).all(1))[0]) for row in data.train.x]
+    assert y[place].tolist() == data.train.y.tolist(), "inputs and labels stay together"
+
+
+def test_data_larger_than_memory_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = Counted()
+    monkeypatch.setattr("audit.machine.available_memory", lambda: 10_000 * 16 * 8 - 1)
+    with pytest.raises(RefusedError, match=r"GB are free: say how many to read, \[data\] read = "):
+        arrays(items, "source")
+    assert items.asked == [0]
+    monkeypatch.setattr("audit.machine.available_memory", lambda: None)
+    assert len(arrays(items, "source")[0]) == 10_000

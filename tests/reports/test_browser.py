@@ -278,8 +278,22 @@ def test_the_script_picks_out_two_variants_in_every_chart_and_table(
         assert page.locator("svg .faint").count() > 20
         rows = page.locator("#against-dense ~ .scroll").first.locator("tbody tr[data-v]")
         assert len([row for row in rows.all() if row.is_visible()]) == 2
+        between = page.locator(".pick output")
+        fold = page.locator("details.pairs")
+        row = fold.locator("tr", has_text="filter-l2 at 95% minus filter-l2 at 90%")
+        told = between.inner_text()
+        assert told.startswith("filter-l2 at 95% minus filter-l2 at 90%:")
+        for cell in row.locator("td data").all():
+            assert cell.text_content() in told
+        assert fold.locator("tbody tr:not(.aside)").count() == 1
+        assert violations(page) == []
+        picks.nth(1).select_option(label="dense")
+        dense = page.locator("#against-dense ~ .scroll").first.locator("tr", has_text="filter-l2@0.9").first
+        assert "filter-l2 at 90% minus dense:" in between.inner_text()
+        assert dense.locator("td data").nth(1).text_content() in between.inner_text()
         picks.nth(0).select_option(index=0)
         picks.nth(1).select_option(index=0)
+        assert between.is_hidden()
         assert page.locator(".faint, tr.aside").count() == 0
 
 
@@ -289,6 +303,23 @@ def test_the_first_screen_has_the_answer_and_the_matrix(opened: Callable[..., An
         box = page.locator(".matrix tbody tr").last.bounding_box()
         assert box["y"] + box["height"] <= 900
         assert page.locator(".answer + h3 + .scroll .matrix").count() == 1
+
+
+def test_on_a_phone_the_answer_is_followed_by_the_matrix_at_once(
+    opened: Callable[..., Any], report: Path
+) -> None:
+    """At 360×740; and charts name their lines in a legend, since their labels find no place."""
+    with opened(report, 360) as page:
+        box = page.locator(".matrix tbody tr").first.bounding_box()
+        assert box["y"] + box["height"] <= 740
+        below = page.locator(".answer").bounding_box()
+        assert page.locator(".matrix").first.bounding_box()["y"] - below["y"] - below["height"] < 60
+        legends = page.locator("#findings .legend.narrow")
+        assert legends.count() > 0
+        assert legends.first.is_visible()
+        assert "filter-l2" in legends.first.inner_text()
+    with opened(report, 1280) as page:
+        assert page.locator("#findings .legend.narrow").first.is_hidden()
 
 
 def test_folds_are_open_in_print(opened: Callable[..., Any], report: Path) -> None:

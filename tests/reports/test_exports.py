@@ -61,8 +61,8 @@ def test_csv_text_cannot_become_a_formula_and_numbers_stay_numbers(tmp_path: Pat
 def test_formats_are_found_by_their_files() -> None:
     files = {name: export.file for name, export in exports().items()}
     assert list(files) == [
-        "csv", "cyclonedx", "html", "in-toto", "json", "junit", "markdown", "model-card", "pdf", "png",
-        "sarif",
+        "csv", "cyclonedx", "html", "in-toto", "json", "junit", "markdown", "model-card", "parquet", "pdf",
+        "png", "sarif",
     ]  # fmt: skip
     assert len(set(files.values())) == len(files)
 

@@ -4,11 +4,14 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from gate_lab_run import Make, row
+from scipy import stats
 from sklearn.metrics import precision_score, roc_auc_score, roc_curve
 
+from attacks import intervals
 from reports.data.exposure import by_class, evidence, null_band, order, precision, roc, stability
 from reports.data.results import Results
-from reports.draw.charts import charts
+from reports.draw.charts import charts, membership_leakage
 from reports.language.words import attack, conditions
 
 
@@ -40,10 +43,22 @@ def test_the_null_band_holds_guessing_attackers_at_the_rate_promised() -> None:
     assert roc(seen(leak=3.0))[1][3] > high[1]
 
 
+@pytest.mark.parametrize(("members", "others"), [(1, 1), (5, 7), (100, 1697), (4500, 300)])
+def test_the_null_band_is_scipys_negative_hypergeometric(members: int, others: int) -> None:
+    ranks = np.unique(np.geomspace(1, others, 12).round().astype(int))
+    theirs = [
+        stats.nhypergeom(members + others, members, int(k)).ppf([0.025, 0.975]) / members for k in ranks
+    ]
+    assert null_band(members, others, ranks) == pytest.approx(np.array(theirs).T)
+
+
 def test_stability_finds_the_same_members_and_not_others() -> None:
     one, other = seen(0), seen(1)
     rank, overlap, top = stability(one, {**one, "score": 2 * one["score"] + 1})
     assert (rank, overlap, top) == (pytest.approx(1.0), 1.0, 2)
+    tied = {**other, "score": np.round(other["score"]), "index": one["index"]}
+    theirs = stats.spearmanr(one["score"][one["member"]], tied["score"][one["member"]]).statistic
+    assert stability(one, tied)[0] == pytest.approx(theirs)
     assert abs(stability(one, {**other, "index": one["index"]})[0]) < 0.3
     assert stability(one, {**one, "member": ~one["member"]}) is None
     assert stability(one, {**one, "score": np.zeros(200, np.float32)}) is None
@@ -97,3 +112,38 @@ def test_an_attacker_is_said_once() -> None:
     assert conditions(at).count("dense model too") == 1
     assert "attacker" not in conditions(at)
     assert attack("mine@somebody") == "mine, somebody"
+
+
+def test_low_false_positive_rates_are_drawn_each_or_it_is_said_what_they_need(
+    results: Results, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert membership_leakage.FEWEST == intervals.MIN_FALSE_POSITIVES
+    drawn = membership_leakage.draw(results)
+    assert drawn is not None
+    assert any("True positives at 1% false positives" in panel.title for panel in drawn.panels)
+    assert "At 0.1% false positives nothing is known: that needs 5,000 non-members" in drawn.caption
+    monkeypatch.setattr(membership_leakage, "FEWEST", 0.1)
+    assert "the plan does not ask for it (fpr), though 200 non-members would do" in (
+        membership_leakage.draw(results).caption
+    )
+    rows = [
+        row(
+            "membership_tpr",
+            (0.02 + fpr, fpr, 0.05 + fpr),
+            variant,
+            0,
+            probe="membership",
+            attack="loss",
+            fpr=fpr,
+        )
+        for variant in ("dense", "m@0.5", "m@0.9")
+        for fpr in (0.1, 0.01, 0.001)
+    ]
+    rows += [
+        row("membership_auc", (0.6, 0.5, 0.7), variant, 0, probe="membership", attack="loss")
+        for variant in ("dense", "m@0.5", "m@0.9")
+    ]
+    both = membership_leakage.draw(make(rows))
+    titles = [panel.title.partition(",")[0] for panel in both.panels]
+    assert titles[1:] == ["True positives at 1% false positives", "True positives at 0.1% false positives"]
+    assert "nothing is known" not in both.caption

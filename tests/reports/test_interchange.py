@@ -108,7 +108,7 @@ def validate() -> dict[str, Callable[[str], None]]:
 
 
 def test_every_format_is_tested_here_or_as_a_page() -> None:
-    assert set(names()) == {*FORMATS, "html", "pdf", "png"}
+    assert set(names()) == {*FORMATS, "html", "parquet", "pdf", "png"}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -266,6 +266,7 @@ def test_sarif_points_at_the_failing_rules_line(tmp_path: Path, case_runs: Runs)
     (run,) = strict(rendered("sarif", results, verdicts))["runs"]
     assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["fine", "broken"]
     assert run["tool"]["driver"]["rules"][1]["properties"]["security-severity"] == "9.5"
+    assert all(rule["properties"]["precision"] == "high" for rule in run["tool"]["driver"]["rules"])
     assert len(run["results"]) == verdicts.count("fail") > 1
     for result in run["results"]:
         (location,) = result["locations"]

@@ -271,4 +271,5 @@ def test_evidence_packs_to_the_same_bytes() -> None:
     found = unpack(blob)
     assert found is not None
     assert all(np.array_equal(found[name], evidence[name]) for name in evidence)
+    assert list(unpack(blob, ["score"]) or {}) == ["score"]
     assert unpack(pack(None)) is None

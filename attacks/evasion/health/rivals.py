@@ -5,9 +5,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from attacks.evasion._balls import column
 from attacks.evasion._losses import margin
-from attacks.evasion._search import check
+from attacks.evasion._search import bisected, check
 from attacks.evasion.health._evidence import Evidence, in_ball
 from attacks.evasion.health._flag import FEWEST, SHARED, Flag
 from attacks.evasion.square import square
@@ -15,6 +14,8 @@ from attacks.evasion.square import square
 QUERIES = 100
 """Of the black-box attack on what the walk leaves standing."""
 DRAWS = 5
+HALVINGS = 8
+"""Of the line back to the boundary."""
 FOOLED = "fooled by random noise of the size of what the walk found."
 
 
@@ -54,11 +55,8 @@ def noise_as_strong(evidence: Evidence) -> Flag:
     first = walk.broken[:, index].int().argmax(dim=0)
     part = in_ball(evidence.batch, evidence.radii[-1])
     part = part.at(index, part.eps[index])
-    adversarial = walk.found[first, index]
-    for _ in range(8):
-        middle = (part.x + adversarial) / 2
-        wrong = margin(part.model(middle), part.y) < 0
-        adversarial = torch.where(column(wrong, middle), middle, adversarial)
+    everyone = torch.ones_like(part.y, dtype=torch.bool)
+    adversarial = bisected(part, walk.found[first, index], everyone, HALVINGS)
     part = replace(part, eps=part.ball.distance(adversarial, part.x).to(part.x))
     hits = torch.zeros_like(part.y, dtype=torch.bool)
     for draw in range(DRAWS):

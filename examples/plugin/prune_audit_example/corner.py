@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from attacks.evasion import Batch, EvasionAttack, Settings
+from attacks.evasion import Batch, Effort, EvasionAttack
 
 
-def corner(batch: Batch, settings: Settings) -> Tensor:
+def corner(batch: Batch, effort: Effort) -> Tensor:
     """One candidate per example, whose signs depend on the example's own seed alone."""
-    del settings
+    del effort
     drawn = [
         torch.rand(batch.x.shape[1:], generator=torch.Generator().manual_seed(int(seed)))
         for seed in batch.seeds[:, 0]

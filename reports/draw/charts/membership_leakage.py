@@ -5,6 +5,7 @@ from typing import Any
 
 from reports.data.aggregate import figures
 from reports.data.key import membership
+from reports.data.ledger import unpack
 from reports.data.results import Results
 from reports.draw.chart import Chart, Panel, subject
 from reports.draw.plots import against_sparsity, band, legend, sparsity_table
@@ -18,6 +19,12 @@ ORDER = 10
 MOST = 3
 """Attacks that are drawn: those that find most, and the one that stands for the run."""
 
+LOW = (0.01, 0.001)
+"""The false-positive rates of an attacker who must be nearly sure: drawn where they were measured, else it is
+said what they need (Carlini et al., Membership inference attacks from first principles, 2022)."""
+FEWEST = 5
+"""False positives that a rate must rest on: those of ``attacks.intervals``, to which a test holds it."""
+
 Subject = tuple[str, dict[str, Any]]
 
 
@@ -27,7 +34,8 @@ def draw(results: Results) -> Chart | None:
     rates = _values(results, "membership_tpr", "fpr")
     strongest = _strongest(results, attacks)
     chosen: list[Subject] = [("membership_auc", {"attack": attack}) for attack in strongest]
-    chosen += [("membership_tpr", {"attack": a, "fpr": fpr}) for fpr in rates[-1:] for a in strongest]
+    low = [rate for rate in rates if rate <= max(LOW)] or rates[-1:]
+    chosen += [("membership_tpr", {"attack": a, "fpr": fpr}) for fpr in low for a in strongest]
     drawn = [(of, panel) for of in chosen if (panel := _panel(results, *of)) is not None]
     if not drawn:
         return None
@@ -42,6 +50,7 @@ def draw(results: Results) -> Chart | None:
             "The true-positive rate says what share of the members an attacker names who may be wrong about "
             "few others; guessing finds as many as it wrongs. "
         )
+    caption += "".join(_missing(results, rate) for rate in LOW if rate not in rates)
     columns: list[tuple[str, str, dict[str, Any]]] = [
         (f"AUC, {words.attack(attack)}", "membership_auc", {"attack": attack}) for attack in attacks
     ]
@@ -55,6 +64,22 @@ def draw(results: Results) -> Chart | None:
         named=True,
         shows=tuple(subject(*of) for of, _ in drawn),
     )
+
+
+def _missing(results: Results, rate: float) -> str:
+    """Why there is no true-positive rate at that false-positive rate, and how many examples it needs."""
+    needed, there = round(FEWEST / rate), _nonmembers(results)
+    lead = f"At {words.percent(rate)} false positives nothing is known: "
+    if there < needed:
+        return f"{lead}that needs {needed:,} non-members, and no attack here met more than {there:,}. "
+    return f"{lead}the plan does not ask for it (fpr), though {there:,} non-members would do. "
+
+
+def _nonmembers(results: Results) -> int:
+    """The most non-members that an attack was judged on."""
+    first = results.select("membership_auc").drop_duplicates("at")["outcomes"]
+    kept = [unpack(one) or {} for one in first if isinstance(one, bytes)]
+    return max((int((~one["member"].astype(bool)).sum()) for one in kept if "member" in one), default=0)
 
 
 def _strongest(results: Results, attacks: list[str]) -> list[str]:

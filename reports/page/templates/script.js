@@ -42,7 +42,7 @@
 
   const names = new Map();
   for (const row of document.querySelectorAll("tr[data-v]")) {
-    if (!names.has(row.dataset.v)) names.set(row.dataset.v, row.cells[0].textContent.trim());
+    if (of(row).length === 1 && !names.has(row.dataset.v)) names.set(row.dataset.v, row.cells[0].textContent.trim());
   }
   const nav = document.querySelector("nav");
   if (names.size > 2 && nav) {
@@ -51,7 +51,29 @@
       const options = [...names].map(([number, name]) => make("option", {value: number}, name));
       return [label, make("select", {}, none, ...options)];
     });
-    const bar = make("p", {className: "pick"}, ...selects.map(([text, box]) => make("label", {}, `${text} `, box)));
+    const between = make("output", {tabIndex: 0, hidden: true});
+    between.setAttribute("aria-label", "The two side by side");
+    const labels = selects.map(([text, box]) => make("label", {}, `${text} `, box));
+    const bar = make("div", {className: "pick"}, ...labels, between);
+    // The paired difference of the two, as its table has it: of two pruned models, or of one and dense.
+    const compare = chosen => {
+      between.hidden = new Set(chosen).size < 2;
+      if (between.hidden) return;
+      const [a, b] = chosen, dense = document.querySelector("#against-dense")?.dataset.number;
+      const other = dense === a ? b : dense === b ? a : null;
+      const row = other === null
+        ? document.querySelector(`.pairs tr[data-v="${a} ${b}"], .pairs tr[data-v="${b} ${a}"]`)
+        : document.querySelector(`#against-dense ~ .scroll tr[data-v="${other}"]`);
+      if (!row) {
+        between.replaceChildren(`No paired difference of ${names.get(a)} and ${names.get(b)} is on this page.`);
+        return;
+      }
+      const heads = [...row.closest("table").tHead.rows[0].cells].map(head => head.textContent.trim());
+      const title = other === null ? row.cells[0].textContent.trim() : `${names.get(other)} minus ${names.get(dense)}`;
+      const told = [...row.cells].map((cell, i) => [heads[i], cell.textContent.trim().replace(/\s+/g, " ")]);
+      const said = told.slice(other === null ? 1 : 2).map(([head, text]) => make("span", {}, `${head}: `, make("b", {}, text)));
+      between.replaceChildren(make("span", {}, `${title}:`), ...said);
+    };
     const pick = () => {
       const chosen = selects.map(([, box]) => box.value).filter(Boolean);
       const aside = element => chosen.length > 0 && !of(element).some(number => chosen.includes(number));
@@ -60,6 +82,10 @@
       for (const row of document.querySelectorAll(".matrix tr[data-v]")) {
         row.classList.toggle("picked", chosen.length > 0 && !aside(row));
       }
+      for (const row of document.querySelectorAll(".pairs tr[data-v]")) {
+        row.classList.toggle("aside", !chosen.every(number => of(row).includes(number)));
+      }
+      compare(chosen);
     };
     for (const [, box] of selects) box.addEventListener("change", pick);
     nav.after(bar);
