@@ -67,7 +67,7 @@ def measured(
     seed: int, epochs: int, finetune: int, sparsities: Sequence[float]
 ) -> dict[tuple[str, float], float]:
     """Test accuracy by way and sparsity of one training."""
-    found = {}
+    found: dict[tuple[str, float], float] = {}
     for name, (recipe, times) in WAYS.items():
         plan = parse(
             {

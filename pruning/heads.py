@@ -54,7 +54,7 @@ class FewerHeads(nn.MultiheadAttention):
             given = [x.transpose(0, 1) for x in given]
         biases: Any = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
         q, k, v = (
-            F.linear(x, weight, bias).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+            F.linear(x, weight, bias).view(*x.shape[:-1], self.num_heads, self.head_dim).transpose(1, 2)
             for x, weight, bias in zip(given, self.in_proj_weight.chunk(3), biases, strict=True)
         )  # (batch, heads, tokens, width)
         mask = self._mask(q, attn_mask, key_padding_mask)
@@ -82,7 +82,7 @@ class FewerHeads(nn.MultiheadAttention):
             if mask.dtype == torch.bool:
                 mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(mask, -torch.inf)
             if mask.dim() == 3:  # one for each example and head
-                mask = mask.unflatten(0, (len(q), self.num_heads))
+                mask = mask.view(len(q), self.num_heads, *mask.shape[1:])
             total = mask if total is None else total + mask
         return total
 
