@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --e
 # Tests run in several processes; one thread each keeps them out of each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: help demo test lint types contracts unit slow format clean
+.PHONY: help demo test lint types contracts unit slow docs format clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -35,6 +35,10 @@ unit: $(VENV)/.dev  ## the tests
 
 slow: $(VENV)/.dev  ## the tests that take minutes
 	$(ONE_THREAD) $(BIN)/pytest -m slow
+
+docs: $(VENV)/.run  ## the documentation as a site, in build/site
+	$(INSTALL) ".[docs]"
+	$(BIN)/mkdocs build --strict
 
 format: $(VENV)/.dev  ## mend what ruff can
 	$(BIN)/ruff format .

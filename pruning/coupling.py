@@ -53,7 +53,7 @@ def find(model: nn.Module, example_input: Tensor, excluded: Collection[str] = ()
     """
     prunable.refuse_tied(model)
     known = tracing.channels(model, example_input)
-    layers = prunable.layers(model)
+    layers = prunable.counts(model)
     places = _number({name: known.out[name].tolist() for name in layers if name in known.out})
     order = list(dict.fromkeys(root for root, _ in places.values()))
     number, group = np.full((2, known.units + 1), -1)  # the last place is that of −1

@@ -121,7 +121,7 @@ def shrunk(model: nn.Module, shapes: Mapping[str, torch.Size], example_input: Te
     gone: set[int] = set()
     found: list[Removal] = []
     for name in prunable.layers(model):
-        wanted = shapes.get(prunable.weight_name(name))
+        wanted = shapes.get(prunable.weight_name(name, shapes))
         left = [unit for unit in known.out.get(name, np.empty(0, int)).tolist() if unit not in gone]
         if wanted is None or not 0 < wanted[0] < len(left):
             continue

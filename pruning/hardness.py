@@ -74,12 +74,9 @@ def filters(model: nn.Module, history: History, example_input: Tensor) -> dict[s
     and it could not come back (as it cannot where its bias keeps a ReLU shut). ``example_input``: (N, …).
     Raises PruningError if a step is not of this model.
     """
-    layers = prunable.layers(model)
-    chosen = {
-        prunable.weight_name(name): torch.ones_like(layer.get_parameter("weight"), dtype=torch.bool)
-        for name, layer in layers.items()
-    }
+    weights = prunable.weights(model)
+    chosen = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
     for layer, (rows, _) in removal.resolve(model, history, example_input).items():
-        if layer in layers:
-            chosen[prunable.weight_name(layer)][rows] = False
+        if (name := prunable.weight_name(layer, weights)) in weights:
+            chosen[name][rows] = False
     return chosen

@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from pruning import heads
 from pruning.prunable import LAYERS
 
 FROZEN = 0
@@ -121,8 +122,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def enter(self, name: str, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         """A layer is called: what arrives are the columns of its weight."""
         self._inside += 1
-        if self._inside > 1 or name in self._out:  # within another layer, or once more
+        known = name in self._out or f"{name}.in_proj".lstrip(".") in self._out
+        if self._inside > 1 or known:  # within another layer, or once more
             pass
+        elif heads.of(layer):
+            self._heads(name, layer)
         elif isinstance(layer, LAYERS):
             weight = layer.get_parameter("weight")
             self._out[name] = self._new(weight.shape[0])
@@ -130,7 +134,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._into[name] = self._new(weight.shape[1])
         else:
             self._out[name] = self._new(width(layer))
-        if self._inside == 1:
+        if self._inside == 1 and heads.of(layer):
+            self.freeze(inputs)
+        elif self._inside == 1:
             x = inputs[0] if inputs else None
             track = self._tracks.get(x) if isinstance(x, Tensor) else None
             names = self._into.get(name, self._out[name])
@@ -145,10 +151,20 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.freeze(inputs)
                 self._unite(names, torch.full_like(names, FROZEN))
 
+    def _heads(self, name: str, layer: nn.Module) -> None:
+        """Heads are on their own; what attention reads, and where it writes, stays."""
+        rows, columns = heads.rows(layer)
+        names = self._new(heads.of(layer))
+        into, out = (f"{name}.{part}".lstrip(".") for part in ("in_proj", "out_proj"))
+        width = layer.get_submodule("out_proj").get_parameter("weight").shape[0]
+        self._out[into], self._into[out] = names[rows], names[columns]
+        self._into[into] = torch.full((layer.get_parameter("in_proj_weight").shape[1],), FROZEN)
+        self._out[out] = torch.full((width,), FROZEN)
+
     def leave(self, name: str, layer: nn.Module, output: Any) -> None:
         """A layer has answered: its channels are the rows of its weight."""
         self._inside -= 1
-        if self._inside:
+        if self._inside or heads.of(layer):
             return
         names = self._out[name]
         if isinstance(output, Tensor) and _plain(layer):

@@ -1,7 +1,7 @@
 """Which parameters count: weights of convolutions, linear layers and attention that run, tied ones once."""
 
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 
 import torch
@@ -29,7 +29,8 @@ def weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """Parameter name → prunable weight, in the model's order. Raises PruningError if there is none.
 
     Beside the weights of :func:`layers` those by which attention makes queries, keys and values (torch's
-    ``in_proj_weight``), and those of Hugging Face's ``Conv1D``, whose units are not followed.
+    ``in_proj_weight``, whose units are heads), and those of Hugging Face's ``Conv1D``, whose units are not
+    followed.
     """
     found = every(model)
     if not found:
@@ -50,9 +51,18 @@ def layer_of(weight: str) -> str:
     return "" if weight == "weight" else weight.removesuffix(".weight").removesuffix("_weight")
 
 
-def weight_name(layer: str) -> str:
-    """The parameter name of a layer's weight; the model itself is the layer named ''."""
-    return f"{layer}.weight" if layer else "weight"
+def weight_name(layer: str, among: Container[str]) -> str:
+    """The parameter name of a layer's weight, which is ``among`` these; the model itself is the layer ''."""
+    plain = f"{layer}.weight" if layer else "weight"
+    return plain if plain in among or f"{layer}_weight" not in among else f"{layer}_weight"
+
+
+def owner(model: nn.Module, layer: str) -> nn.Module:
+    """The module that holds a layer's weight: itself, or the attention whose ``in_proj`` it is."""
+    try:
+        return model.get_submodule(layer)
+    except AttributeError:
+        return model.get_submodule(layer.rpartition(".")[0])
 
 
 def counts(model: nn.Module) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """A recipe: how to prune, as a product of independent choices."""
 
+import functools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -178,16 +179,7 @@ class Recipe(BaseModel):
     @property
     def basis(self) -> "Recipe":
         """The choices on which scores depend, the others at their defaults: equal basis, equal scores."""
-        spread = allocation.allocation(self.allocation).needs_sensitivity
-        chosen = criteria.criterion(self.criterion)
-        units = spread or chosen.by_granularity or chosen.units_only
-        return Recipe(
-            criterion=self.criterion,
-            granularity=self.granularity if units else "weight",
-            allocation=self.allocation if spread else "global",
-            norm=self.norm if spread else None,
-            exclude=self.exclude,
-        )
+        return _basis(self)
 
     @property
     def name(self) -> str:
@@ -214,6 +206,20 @@ class Recipe(BaseModel):
         words += [] if self.end in (None, END) else [f"end{self.end:g}"]
         words += [] if self.rewind is None else [f"rewind-{self.rewind}-{self.rewind_to:g}"]
         return words + ([] if self.recovery == "fine-tune" else [f"recovery-{self.recovery}"])
+
+
+@functools.cache
+def _basis(recipe: Recipe) -> Recipe:
+    spread = allocation.allocation(recipe.allocation).needs_sensitivity
+    chosen = criteria.criterion(recipe.criterion)
+    units = spread or chosen.by_granularity or chosen.units_only
+    return Recipe(
+        criterion=recipe.criterion,
+        granularity=recipe.granularity if units else "weight",
+        allocation=recipe.allocation if spread else "global",
+        norm=recipe.norm if spread else None,
+        exclude=recipe.exclude,
+    )
 
 
 END = 0.75

@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from pruning import prunable, tracing
+from pruning import heads, prunable, tracing
 from pruning.errors import PruningError
 from pruning.modes import examples
 
@@ -93,7 +93,7 @@ def tried(model: nn.Module, gone: Gone, example_input: Tensor) -> tuple[nn.Modul
     if any(not tensor.is_cpu for tensor in (*model.parameters(), *model.buffers())):
         # accelerators round products too coarsely (TF32) for the comparison
         zeros, removed = zeros.cpu(), copy.deepcopy(smaller).cpu()
-    counted = prunable.layers(model)
+    counted = prunable.counts(model)
     layers = [name for name, (rows, _) in gone.items() if name in counted and rows.any()]
     try:
         probe, expected = _probed(zeros, example_input)
@@ -132,8 +132,11 @@ def zeroed(model: nn.Module, gone: Gone) -> nn.Module:
     same = copy.deepcopy(model)
     with torch.no_grad():
         for name, (rows, columns) in gone.items():
-            layer = same.get_submodule(name)
-            if isinstance(layer, prunable.LAYERS):
+            layer = prunable.owner(same, name)
+            if isinstance(layer, nn.MultiheadAttention):
+                for tensor in _tensors(layer).values():
+                    tensor.index_fill_(0, rows.nonzero().flatten().to(tensor.device), 0)
+            elif isinstance(layer, prunable.LAYERS):
                 weight = layer.get_parameter("weight")
                 weight.index_fill_(0, rows.nonzero().flatten().to(weight.device), 0)
                 if len(columns):
@@ -146,11 +149,15 @@ def zeroed(model: nn.Module, gone: Gone) -> nn.Module:
 def without(model: nn.Module, gone: Gone) -> nn.Module:
     """A copy of a model that lacks rows, columns and entries."""
     # tensors are shared with the model until they are cut: only what stays whole is copied
-    cut = {id(t) for name in gone for t in _tensors(model.get_submodule(name)).values()}
+    cut = {id(t) for name in gone for t in _tensors(prunable.owner(model, name)).values()}
     memo = {id(t): t for t in [*model.parameters(), *model.buffers()] if id(t) in cut}
     smaller = copy.deepcopy(model, memo)
     for name, (rows, columns) in gone.items():
-        _cut(smaller.get_submodule(name), ~rows, ~columns)
+        layer = prunable.owner(smaller, name)
+        if isinstance(layer, nn.MultiheadAttention):
+            heads.cut(layer, ~rows)
+        else:
+            _cut(layer, ~rows, ~columns)
     return smaller
 
 
@@ -248,7 +255,7 @@ def of_units(known: tracing.Channels, units: Collection[int]) -> Gone:
 def _units(known: tracing.Channels, model: nn.Module, step: Removal) -> set[int]:
     """The units of one step. Raises PruningError if the model has no such layer or channels."""
     found = (known.out if step.direction == "out" else known.into).get(step.layer)
-    if found is None or step.layer not in prunable.layers(model):
+    if found is None or step.layer not in prunable.counts(model):
         raise PruningError(f"the history names {step.layer}, which is no prunable layer of this model")
     width = len(found)
     if len(set(step.indices)) != len(step.indices) or not all(0 <= i < width for i in step.indices):

@@ -79,7 +79,7 @@ def of_units(
         _check_matched(recipe, taken.keys() - {group.root for group in groups})
     layers = {}
     for group, importance in zip(groups, importances, strict=True):
-        shape = weights[prunable.weight_name(group.root)].shape
+        shape = weights[prunable.weight_name(group.root, weights)].shape
         layers[group.root] = Layer(
             importance,
             dims=sum(shape) * group.size / shape.numel(),

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from pruning import allocation, coupling, prunable, units
+from pruning import allocation, coupling, prunable, removal, units
 from pruning.allocation.layerwise import CAP
-from pruning.coupling import UnitGroup
 from pruning.recipe import Recipe
 from pruning.sample import Sample
 
@@ -31,7 +30,9 @@ def measure(
     groups = coupling.find(model, example_input, prunable.excluded(model, recipe.exclude))
     importances = units.importance(groups, scores, recipe)
     return {
-        group.root: _loss_without(model, _zeros(model, group, _lowest(importance)), sample)
+        group.root: sample.mean_loss(
+            removal.zeroed(model, coupling.marks([group], [_lowest(importance).nonzero().flatten().tolist()]))
+        )
         for group, importance in zip(groups, importances, strict=True)
     }
 
@@ -39,22 +40,6 @@ def measure(
 def _lowest(scores: Tensor) -> Tensor:
     """True for the lowest share that one pass takes."""
     return allocation.ranks(scores) < min(len(scores) - 1, round(CAP * len(scores)))
-
-
-def _zeros(model: nn.Module, group: UnitGroup, gone: Tensor) -> dict[str, Tensor]:
-    """By parameter name what is zero without these units: filters, biases, and the columns that read."""
-    zeros: dict[str, Tensor] = {}
-    for member in group.members:
-        layer = model.get_submodule(member.layer)
-        channels = member.indices[gone.cpu()[member.units]]
-        name = prunable.weight_name(member.layer)
-        zeros.setdefault(name, torch.zeros_like(layer.get_parameter("weight"), dtype=torch.bool))
-        zeros[name][channels if member.direction == "out" else (slice(None), channels)] = True
-        if member.direction == "out" and isinstance(layer.bias, nn.Parameter):
-            bias = torch.zeros_like(layer.bias, dtype=torch.bool)
-            bias[channels] = True
-            zeros[name.removesuffix("weight") + "bias"] = bias
-    return zeros
 
 
 def _loss_without(model: nn.Module, zeros: Mapping[str, Tensor], sample: Sample) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruning import prunable
+from pruning import heads, prunable
 from pruning.errors import PruningError
 from pruning.modes import evaluating, examples
 from pruning.names import Channels, Trace, Units, depthwise, width
@@ -70,8 +70,18 @@ def uses(model: nn.Module, example_input: Tensor) -> dict[str, int]:
     def count(name: str, layer: nn.Module, _inputs: tuple[object, ...], output: Tensor) -> None:
         found[name] = found.get(name, 0) + output.numel() // layer.get_parameter("weight").shape[0]
 
+    def attend(name: str, _layer: nn.Module, inputs: tuple[Tensor, ...], _output: object) -> None:
+        tokens = inputs[0].numel() // inputs[0].shape[-1]
+        for part in ("in_proj", "out_proj"):
+            found[f"{name}.{part}".lstrip(".")] = tokens
+
     hooks = [
         module.register_forward_hook(partial(count, name)) for name, module in prunable.layers(model).items()
+    ]
+    hooks += [
+        module.register_forward_hook(partial(attend, name))
+        for name, module in model.named_modules()
+        if heads.of(module)
     ]
     try:
         logits(model, example_input[:1])
@@ -94,6 +104,12 @@ def _followed(trace: Trace, model: nn.Module) -> Iterator[None]:
 
 def _watch(trace: Trace, name: str, module: nn.Module) -> Iterator[Any]:
     """Hooks on a layer whose channels the trace follows by itself."""
+    if heads.of(module):
+        yield module.register_forward_pre_hook(
+            lambda m, args, given: trace.enter(name, m, (*args, *given.values())), with_kwargs=True
+        )
+        yield module.register_forward_hook(lambda m, _inputs, output: trace.leave(name, m, output))
+        return
     own = module._parameters.get("weight") is not None
     followed = isinstance(module, LAYERS) and own
     if followed or (isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.PReLU)) and width(module) > 0):

@@ -123,8 +123,10 @@ def choose(
 ) -> Choice:
     """The first units of the order, (group, unit), whose removal comes closest to the sparsity; None: all.
 
-    Where the next is so large that it is closer without, and yet far (``CLOSE``), smaller ones of other groups
-    that come later in the order fill up. ``shapes``: layer → its weight's shape, for every prunable layer: the denominator. What is left is counted
+    Where the next is so large that it is closer without, and yet far (``CLOSE``), smaller ones of other
+    groups that come later in the order fill up.
+
+    ``shapes``: layer → its weight's shape, for every prunable layer: the denominator. What is left is counted
     from kept rows and columns. The last unit of a layer is passed over. Raises PruningError, which names the
     most that is reachable, if all units together fall short by more than half a unit.
     """

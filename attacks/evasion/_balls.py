@@ -82,7 +82,7 @@ def _linf_sample(seeds: Tensor, centre: Tensor, eps: Tensor, bounds: Bounds) -> 
 
 
 def _linf_distance(a: Tensor, b: Tensor) -> Tensor:
-    return (a.double() - b).flatten(1).abs().amax(dim=1)
+    return (a.double() - b).flatten(1).abs_().amax(dim=1)
 
 
 def _l1_norm(gradient: Tensor) -> Tensor:

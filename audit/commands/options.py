@@ -44,6 +44,12 @@ FirstOption = Annotated[
         help="There is no earlier run yet: rules against a baseline are not asked, and the verdict says so.",
     ),
 ]
+MlflowOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", help="Log it to MLflow too: a tracking server, or a folder (needs the extra)."
+    ),
+]
 DateOption = Annotated[
     datetime | None,
     typer.Option(

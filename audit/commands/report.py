@@ -24,14 +24,17 @@ def report(
     baseline: options.BaselineOption = None,
     first: options.FirstOption = False,
     day: options.DateOption = None,
+    mlflow: options.MlflowOption = None,
 ) -> None:
     """Render a run again. Needs no torch, no model and no data: only the run's folder."""
-    from audit import gating
+    from audit import gating, tracking
     from reports.exports import names
     from reports.gate.policy import find
-    from reports.write import write
+    from reports.write import judged, write
 
     options.one_of(baseline, first)
+    if mlflow is not None:
+        tracking.needed()
     wanted = list(dict.fromkeys(formats or ["html", "csv"]))
     if unknown := [name for name in wanted if name not in names()]:
         raise PlanError(f"--format {unknown[0]}: there is no such format; there are: {', '.join(names())}")
@@ -41,3 +44,6 @@ def report(
         )
     for path in paths:
         terminal.say(f"Wrote {path}")
+    if mlflow is not None:
+        run = judged(folder, find(policy), baseline, options.day(day), first=first)
+        terminal.say(f"Logged to {mlflow} as run {tracking.log(folder, run, paths, mlflow)}")

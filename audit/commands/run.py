@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from audit.commands.options import (
     DeviceOption,
     EngineChoice,
     FirstOption,
+    MlflowOption,
     PlanArgument,
     PolicyOption,
     QuickOption,
@@ -48,6 +49,7 @@ def run(
     policy: PolicyOption = "standard",
     baseline: BaselineOption = None,
     first: FirstOption = False,
+    mlflow: MlflowOption = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -65,18 +67,20 @@ def run(
     A run that was stopped goes on where it stopped; a finished one computes nothing. A folder belongs to the
     model and its data: after a change of what is pruned or measured, only what is new is computed.
     """
-    from audit import gating, runner
+    from audit import gating, runner, tracking
     from reports.data.results import read
     from reports.exports import parquet
     from reports.gate.baseline import there
     from reports.gate.policy import find
-    from reports.write import write
+    from reports.write import judged, write
 
     one_of(baseline, first)
     with gating.mistakes():
         judge_by = find(policy)
         if baseline is not None:
             read(there(baseline))  # before anything runs, not after
+    if mlflow is not None:
+        tracking.needed()
     if address and engine is not EngineChoice.ray:
         raise PlanError("--address: names a Ray cluster; say --engine ray too")
     subject = subjects.load(plan, root=root, quick=quick, device=device)
@@ -109,9 +113,13 @@ def run(
         terminal.say("Everything was done already; nothing was computed.", tell)
     with gating.mistakes():
         formats = ["html", "csv", *(["parquet"] if parquet.available() else [])]
-        for path in write(folder, formats, policy=judge_by, baseline=baseline, first=first):
+        paths = write(folder, formats, policy=judge_by, baseline=baseline, first=first)
+        for path in paths:
             terminal.say(f"Wrote {path}", tell)
-        _headline(folder, judge_by, baseline, first, tell)
+        found = judged(folder, judge_by, baseline, first=first)
+        gating.summary(found.results, found.verdicts, tell)  # what the terminal says is what the page says
+    if mlflow is not None:
+        terminal.say(f"Logged to {mlflow} as run {tracking.log(folder, found, paths, mlflow)}", tell)
     if outcome.failed:
         raise IncompleteError(
             f"{outcome.failed} of {outcome.planned} units failed; the report shows them. "
@@ -132,12 +140,3 @@ def _cut(subject: "Subject", budget: str, jobs: int | None, to: Console) -> tupl
     for words in left:
         terminal.say(f"- {words}", to)
     return subject, left
-
-
-def _headline(folder: Path, policy: Any, baseline: Path | None, first: bool, to: Console) -> None:
-    """The report's own first sentences and key figures, so that the terminal says the same as the page."""
-    from audit import gating
-    from reports.write import judged
-
-    found = judged(folder, policy, baseline, first=first)
-    gating.summary(found.results, found.verdicts, to)

@@ -24,11 +24,10 @@ class Reading:
         most = self._most.get(split, count)
         if most >= count:
             return range(count)
-        self.notes.append(
-            f"{most:,} of {count:,} {'training' if split == 'train' else 'held-out'} examples are read, a fixed "
-            "random choice"
-            + ("; fine-tuning and reference models have no others" if split == "train" else "")
-        )
+        what, rest = "held-out", ""
+        if split == "train":
+            what, rest = "training", "; fine-tuning and reference models have no others"
+        self.notes.append(f"{most:,} of {count:,} {what} examples are read, a fixed random choice{rest}")
         order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
         return sorted(order[:most].tolist())
 

@@ -10,6 +10,8 @@ from pruning.coupling import UnitGroup
 from pruning.errors import PruningError
 
 Scores = Mapping[str, Tensor]
+_BLOCK = 1 << 17
+"""Scores that are made double precision at a time: they stay in the processor's cache."""
 
 
 def owned(group: UnitGroup, scores: Scores, *, squared: bool) -> Tensor:
@@ -17,15 +19,16 @@ def owned(group: UnitGroup, scores: Scores, *, squared: bool) -> Tensor:
     total = torch.zeros(group.size, dtype=torch.float64)
     for member in group.members:
         if member.direction == "out":
-            rows = scores[prunable.weight_name(member.layer)].detach().cpu().double().flatten(1)
-            per_row = rows.square().sum(1) if squared else rows.sum(1)
+            rows = scores[prunable.weight_name(member.layer, scores)].detach().cpu().flatten(1)
+            blocks = (block.double() for block in torch.split(rows, max(1, _BLOCK // rows.shape[1])))
+            per_row = torch.cat([(block.square() if squared else block).sum(1) for block in blocks])
             total.index_add_(0, member.units, per_row[member.indices])
     return total.sqrt() if squared else total
 
 
 def first(group: UnitGroup, scores: Scores) -> Tensor:
     """The first element of the first filter that makes a unit; (units,) float64."""
-    rows = scores[prunable.weight_name(group.root)].cpu().double().flatten(1)[:, 0]
+    rows = scores[prunable.weight_name(group.root, scores)].cpu().double().flatten(1)[:, 0]
     (root,) = (m for m in group.members if (m.layer, m.direction) == (group.root, "out"))
     firsts = torch.full((group.size,), len(rows))
     firsts.scatter_reduce_(0, root.units, root.indices, "amin")
@@ -39,7 +42,7 @@ def read(group: UnitGroup, scores: Scores) -> Tensor:
     """
     means, readers = torch.zeros(group.size, dtype=torch.float64), torch.zeros(group.size)
     for member in group.members:
-        name = prunable.weight_name(member.layer)
+        name = prunable.weight_name(member.layer, scores)
         if member.direction == "in" and name in scores:  # an excluded reader is not looked at
             columns = scores[name].cpu().double().flatten()[member.indices]
             count = torch.bincount(member.units, minlength=group.size)
@@ -52,4 +55,4 @@ def read(group: UnitGroup, scores: Scores) -> Tensor:
 
 def by_root(groups: Sequence[UnitGroup], scores: Scores) -> list[Tensor]:
     """Scores that are of units already, kept under the name of the root's weight."""
-    return [scores[prunable.weight_name(group.root)].cpu().double() for group in groups]
+    return [scores[prunable.weight_name(group.root, scores)].cpu().double() for group in groups]

@@ -1,6 +1,6 @@
 """What each prunable layer reads while the training sample runs through the model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -42,9 +42,13 @@ def watch(weights: Mapping[str, Tensor], context: Context, look: Look) -> None:
     finally:
         for handle in hooks:
             handle.remove()
-    unseen = [prunable.layer_of(name) for name in weights if name not in seen]
+    refuse([prunable.layer_of(name) for name in weights if name not in seen])
+
+
+def refuse(unseen: Sequence[str]) -> None:
+    """Raises PruningError, which names them, if there are layers of which nothing is seen."""
     if unseen:
         raise PruningError(
             f"{', '.join(unseen)} is never called as a layer, so that what it reads cannot be seen: "
-            f"choose a criterion that does not look at inputs, or exclude = {unseen}"
+            f"choose a criterion that does not look at inputs, or exclude = {list(unseen)}"
         )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning import coupling, prunable
-from pruning.coupling import UnitGroup
+from pruning.coupling import Member, UnitGroup
 from pruning.criteria import Context, _groups, _inputs
 
 SOURCE = "Molchanov et al. 2017, arXiv:1611.06440, equation 8, with its layer-wise l2 normalisation"
@@ -21,20 +21,26 @@ def score(weights: Mapping[str, Tensor], context: Context) -> dict[str, Tensor]:
     pooling, which leaves the sum as it is. Where several layers read it, their sums add up: the change of the
     loss to first order when the unit becomes zero.
     """
-    groups = coupling.find(context.model, context.example_input)
-    layers = {prunable.layers(context.model)[m.layer]: m.layer for g in groups for m in g.members}
+    every = coupling.find(context.model, context.example_input)
+    roots = {group.root: prunable.weight_name(group.root, weights) for group in every}
+    groups = [group for group in every if roots[group.root] in weights]  # the others are excluded
+    called = prunable.layers(context.model)
+    layers = {called[m.layer]: m.layer for g in groups for m in g.members if m.layer in called}
     totals = [torch.zeros(group.size, dtype=torch.float64) for group in groups]
     assert context.sample is not None
     for x, y in context.sample.batches():
         slopes = _slopes(context.model, layers, x, y, context)
+        _inputs.refuse(
+            [g.root for g in groups if not any(_reads(m) and m.layer in slopes for m in g.members)]
+        )
         for group, total in zip(groups, totals, strict=True):
             change = torch.zeros(len(x), group.size, dtype=torch.float64)
             for member in group.members:
-                if member.direction == "in" and member.layer in slopes:
+                if _reads(member) and member.layer in slopes:
                     change.index_add_(1, member.units, slopes[member.layer][:, member.indices])
             total += change.abs().sum(0)
     return {
-        prunable.weight_name(group.root): total / (float(total.norm()) or 1.0)
+        roots[group.root]: total / (float(total.norm()) or 1.0)
         for group, total in zip(groups, totals, strict=True)
     }
 
@@ -42,6 +48,10 @@ def score(weights: Mapping[str, Tensor], context: Context) -> dict[str, Tensor]:
 def importance(groups: Sequence[UnitGroup], scores: Mapping[str, Tensor]) -> list[Tensor]:
     """The scores: they are of units."""
     return _groups.by_root(groups, scores)
+
+
+def _reads(member: Member) -> bool:
+    return member.direction == "in"
 
 
 def _slopes(

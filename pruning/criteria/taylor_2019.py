@@ -31,13 +31,13 @@ def score(weights: Mapping[str, Tensor], context: Context) -> dict[str, Tensor]:
             change = torch.zeros_like(total)
             for member in group.members:
                 if member.direction == "out":
-                    name = prunable.weight_name(member.layer)
+                    name = prunable.weight_name(member.layer, every)
                     rows = (every[name].detach() * slopes[name]).double().flatten(1).sum(1).cpu()
                     change.index_add_(0, member.units, rows[member.indices])
             total += change.square()
     assert context.sample is not None
     n = len(context.sample.x)
-    return {prunable.weight_name(g.root): total / n for g, total in zip(groups, totals, strict=True)}
+    return {prunable.weight_name(g.root, every): total / n for g, total in zip(groups, totals, strict=True)}
 
 
 def importance(groups: Sequence[UnitGroup], scores: Mapping[str, Tensor]) -> list[Tensor]:

@@ -73,6 +73,19 @@ def test_missing_plan_and_missing_run(tmp_path: Path) -> None:
     assert prune_audit("fly").returncode == 2
 
 
+def test_a_baseline_that_is_not_there_is_said_before_anything_runs(
+    tiny: dict[str, Any], write_plan: Write, tmp_path: Path
+) -> None:
+    for words, said in (
+        (("--baseline", tmp_path / "last-week"), "where there is none yet, say --first"),
+        (("--first", "--baseline", tmp_path), "remove one of the two"),
+    ):
+        result = prune_audit("run", write_plan(tiny), "--out", tmp_path / "out", *words)
+        assert result.returncode == 2, result.stderr
+        assert said in result.stderr
+        assert not (tmp_path / "out").exists()
+
+
 def test_starter_runs_from_init_to_report(tmp_path: Path) -> None:
     result = prune_audit("init", tmp_path)
     assert result.returncode == 0, result.stderr
@@ -128,12 +141,14 @@ def test_report_renders_where_torch_cannot_be_imported(reference: Path, tmp_path
 def test_run_writes_report_and_says_what_it_found(reference: Path, tmp_path: Path) -> None:
     shutil.copytree(reference, tmp_path / "copy")
     result = prune_audit(
-        "run", tmp_path / "copy/plan.toml", "--out", tmp_path / "copy/out", "--device", "cpu"
-    )
+        "run", tmp_path / "copy/plan.toml", "--out", tmp_path / "copy/out", "--device", "cpu",
+        "--baseline", reference / "out/run.sqlite",
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "nothing was computed" in result.stdout
-    assert (tmp_path / "copy/out/report.html").is_file()
+    assert "Since the baseline" in (tmp_path / "copy/out/report.html").read_text(encoding="utf-8")
     assert (tmp_path / "copy/out/measurements.csv").is_file()
+    assert (tmp_path / "copy/out/measurements.parquet").is_file()
     assert "what stops it" in result.stdout  # the table of key figures
 
 
