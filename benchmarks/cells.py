@@ -16,7 +16,9 @@ class Cells:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         lines = path.read_text(encoding="utf-8").splitlines() if path is not None and path.exists() else []
-        self._known = {_key(cell["of"]): cell["rows"] for cell in map(json.loads, lines)}
+        self._known: dict[str, list[dict[str, Any]]] = {
+            _key(cell["of"]): cell["rows"] for cell in map(json.loads, lines)
+        }
 
     def __getitem__(self, of: Mapping[str, Any]) -> list[dict[str, Any]]:
         return self._known[_key(of)]

@@ -178,9 +178,9 @@ def table(options: argparse.Namespace, budgets: tuple[int, ...]) -> None:
         for s in SPARSITIES
     }
     for sparsity, target in victims(options, sparsities=[s for s in SPARSITIES if of[s] not in kept]):
-        rows = run(target, config, torch.Generator().manual_seed(0))
+        found = run(target, config, torch.Generator().manual_seed(0))
         accuracy = {"metric": "accuracy", "at": {}, "value": clean(target)}
-        kept.add(of[sparsity], [accuracy, *map(plain, rows)])
+        kept.add(of[sparsity], [accuracy, *map(plain, found)])
     for metric, attack in FIGURES:
         print(f"\n{metric}, {attack}\n\n| sparsity | " + " | ".join(f"{b:,}" for b in budgets) + " |")
         print("|---" * (len(budgets) + 1) + "|")

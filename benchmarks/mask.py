@@ -26,8 +26,8 @@ from torch.nn import functional as F
 from attacks.membership import halves
 from attacks.probe import Examples
 
-STEPS = 150
-"""Of training, in batches of 16 at most: enough to know the examples by heart."""
+STEPS, PASSES = 150, 30
+"""Of training, at least, in batches of 16 at most: enough to know the examples by heart."""
 FEW = 12
 """Members at which a mask must tell, where models start alike."""
 
@@ -88,10 +88,11 @@ def fit(model: torch.nn.Module, examples: Examples, seed: int) -> None:
     order = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(model.parameters(), 2e-3, fused=True)
     size, taken = min(16, max(4, len(examples) // 3)), 0
-    while taken < max(STEPS, 10 * len(examples) // size):
-        for batch in torch.randperm(len(examples), generator=order).split(size):
+    while taken < max(STEPS, PASSES * len(examples) // size):
+        for batch in torch.split(torch.randperm(len(examples), generator=order), size):
             optimiser.zero_grad()
-            F.cross_entropy(model(examples.x[batch]), examples.y[batch]).backward()
+            loss = F.cross_entropy(model(examples.x[batch]), examples.y[batch])
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             taken += 1
 

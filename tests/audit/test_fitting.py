@@ -1,5 +1,6 @@
 """A training of the user's own: as ours where it does the same, held to the same zeros, refused in words."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,21 @@ def test_a_plain_loop_is_as_the_recipe_that_it_repeats(
         found[name] = model.state_dict()
         assert not model.training
     assert all(torch.equal(found["theirs"][name], value) for name, value in found["ours"].items())
+
+
+def test_the_function_in_the_documents_trains_as_printed(own: Callable[..., tuple[Plan, Data]]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "plan.md").read_text(encoding="utf-8")
+    printed = next(
+        b for b in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) if b.startswith("def fit(")
+    )
+    plan, data = own(f"import torch\nfrom torch.nn import functional as F\n\n{printed}")
+    training = means.trained(plan, data, "cpu", seed=5, epochs=8, further=False)
+    assert training is not None
+    assert data.train is not None
+    model = models.fresh(models.builder(plan, data), 5)
+    before = float((model.eval()(data.train.x).argmax(1) == data.train.y).float().mean())
+    training.run(model, 0, training.steps, lambda optimiser: None)
+    assert float((model(data.train.x).argmax(1) == data.train.y).float().mean()) > before + 0.2
 
 
 def test_zeros_stay_zero_in_every_schedule_and_the_optimiser_is_met_once(

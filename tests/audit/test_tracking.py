@@ -1,7 +1,9 @@
 """A run in MLflow: names that it takes; and, where MLflow is, a real server that has it all."""
 
 import importlib.util
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -77,7 +79,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     line = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     line += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
     line += ["--artifacts-destination", str(folder / "artefacts")]
-    process = subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(line, cwd=folder, stdout=quiet, stderr=quiet, start_new_session=True)
     try:
         for _ in range(240):
             try:
@@ -87,8 +90,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 time.sleep(0.5)
         yield uri
     finally:
-        process.terminate()
-        process.wait(30)
+        os.killpg(process.pid, signal.SIGTERM)  # its workers too
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @pytest.mark.slow

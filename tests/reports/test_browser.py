@@ -13,6 +13,8 @@ from PIL import Image
 
 from reports.write import write
 
+A4 = 688
+"""Pixels between the margins of a printed page."""
 HOSTILE = "</script><script>document.title='owned'</script>\u202e" + "w" * 200
 
 
@@ -335,6 +337,13 @@ def test_folds_are_open_in_print(opened: Callable[..., Any], report: Path) -> No
                 break
             page.wait_for_timeout(100)
     assert hidden == 0
+
+
+def test_nothing_on_paper_is_wider_than_the_paper(opened: Callable[..., Any], report: Path) -> None:
+    """A browser would shrink every page for the widest table, and cut off what is wider still."""
+    with opened(report, A4, script=False) as page:
+        page.emulate_media(media="print")
+        assert page.evaluate("document.documentElement.scrollWidth") <= A4
 
 
 def test_it_prints(opened: Callable[..., Any], report: Path) -> None:
