@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from pruning import prunable, storage
@@ -59,10 +60,14 @@ def size(model: nn.Module, example_input: Tensor) -> Size:
         if isinstance(layer, prunable.LAYERS)
     ]
     counter = FlopCounterMode(display=False)
+    fused = torch.backends.mha.get_fastpath_enabled()
+    # of torch's fused attention no product is counted
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with evaluating(model), torch.no_grad(), counter:
+        with evaluating(model), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
             model(example_input[:1])
     finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
         for hook in hooks:
             hook.remove()
     macs = counter.get_total_flops() // 2  # two floating-point operations per multiply-add

@@ -7,7 +7,7 @@ import torch
 from pruning_networks import random_weights
 from torch import nn
 
-from pruning import coupling, heads, prunable, removal, storage, tracing
+from pruning import coupling, heads, measure, prunable, removal, storage, tracing
 from pruning.errors import PruningError
 from pruning.prune import prune
 from pruning.recipe import Recipe
@@ -159,3 +159,19 @@ def test_multiply_adds_of_attention_count_where_they_are_the_target():
     uses = tracing.uses(model, x)
     assert uses["encoder.layers.0.self_attn.in_proj"] == TOKENS
     assert uses["encoder.layers.0.self_attn.out_proj"] == TOKENS
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_multiply_adds_of_attention_are_counted_alike_fused_or_not(weights):
+    model, x = random_weights(Net(weights=weights)).requires_grad_(False), data()
+    outside = TOKENS * WIDTH * 3
+    dense, pruned = (
+        m.requires_grad_(False) for m in (model, run(model, Recipe(granularity="unit"), 0.4, x).model)
+    )
+    whole = (
+        4 * TOKENS * WIDTH**2 + 2 * TOKENS**2 * WIDTH
+    )  # four projections; queries by keys, shares by values
+    fast = torch.backends.mha.get_fastpath_enabled()
+    assert measure.size(dense, x).macs == outside + whole
+    assert measure.size(pruned, x).macs == outside + whole // 2
+    assert torch.backends.mha.get_fastpath_enabled() == fast
