@@ -32,7 +32,7 @@ def odds(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     shares = (others - top).exp_()
     total = shares.sum(dim=1, keepdim=True)
     loss = (total.log() + top - logits.gather(1, label)).squeeze(1)
-    return loss, shares.div_(total).scatter_(1, label, -1.0)
+    return loss, (shares / total).scatter_(1, label, -1.0)
 
 
 def gap(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

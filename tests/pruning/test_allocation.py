@@ -255,7 +255,8 @@ def test_equals_go_in_equal_shares_and_nest(sizes, data):
     assert all((tight[name] <= loose[name]).all() for name in layers)
     for mask in tight.values():
         n = len(mask) - 1  # the last never goes
-        assert abs(int((~mask).sum()) - (many / most * n if most else 0)) <= 1
+        # Each layer is half a unit off what is due at the turn reached; together they shift the turn.
+        assert abs(int((~mask).sum()) - n * many / max(1, most)) <= (1 + n * len(sizes) / max(1, most)) / 2
     ranked = allocation.order(layers, "global")
     assert len(ranked) == sum(sizes)
     for group, n in enumerate(sizes):
