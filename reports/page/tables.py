@@ -206,6 +206,6 @@ def subject_line(results: Results) -> str:
         parts.append(words.counted(int(subject["test_examples"]), "test example"))
     if chance(results):
         parts.append(words.counted(len(subject["classes"]), "class", "classes"))
-    parts.append(words.counted(len(results.names()), "variant"))
+    parts.append(words.counted(len(results.names(pruned=True)), "pruned version"))
     parts.append(words.counted(results.seeds, "seed"))
     return " · ".join(parts)

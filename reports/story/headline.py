@@ -110,9 +110,12 @@ def _answer(a: Analysis, verdicts: Verdicts) -> Iterator[str]:
     elif unbroken:
         best = max(unbroken, key=lambda name: savings.worth(a.results, name))
         lead = f"Do not ship yet: no pruned version is shown to meet {policy}"
-        yield (
-            f"{lead}; nothing fails up to {method_title(a.results, best)}, and {_beyond(a, unbroken[best])}."
+        title = method_title(a.results, best)
+        chosen = len(unbroken) > 1 and savings.worth(a.results, best)[0] > 0
+        stands = (
+            f"of those that fail nothing, {title} saves most" if chosen else f"nothing fails up to {title}"
         )
+        yield f"{lead}; {stands}, and {_beyond(a, unbroken[best])}."
     elif not any("fail" in (d.status, d.judged) for d in verdicts.decisions):
         yield f"Do not ship yet: no pruned version was measured for what {policy} asks."
     else:
