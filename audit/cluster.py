@@ -181,10 +181,7 @@ class _Baggage:
         for name, content in self.beside.items():
             _write(home / name, content)
         moved: dict[Path, Path] = {}
-        for (
-            path,
-            content,
-        ) in self.named.items():  # those of one folder stay together: they may need each other
+        for path, content in self.named.items():  # those of one folder stay together
             moved.setdefault(path.parent, folder / "named" / str(len(moved)))
             moved[path] = moved[path.parent] / path.name
             _write(moved[path], content)
